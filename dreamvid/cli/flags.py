@@ -1,0 +1,88 @@
+"""Command-line flags read off the settings model: nothing about a setting is said again here."""
+
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from cyclopts import Group, Parameter
+from pydantic.fields import FieldInfo
+
+from dreamvid.settings import load_settings
+from dreamvid.settings.merge import bounds, flag_name, leaves
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MAIN = Group("Main flags", sort_key=1)
+JOB = Group("Job", sort_key=90)  # below the groups of the settings
+
+_TYPES = {int: "INT", float: "NUMBER", str: "TEXT"}
+# Values that may begin with a minus. Elsewhere a flag behind a forgotten value must be noticed.
+_SIGNED = ("objective",)
+
+
+def with_settings(groups: Sequence[str], main: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Give a command that takes `**overrides` a flag for every setting of these groups of the model.
+
+    Flags are texts, None when not given, to be handed to `load_settings`, whose messages name them.
+    `main`: the settings on the help page's first panel, behind `--preset`; others stand under their group.
+    """
+
+    def decorate(command: Command) -> Command:
+        own = inspect.signature(command)
+        kept = [entry for entry in own.parameters.values() if entry.kind is not entry.VAR_KEYWORD]
+        place = list(own.parameters).index("preset") + 1
+        flags = _flags(groups, main)
+        command.__signature__ = own.replace(  # type: ignore[attr-defined]
+            parameters=[*kept[:place], *flags[: len(main)], *kept[place:], *flags[len(main) :]]
+        )
+        return command
+
+    return decorate
+
+
+def _flags(groups: Sequence[str], main: Sequence[str]) -> list[inspect.Parameter]:
+    defaults = load_settings().model_dump()
+    flags = {
+        name: inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[str | None, _flag(group, name, field, defaults, name in main)],
+        )
+        for group, name, field in leaves()
+        if group in groups
+    }
+    return [flags.pop(name) for name in main] + list(flags.values())
+
+
+def _flag(
+    group: str, name: str, field: FieldInfo, defaults: Mapping[str, Mapping[str, Any]], is_main: bool
+) -> Parameter:
+    default = defaults["schedules"].get(name, defaults[group][name])
+    return Parameter(
+        name=flag_name(name),
+        group=MAIN if is_main else Group(group.capitalize(), sort_key=10 + list(defaults).index(group)),
+        help=_help(field),
+        metavar=_metavar(field),
+        show_default=False if default is None else str(default),
+        allow_leading_hyphen=name in _SIGNED,
+    )
+
+
+def _help(field: FieldInfo) -> str:
+    limits = bounds(field)
+    unit = field.json_schema_extra.get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
+    allowed = f"{limits} {unit}".strip() if limits else ""
+    return f"{field.description} Allowed: {allowed}." if allowed else str(field.description)
+
+
+def _metavar(field: FieldInfo) -> str:
+    kind: Any = field.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(part for part in get_args(kind) if part is not types.NoneType)
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) is Literal:
+        return "|".join(get_args(kind))
+    return _TYPES[kind]

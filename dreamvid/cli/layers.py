@@ -1,0 +1,49 @@
+"""`dreamvid layers`: what of a network can be dreamed on."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from dreamvid.cli import console
+from dreamvid.settings import NetworkSettings
+
+_DEFAULT: str = NetworkSettings.model_fields["model"].default
+
+
+def layers(
+    model: Annotated[str, Parameter(help="Network, by a name from `dreamvid models`.")] = _DEFAULT,
+    /,
+    *,
+    weights: Annotated[
+        str | None, Parameter(metavar="PATH", help="Checkpoint file, to see whether it fits the network.")
+    ] = None,
+) -> None:
+    """List the layers of a network that can be dreamed on. Needs no download.
+
+    Stride: pixels of the picture from one position of the layer to the next. Receptive field: side in
+    pixels of what one position sees. Both tell the size of a layer's patterns.
+    """
+    from dreamvid.dream.networks import load_network
+
+    # Layers do not depend on the weights: published ones need not be downloaded to list them.
+    network = load_network(model, "random" if weights is None else weights)
+    rows = (
+        (
+            layer.name,
+            str(layer.channels),
+            "-" if layer.stride is None else str(layer.stride),
+            "all" if layer.receptive_field is None else str(layer.receptive_field),
+            layer.kind,
+        )
+        for layer in network.layer_table()
+    )
+    console.print_table(
+        [
+            ("layer", "left"),
+            ("channels", "right"),
+            ("stride", "right"),
+            ("receptive field", "right"),
+            ("kind", "left"),
+        ],
+        rows,
+    )

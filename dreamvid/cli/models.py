@@ -1,0 +1,38 @@
+"""`dreamvid models`: what can dream, what is here, what needs a download."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from dreamvid.cli import console
+from dreamvid.errors import NetworkError
+
+if TYPE_CHECKING:
+    from dreamvid.dream.catalogue import ModelEntry
+
+
+def models(
+    pattern: Annotated[
+        str | None, Parameter(help="Show all whose names match: a part of the name, or with * and ?.")
+    ] = None,
+    /,
+) -> None:
+    """List the networks that can dream: `--model NAME`. Without a pattern, those that are tried."""
+    from dreamvid.dream.catalogue import available_models, model_counts
+
+    entries = available_models(pattern)
+    if not entries:
+        raise NetworkError(f"No model matches {pattern!r}. List those that are tried: dreamvid models")
+    console.print_table(
+        [("model", "left"), ("library", "left"), ("weights", "left"), ("licence", "left")],
+        [(entry.name, entry.library, _weights(entry), entry.licence or "") for entry in entries],
+    )
+    if pattern is None:
+        counts = " and ".join(f"{count} of {library}'s" for library, count in model_counts().items())
+        console.result(f"\nIn all {counts}. Find them by a part of their name: dreamvid models resnet")
+
+
+def _weights(entry: "ModelEntry") -> str:
+    size = f", {entry.size_mb:.0f} MB" if entry.size_mb and entry.weights == "needs a download" else ""
+    own = ": give --weights FILE" if entry.weights == "none published" else ""
+    return f"{entry.weights}{size}{own}"

@@ -1,0 +1,115 @@
+"""What a render shows while it goes on: a bar on a terminal, plain lines elsewhere, or nothing."""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+
+from dreamvid.cli import console
+
+if TYPE_CHECKING:
+    from dreamvid.pipeline.render import Progress, RenderResult
+
+_STAGES = {"scan": "Reading", "plan": "Planning", "dream": "Dreaming", "join": "Joining"}
+_LINE_SECONDS = 10.0
+_LINE_PAUSE_SECONDS = 1.0
+_LINE_SHARE = 0.1
+
+
+class RenderDisplay:
+    """Shows a render's progress on stderr and its result on stdout. A context: the bar always closes."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._shown_messages: set[str] = set()
+        self._stage = ""
+        self._began = self._line_time = time.monotonic()
+        self._line_share = 0.0
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        terminal = console.stderr()
+        if not quiet and terminal.is_terminal:
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[words]}"),
+                console=terminal,
+                transient=True,
+            )
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, progress: "Progress") -> None:
+        """Take the newest state; to be given as `on_progress`."""
+        if self.quiet:
+            return
+        if progress.message and progress.message not in self._shown_messages:
+            self._shown_messages.add(progress.message)
+            console.say(progress.message)
+        if self._bar is not None:
+            self._move_bar(self._bar, progress)
+        else:
+            self._print_line(progress)
+        self._stage = progress.stage
+
+    def finish(self, result: "RenderResult") -> None:
+        """Say where the result is, and what there is to know of it."""
+        if self.quiet:
+            return
+        for text in result.warnings:
+            if text not in self._shown_messages:
+                console.warning(text)
+        resumed = f", {result.resumed_from} of them earlier" if result.resumed_from else ""
+        took = clock(time.monotonic() - self._began)
+        console.say(f"Done: {result.frames} frames in {took}{resumed}. The film, and its recipe for --preset:")
+        console.result(str(result.output))
+        console.result(str(result.recipe))
+
+    def _move_bar(self, bar: Bar, progress: "Progress") -> None:
+        if self._task is None or progress.stage != self._stage:
+            if self._task is not None:
+                bar.remove_task(self._task)
+            self._task = bar.add_task(_STAGES[progress.stage], total=progress.total, words="")
+        bar.update(self._task, completed=progress.done, total=progress.total, words=describe(progress))
+
+    def _print_line(self, progress: "Progress") -> None:
+        """Print a line after every tenth of the frames, or every ten seconds; never a flood of them."""
+        waited = time.monotonic() - self._line_time
+        share = progress.done / progress.total if progress.total else 0.0
+        if progress.stage != self._stage:
+            self._line_share = 0.0
+        tenth = share >= self._line_share + _LINE_SHARE and waited >= _LINE_PAUSE_SECONDS
+        last = progress.stage == "dream" and share == 1.0 and self._line_share < 1.0
+        if tenth or last or waited >= _LINE_SECONDS:
+            self._line_time, self._line_share = time.monotonic(), share
+            console.say(f"{_STAGES[progress.stage]}: {describe(progress)}")
+
+
+def describe(progress: "Progress") -> str:
+    """Say a state in words: `frame 12 of 300, 2.3 fps, 2:05 left, slow: dream`."""
+    words = [f"frame {progress.done}" + (f" of {progress.total}" if progress.total else "")]
+    if progress.stage == "dream" and progress.fps > 0:
+        words.append(f"{progress.fps:.2f} fps" if progress.fps < 10 else f"{progress.fps:.0f} fps")
+    if progress.seconds_left is not None and progress.done != progress.total:
+        words.append(f"{clock(progress.seconds_left)} left")
+    if progress.slow_stage:
+        words.append(f"slow: {progress.slow_stage}")
+    return ", ".join(words)
+
+
+def clock(seconds: float) -> str:
+    """Write a time as m:ss, or h:mm:ss."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

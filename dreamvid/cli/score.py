@@ -1,0 +1,117 @@
+"""`dreamvid score`: how steady and how strong a dream is, beside its source."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.progress import Progress
+
+from dreamvid.cli import console
+from dreamvid.errors import OutputError
+
+if TYPE_CHECKING:
+    from dreamvid.pipeline.score_result import Score
+
+_INSTEAD = "In place of that of the recipe beside the dream (DREAM.toml):"
+
+
+def score(
+    source: Annotated[str, Parameter(help="Film that was dreamed on.")],
+    dream: Annotated[str, Parameter(help="What was dreamed of it.")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative=(), help="Print everything as JSON.")] = False,
+    plot: Annotated[
+        str | None, Parameter(metavar="FILE", help="Draw the curves into this picture, such as out.png.")
+    ] = None,
+    objective: Annotated[
+        str | None,
+        Parameter(allow_leading_hyphen=True, help=f"{_INSTEAD} what to measure the strength of."),
+    ] = None,
+    model: Annotated[str | None, Parameter(help=f"{_INSTEAD} network to measure with.")] = None,
+    weights: Annotated[str | None, Parameter(help=f"{_INSTEAD} the network's checkpoint.")] = None,
+    frames: Annotated[
+        str | None,
+        Parameter(metavar="START:STOP", help=f"{_INSTEAD} frames of the source that the dream shows."),
+    ] = None,
+    device: Annotated[str | None, Parameter(help=f"{_INSTEAD} compute device.")] = None,
+    quiet: Annotated[bool, Parameter(alias="-q", negative=(), help="Show no progress.")] = False,
+) -> None:
+    """Measure a dream against its source: how much it flickers, how strong it is, whether it drifts."""
+    picture = None if plot is None else _plot_target(plot)
+    from dreamvid.pipeline.score import score as measure  # torch comes with it
+
+    terminal = console.stderr()
+    with Progress(console=terminal, transient=True, disable=quiet or not terminal.is_terminal) as bar:
+        task = bar.add_task("Scoring", total=None)
+        result = measure(
+            source,
+            dream,
+            objective=objective,
+            model=model,
+            weights=weights,
+            frames=frames,
+            device=device,
+            on_frame=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if picture is not None:
+        from dreamvid.pipeline.score_plot import plot_score
+
+        plot_score(result, picture)
+    if json:
+        console.result(result.to_json())
+    else:
+        _print(result)
+
+
+def _plot_target(plot: str) -> Path:
+    """Refuse before the work what cannot be written after it."""
+    path = Path(plot).expanduser()
+    if path.suffix.lower() != ".png":
+        raise OutputError(f"--plot got {plot!r}: the curves are drawn into a PNG, such as score.png.")
+    if not path.parent.is_dir():
+        raise OutputError(f"--plot got {plot!r}: there is no folder {str(path.parent)!r}. Make it first.")
+    return path
+
+
+def _print(result: "Score") -> None:
+    drift = result.drift
+    rows = [
+        ("warping error", _number(result.mean_dream_error), "of the dream, × 1e4, where the flow holds"),
+        ("of the source", _number(result.mean_source_error), "its noise and light; the dream rides on it"),
+        ("excess", _number(result.mean_excess), "dream − source: 0 is as steady as the source"),
+        ("strength", _number(result.mean_strength), f"{result.objective} over the source's: 1 is no dream"),
+        *(
+            (f"drift of {name}", _percent(value, sign=True), "first to last quarter, after the first second")
+            for name, value in drift.items()
+        ),
+        ("clipped", _percent(result.mean_clipped), "pixels that the dream drove to 0 or 255"),
+        ("cuts", str(len(result.cuts)), "left out of the error"),
+    ]
+    console.print_table(
+        [("measure", "left"), ("value", "right"), ("what it says", "left")], rows, wrap_last=True
+    )
+    console.result("")
+    ages = zip(result.revealed_strength, result.revealed_change, result.revealed_share, strict=True)
+    console.print_table(
+        [("newly seen, frames ago", "right"), ("strength", "right"), ("change", "right"), ("share", "right")],
+        (
+            (str(age), _percent(strength), _percent(change), _percent(share))
+            for age, (strength, change, share) in enumerate(ages)
+        ),
+    )
+    console.result("\nStrength and change there are relative to the rest of the picture at the same time.")
+    if math.isnan(result.mean_strength):
+        console.warning(
+            f"{result.objective} is not above 0 on the source, so it gives no strength. Measure with a whole "
+            "layer, such as --objective blocks.4.1."
+        )
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _percent(value: float, *, sign: bool = False) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:{'+' if sign else ''}.1f}%"

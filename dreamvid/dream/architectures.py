@@ -1,0 +1,147 @@
+"""Where a classifier of a given name comes from: its code, its normalisation and its published weights."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from dreamvid.dream.weights import load_embedded, load_state
+from dreamvid.errors import NetworkError, nearest
+
+# Its module turns the normalisation of torchvision's other models back into that of TensorFlow, under which
+# it was trained. Without that detour the normalisation is this one.
+_TENSORFLOW_TRAINED = ("googlenet", "inception_v3")
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+# Untyped: torchvision says neither what it exports nor what its enums of weights hold.
+_models: Any = torchvision.models
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A classifier that can be built: `build()` gives it untrained, `load_published(module)` fills it."""
+
+    library: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_size: int
+    build: Callable[[], nn.Module]
+    load_published: Callable[[nn.Module], None]
+
+
+def find(model: str, embedded: str) -> Architecture:
+    """Find the architecture called `model`. Raises NetworkError with the nearest names."""
+    library, _, name = model.rpartition(":")
+    if library not in ("", "torchvision", "timm"):
+        raise NetworkError(
+            f"Model {model!r}: {library!r} is no library of models. Write `torchvision:NAME` or `timm:NAME`."
+        )
+    if not library and name == embedded:
+        return _timm("tf_efficientnet_lite2", load_embedded)
+    in_torchvision, in_timm = torchvision_names(), timm.list_models()
+    if library != "timm" and name in in_torchvision:
+        return _torchvision(name)
+    if library != "torchvision" and timm.is_model(name):
+        return _timm(name, functools.partial(_load_timm, name=name))
+    allowed = {"torchvision": in_torchvision, "timm": in_timm, "": [embedded, *in_torchvision, *in_timm]}[
+        library
+    ]
+    raise NetworkError(f"There is no model {model!r}.{nearest(name, allowed)} `dreamvid models` lists them.")
+
+
+@functools.cache
+def torchvision_names() -> tuple[str, ...]:
+    """Names of torchvision's image classifiers."""
+    return tuple(_models.list_models(module=_models))
+
+
+def torchvision_weights(name: str) -> Any:
+    """The published weights of a torchvision classifier, an enum member.
+
+    Where there are two it is the first training, which published dreams used; later recipes (label smoothing,
+    mixup) may give other features.
+    """
+    members = _models.get_model_weights(name)
+    return members.__members__.get("IMAGENET1K_V1", members.DEFAULT)
+
+
+def _torchvision(name: str) -> Architecture:
+    preset = torchvision_weights(name).transforms()
+    mean, std = tuple(preset.mean), tuple(preset.std)
+    options: dict[str, Any] = {}  # initialisations of their own take seconds, for weights that are replaced
+    if name in _TENSORFLOW_TRAINED:
+        mean = std = (0.5, 0.5, 0.5)
+        options = {"transform_input": False, "aux_logits": False, "init_weights": False}
+    elif name.startswith("vgg"):
+        options = {"init_weights": False}
+    return Architecture(
+        "torchvision",
+        mean,
+        std,
+        preset.crop_size[0],
+        lambda: _models.get_model(name, weights=None, **options),
+        functools.partial(_load_torchvision, name=name),
+    )
+
+
+def _timm(name: str, load_published: Callable[[nn.Module], None]) -> Architecture:
+    published = timm.get_pretrained_cfg(name)
+    return Architecture(
+        "timm",
+        tuple(published.mean) if published else _IMAGENET_MEAN,
+        tuple(published.std) if published else _IMAGENET_STD,
+        published.input_size[-1] if published else 224,
+        lambda: timm.create_model(name, pretrained=False),
+        load_published,
+    )
+
+
+def _load_torchvision(module: nn.Module, name: str) -> None:
+    published = torchvision_weights(name)
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = published.url.rsplit("/", 1)[-1]
+    try:
+        state = published.get_state_dict(progress=False, check_hash=True)
+    except (
+        Exception
+    ) as error:  # URLError, HTTPException, a wrong hash …: all mean that the file is not to be had
+        raise _not_had(name, published.url, folder / file, error) from error
+    load_state(
+        module, state, f"torchvision's weights of {name}", f"Delete {str(folder / file)!r} and try again."
+    )
+
+
+def _load_timm(module: nn.Module, name: str) -> None:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    published = timm.get_pretrained_cfg(name)
+    if published is None or not published.has_weights:
+        raise NetworkError(
+            f"timm has no published weights for {name!r}. Give a checkpoint with --weights FILE, or choose "
+            "another model: `dreamvid models` lists them."
+        )
+    try:
+        timm.models.load_pretrained(module, pretrained_cfg=dataclasses.asdict(published))
+    except Exception as error:  # of whichever HTTP library the hub's client uses
+        if published.hf_hub_id:
+            place = Path(HF_HUB_CACHE) / f"models--{published.hf_hub_id.replace('/', '--')}"
+            raise _not_had(name, f"huggingface.co/{published.hf_hub_id}", place, error) from error
+        url = str(published.url)
+        place = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+        raise _not_had(name, url, place, error) from error
+
+
+def _not_had(name: str, url: str, place: Path, error: Exception) -> NetworkError:
+    return NetworkError(
+        f"The weights of {name!r} could not be downloaded from {url} ({type(error).__name__}: {error}); "
+        f"they would be kept at {str(place)!r}. Give a file that you have with `--weights FILE`, or use the "
+        "model that needs no download: leave --model away."
+    )

@@ -1,0 +1,137 @@
+"""Classifiers to dream with: by name, with weights, as layers that can be cut out."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dreamvid.dream import architectures
+from dreamvid.dream import weights as weight_files
+from dreamvid.dream.layers import LayerInfo, layer_table
+from dreamvid.dream.trace import trace
+from dreamvid.dream.truncate import Truncated, truncate
+from dreamvid.errors import NetworkError, nearest
+
+EMBEDDED = "efficientnet_lite2"
+
+# Names of the same layers in the well-known notebooks.
+_ALIASES = {
+    # DeepDream's of 2015 (TensorFlow's graph of GoogLeNet) to torchvision's GoogLeNet.
+    **{
+        f"mixed{block}": f"inception{block}"
+        for block in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+    },
+    # Keras's Inception V3 to torchvision's and timm's.
+    **{
+        f"mixed{index}": f"Mixed_{block}"
+        for index, block in enumerate(("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c"))
+    },
+}
+
+
+class Network:
+    """A frozen classifier whose layers have names.
+
+    `mean` and `std` are its normalisation per channel of RGB in [0, 1]: it was trained on (x - mean) / std.
+    `input_size` is the side in pixels of the pictures it was trained on. Raises NetworkError if the module
+    does not trace into a graph.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        input_size: int = 224,
+    ) -> None:
+        self.name = name
+        self.mean = tuple(mean)
+        self.std = tuple(std)
+        self.input_size = input_size
+        self._traced = trace(module, name)
+
+    @functools.cached_property
+    def _table(self) -> dict[str, LayerInfo]:
+        try:
+            return layer_table(self._traced, self.input_size)
+        except Exception as error:  # whatever an operator says of shapes that it cannot take
+            raise NetworkError(
+                f"The layers of {self.name!r} cannot be worked out ({type(error).__name__}: {error}). "
+                "Choose another one: `dreamvid models` lists them."
+            ) from error
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that can be dreamed, in order of execution."""
+        return tuple(self._table)
+
+    def layer_table(self) -> list[LayerInfo]:
+        """Describe `layers`, in order of execution."""
+        return list(self._table.values())
+
+    @property
+    def logits(self) -> str:
+        """The layer of the classifier's output, (N, classes); NetworkError for a network without one."""
+        result = self._traced.result
+        names = [name for name in self._table if self._traced.outputs[name] is result]
+        if not names or self._table[names[-1]].stride is not None:
+            raise NetworkError(f"Network {self.name!r} has no layer of class logits; name one of its layers.")
+        return names[-1]
+
+    def resolve(self, layer: str) -> str:
+        """Return the network's own name of `layer`, which may be that of a well-known notebook.
+
+        Raises NetworkError with the nearest names.
+        """
+        for name in (layer, _ALIASES.get(layer)):
+            if name in self._table:
+                return name
+        raise NetworkError(
+            f"Network {self.name!r} has no layer {layer!r}.{nearest(layer, self._table)} "
+            f"`dreamvid layers {self.name}` lists them."
+        )
+
+    def channels(self, layer: str) -> int:
+        """Number of channels of `layer` (alias or own name)."""
+        return self._table[self.resolve(layer)].channels
+
+    def truncate(self, layers: Sequence[str]) -> Truncated:
+        """Cut the network off behind `layers` (own names or aliases).
+
+        The module takes RGB (N, 3, H, W) in [0, 1] and returns {layer: activation} under the network's own
+        names:
+        (N, C, h, w), or (N, C) behind the pooling. Batch norms are folded into convolutions; gradients flow
+        to the picture only. Raises NetworkError for an unknown layer.
+        """
+        if not layers:
+            raise NetworkError("No layer was asked for; name at least one.")
+        return truncate(self._traced, [self.resolve(layer) for layer in layers], self.mean, self.std)
+
+
+def load_network(
+    model: str = EMBEDDED, weights: str | None = None, *, device: torch.device | str = "cpu"
+) -> Network:
+    """Load a classifier.
+
+    `model` is the embedded one, or a torchvision or timm classifier's name (`timm:` or `torchvision:` in
+    front decides between the two). `weights` is None for the published ones (the libraries download and check
+    them), a checkpoint file, or "random" for a fixed random network. Raises NetworkError if any of it cannot
+    be had.
+    """
+    architecture = architectures.find(model, EMBEDDED)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(0)  # of the CPU only
+        module = architecture.build()
+    if weights is None:
+        architecture.load_published(module)
+    elif weights != "random":
+        remedy = f"They are of another architecture than {model!r}: give the matching --model."
+        state = weight_files.read_checkpoint(Path(weights))
+        if model == EMBEDDED and list(state)[:1] == ["_conv_stem.weight"]:
+            state = dict(zip(module.state_dict(), state.values(), strict=False))
+        weight_files.load_state(module, state, f"The weights in {weights!r}", remedy)
+    module = module.to(device).to(memory_format=torch.channels_last)
+    return Network(model, module, architecture.mean, architecture.std, architecture.input_size)

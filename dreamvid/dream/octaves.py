@@ -1,0 +1,109 @@
+"""The octave ladder: ascent from coarse to fine, carrying only what was added."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dreamvid.dream import pyramid
+from dreamvid.dream.tiles import TiledGradient
+
+# A network sees nothing in less; the coarsest octaves of small pictures are left out.
+SMALLEST_SIDE = 32
+# Shifts of a whole picture: enough for every phase of the network's strides, so that no grid stays.
+JITTER = 32
+
+
+def octave_sizes(
+    height: int, width: int, *, dream_height: int, octaves: int, octave_scale: float
+) -> list[tuple[int, int]]:
+    """Sizes (h, w) at which a picture of height × width is dreamed, coarse to fine; at least one.
+
+    The ladder hangs from `dream_height`: octave k works at dream_height / octave_scale**k lines, whatever the
+    picture's size, so the patterns keep their size relative to the picture. Octaves that would be larger than the
+    picture itself are left out (a picture below every octave is dreamed at its own size), and so are those with a side
+    below 32 pixels.
+    """
+    sizes = []
+    for k in range(octaves):
+        scale = dream_height / octave_scale**k / height
+        if scale > 1:
+            continue
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        if min(size) >= SMALLEST_SIDE:
+            sizes.append(size)
+    return sizes[::-1] or [(height, width)]
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample (N, C, H, W) to (h, w): bicubic, anti-aliased when shrinking, pixel areas aligned (not corners)."""
+    if tuple(x.shape[2:]) == size:
+        return x
+    shrinks = size[0] < x.shape[2] or size[1] < x.shape[3]
+    return F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=shrinks)
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Random shifts of one frame, decided by the seed and the frame's index alone."""
+
+    seed: int
+    frame: int
+
+    def draw(self, octave: int, iterations: int, reach: tuple[int, int]) -> list[tuple[int, int]]:
+        """Draw `iterations` shifts (down, right), each from 0 up to `reach`."""
+        random = np.random.default_rng((self.seed, self.frame, octave))
+        return [
+            (int(down), int(right))
+            for down, right in zip(
+                random.integers(0, reach[0], iterations), random.integers(0, reach[1], iterations), strict=True
+            )
+        ]
+
+
+class OctaveAscent:
+    """Gradient ascent on a picture over octaves (Mordvintsev et al. 2015, "Inceptionism")."""
+
+    def __init__(self, gradient: TiledGradient, *, levels: int) -> None:
+        self.gradient = gradient
+        self.levels = levels
+
+    def grow(
+        self,
+        picture: Tensor,
+        carried: Tensor | None,
+        sizes: list[tuple[int, int]],
+        *,
+        iterations: int,
+        step: float | Tensor,
+        shifts: Shifts,
+    ) -> Tensor:
+        """Grow the dream of `picture`; return the new residual at the finest size, (1, 3, h, w).
+
+        picture: (1, 3, H, W) in [0, 1]. carried: residual (1, 3, h, w) that is there already, or None. step: the mean
+        change of a pixel in one step; a map (1, 1, h, w) makes it local. The picture plus the residual stays in [0, 1].
+        """
+        fine = sizes[-1]
+        added = None
+        for octave, size in enumerate(sizes):
+            base = resize(picture, size)
+            if carried is not None:
+                base = base + resize(carried, size)
+            x = base if added is None else base + resize(added, size)
+            local_step = resize(step, size).clamp_min(0) if isinstance(step, Tensor) else step
+            reach = self._reach(size)
+            for shift in shifts.draw(octave, iterations, reach):
+                x = (x + local_step * pyramid.normalize(self.gradient(x, shift), self.levels)).clamp(0, 1)
+            added = x - base
+        assert added is not None
+        source = resize(picture, fine)
+        residual = added if carried is None else carried + added
+        return (source + residual).clamp(0, 1) - source
+
+    def _reach(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Range of shifts: a few strides for a whole picture, everything for tiles, whose seams must not stay."""
+        if max(size) <= self.gradient.tile:
+            return min(JITTER, size[0]), min(JITTER, size[1])
+        return size

@@ -1,0 +1,101 @@
+"""The gradient of the objective with respect to the picture, on tiles of a size that fits memory."""
+
+import warnings
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dreamvid.dream.objective import BoundObjective
+from dreamvid.errors import DeviceError
+
+SMALLEST_TILE = 64
+
+
+class TiledGradient:
+    """Computes d(objective)/d(picture) for pictures of any size.
+
+    The picture is rolled by a shift first, so that seams (of tiles, or of the network's own border) lie elsewhere at
+    every step. A picture of at most `tile` pixels a side goes through whole; a larger one is cut into tiles of one
+    size, which go through as batches of at most tile² pixels. Each tile sees `halo` pixels of its surroundings, whose
+    own gradient is dropped. When the device runs out of memory the tile halves and the step is done again.
+    """
+
+    def __init__(self, network: nn.Module, objective: BoundObjective, *, tile: int, halo: int = 32) -> None:
+        self.network = network
+        self.objective = objective
+        self.tile = tile
+        self.halo = halo
+        self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
+
+    def __call__(self, picture: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
+        """Compute the gradient (1, 3, H, W) of a picture (1, 3, H, W) in [0, 1], rolled by shift (down, right).
+
+        Raises DeviceError when not even the smallest tile fits the device's memory.
+        """
+        rolled = torch.roll(picture, shift, dims=(2, 3))
+        while True:
+            try:
+                gradient = self._rolled_gradient(rolled)
+                break
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                self._halve(picture)
+        return torch.roll(gradient, (-shift[0], -shift[1]), dims=(2, 3))
+
+    def value(self, picture: Tensor) -> float:
+        """Evaluate the objective on a whole picture (1, 3, H, W); waits for the device."""
+        with torch.no_grad():
+            return float(self.objective(self.network(picture.to(self.dtype))).mean())
+
+    def _halve(self, picture: Tensor) -> None:
+        smaller = min(self.tile, max(picture.shape[2:])) // 2
+        if smaller < SMALLEST_TILE:
+            raise DeviceError(
+                f"Out of memory on {picture.device} even with tiles of {SMALLEST_TILE} pixels. "
+                "Use a smaller network (--model), a lower --dream-height, or --device cpu."
+            )
+        warnings.warn(
+            f"Out of memory on {picture.device}: going on with tiles of {smaller} pixels (--tile {smaller}).",
+            stacklevel=3,
+        )
+        self.tile = smaller
+        if picture.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _rolled_gradient(self, picture: Tensor) -> Tensor:
+        height, width = picture.shape[2:]
+        if max(height, width) <= self.tile:
+            return self._network_gradient(picture)
+        rows, columns = -(-height // self.tile), -(-width // self.tile)
+        tile_h, tile_w = -(-height // rows), -(-width // columns)
+        # The rolled picture is a torus already: what a tile lacks at the border is taken from the other side.
+        halo = min(self.halo, height, width)
+        wide = F.pad(
+            picture,
+            (halo, halo + columns * tile_w - width, halo, halo + rows * tile_h - height),
+            mode="circular",
+        )
+        corners = [(row * tile_h, column * tile_w) for row in range(rows) for column in range(columns)]
+        outer_h, outer_w = tile_h + 2 * halo, tile_w + 2 * halo
+        batch = max(1, self.tile**2 // (outer_h * outer_w))
+        gradient = picture.new_empty(1, 3, rows * tile_h, columns * tile_w)
+        for start in range(0, len(corners), batch):
+            chosen = corners[start : start + batch]
+            tiles = torch.cat([wide[:, :, y : y + outer_h, x : x + outer_w] for y, x in chosen])
+            inner = self._network_gradient(tiles)[:, :, halo : halo + tile_h, halo : halo + tile_w]
+            for (y, x), part in zip(chosen, inner, strict=True):
+                gradient[0, :, y : y + tile_h, x : x + tile_w] = part
+        return gradient[:, :, :height, :width]
+
+    def _network_gradient(self, pictures: Tensor) -> Tensor:
+        x = pictures.detach().to(self.dtype, memory_format=torch.channels_last).requires_grad_(True)
+        with torch.enable_grad():
+            value = self.objective(self.network(x)).sum()
+            (gradient,) = torch.autograd.grad(value, x)
+        return gradient.float()
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,245 @@
+"""A traced network cut off behind the last layer that is asked for, in its fastest equivalent form."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers.conv2d_same import Conv2dSame
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from dreamvid.dream.trace import Traced
+from dreamvid.errors import NetworkError
+
+# Sides of a square picture that are tried, in pixels, to find the smallest one that gets through a network.
+_SIDES = (1, 8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 299, 384)
+
+
+class SameConv2d(nn.Module):
+    """TensorFlow's SAME convolution of any input size, without a padded copy of the input.
+
+    SAME often pads one pixel more behind than before. A kernel with a zero in front, padded evenly, computes
+    the same; which side needs it depends on the input's size, so there is a kernel for each case.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.bias = convolution.bias
+        self.kernel_size = _pair(convolution.kernel_size)
+        self.stride = _pair(convolution.stride)
+        self.dilation = _pair(convolution.dilation)
+        self.groups = convolution.groups
+        for top in (0, 1):
+            for left in (0, 1):
+                kernel = F.pad(convolution.weight.detach(), (left, 0, top, 0))
+                self.register_buffer(
+                    f"kernel_{top}{left}", kernel.contiguous(memory_format=torch.channels_last)
+                )
+
+    def _padding(self, size: int, axis: int) -> tuple[int, int]:
+        """Padding of one axis before and after."""
+        stride = self.stride[axis]
+        reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+        return total // 2, total - total // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W) to (N, C', ceil(H / stride), ceil(W / stride))."""
+        top, bottom = self._padding(x.shape[2], 0)
+        left, right = self._padding(x.shape[3], 1)
+        if self.dilation != (1, 1):  # a zero in front would reach further than one pixel
+            x = F.pad(x, (left, right, top, bottom))
+            return F.conv2d(
+                x, self.get_buffer("kernel_00"), self.bias, self.stride, 0, self.dilation, self.groups
+            )
+        kernel = self.get_buffer(f"kernel_{bottom - top}{right - left}")
+        return F.conv2d(x, kernel, self.bias, self.stride, (bottom, right), 1, self.groups)
+
+
+class _ClampInPlace(torch.autograd.Function):
+    """ReLU6 over its operand: `hardtanh_` computes a copy first, and for `clamp_` autograd keeps one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x.clamp_(0, 6)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        result: Tensor = torch.ops.aten.hardtanh_backward(gradients[0], y, 0.0, 6.0)
+        return result
+
+
+class InPlaceReLU6(nn.Module):
+    """ReLU6 that overwrites its operand."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Clamp to [0, 6]."""
+        if torch.compiler.is_compiling():  # which plans its memory itself
+            return F.relu6(x)
+        result: Tensor = _ClampInPlace.apply(x)
+        return result
+
+
+class Truncated(nn.Module):
+    """A frozen network from a picture to the activations of some of its layers.
+
+    Takes RGB (N, 3, H, W) in [0, 1] of any size; a picture smaller than `min_size` on a side is first
+    extended by its own border (the network's unpadded convolutions would leave nothing of it). Returns
+    {layer: activation}.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self, body: fx.GraphModule, mean: Sequence[float], std: Sequence[float], min_size: int
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.min_size = min_size
+        deviation = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
+        self.register_buffer("scale", 1 / deviation)
+        self.register_buffer("shift", -torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1) / deviation)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Map (N, 3, H, W) in [0, 1] to {layer: (N, C, h, w) or (N, C)}."""
+        lacking_h, lacking_w = max(self.min_size - x.shape[2], 0), max(self.min_size - x.shape[3], 0)
+        if lacking_h or lacking_w:
+            sides = (lacking_w // 2, lacking_w - lacking_w // 2, lacking_h // 2, lacking_h - lacking_h // 2)
+            x = F.pad(x, sides, mode="replicate")
+        activations: dict[str, Tensor] = self.body(x * self.scale + self.shift)
+        return activations
+
+
+def truncate(traced: Traced, layers: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> Truncated:
+    """Cut `traced` off behind `layers` (names in `traced.outputs`) and fold its batch norms.
+
+    The weights are its own: converting them leaves `traced` alone.
+
+    Raises NetworkError if no size of picture gets through.
+    """
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    wanted = {name: traced.outputs[name] for name in dict.fromkeys(layers)}
+    needed = set(wanted.values())
+    for node in reversed(list(traced.module.graph.nodes)):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    for node in traced.module.graph.nodes:
+        if node in needed or node.op == "placeholder":
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output({name: copies[node] for name, node in wanted.items()})
+    body = fx.GraphModule(traced.module, graph)
+    _fold_batch_norms(body)
+    _replace_same_convolutions(body)
+    _reuse_memory(body)
+    body.graph.lint()
+    body.recompile()
+    body.delete_all_unused_submodules()
+    body = copy.deepcopy(body).to(memory_format=torch.channels_last)
+    return Truncated(body, mean, std, _smallest_side(body, layers)).eval().requires_grad_(False)
+
+
+def on_meta(module: fx.GraphModule) -> fx.GraphModule:
+    """Copy the module with weights that have a shape and no memory: it computes shapes only."""
+    shapes: dict[int, Tensor] = {id(one): nn.Parameter(one.to("meta"), False) for one in module.parameters()}
+    shapes |= {id(one): one.to("meta") for one in module.buffers()}
+    return copy.deepcopy(module, shapes)
+
+
+def _smallest_side(body: fx.GraphModule, layers: Sequence[str]) -> int:
+    shapes = on_meta(body)
+    failure: Exception | None = None
+    for side in _SIDES:
+        try:
+            activations = shapes(torch.empty(1, 3, side, side, device="meta"))
+        except Exception as error:  # whatever an operator says of a size that it cannot take
+            failure = error
+            continue
+        if all(activation.numel() for activation in activations.values()):
+            return side
+    raise NetworkError(
+        f"No picture of up to {_SIDES[-1]} x {_SIDES[-1]} pixels gets through to {', '.join(layers)} "
+        f"({failure}). Networks made for one picture size cannot be used; "
+        "choose an earlier layer or another network."
+    )
+
+
+def _fold_batch_norms(body: fx.GraphModule) -> None:
+    """Fold each batch norm into the convolution whose only reader it is; timm's fused activation stays."""
+    modules = dict(body.named_modules())
+    calls: dict[str, int] = {}
+    for node in body.graph.nodes:
+        if node.op == "call_module":
+            calls[node.target] = calls.get(node.target, 0) + 1
+    for node in list(body.graph.nodes):
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        source, norm = node.args[0], modules[node.target]
+        if source.op != "call_module" or len(source.users) != 1 or calls[source.target] != 1:
+            continue
+        convolution = modules[source.target]
+        if not isinstance(convolution, nn.Conv2d) or norm.running_mean is None or norm.running_var is None:
+            continue
+        # A shallow twin: the network itself keeps its own weights.
+        folded = copy.copy(convolution)
+        folded._parameters = dict(convolution._parameters)
+        folded.weight, folded.bias = fuse_conv_bn_weights(
+            convolution.weight,
+            convolution.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
+        modules[source.target] = folded
+        body.set_submodule(source.target, folded)
+        activation = getattr(norm, "act", None)
+        if activation is None or isinstance(activation, nn.Identity):
+            node.replace_all_uses_with(source)
+            body.graph.erase_node(node)
+        else:
+            modules[node.target] = activation
+            body.set_submodule(node.target, activation)
+
+
+def _replace_same_convolutions(body: fx.GraphModule) -> None:
+    for path in {node.target for node in body.graph.nodes if node.op == "call_module"}:
+        module = body.get_submodule(path)
+        if isinstance(module, Conv2dSame):
+            body.set_submodule(path, SameConv2d(module))
+
+
+def _reuse_memory(body: fx.GraphModule) -> None:
+    """Let a ReLU overwrite a convolution's result that nobody else reads: no gradient needs it."""
+    for index, node in enumerate(body.graph.nodes):
+        source = node.args[0] if node.args else None
+        if (
+            not isinstance(source, fx.Node)
+            or source.op != "call_module"
+            or not isinstance(body.get_submodule(source.target), nn.Conv2d | SameConv2d)
+            or len(source.users) != 1
+        ):
+            continue
+        if node.op == "call_function" and node.target is F.relu:
+            node.update_kwarg("inplace", True)
+        elif node.op == "call_module":
+            activation = body.get_submodule(str(node.target))
+            if not isinstance(activation, nn.ReLU | nn.ReLU6):
+                continue
+            # A module of its own, as one ReLU may be called in several places.
+            node.target = f"relu_in_place_{index}"
+            body.add_submodule(
+                node.target, nn.ReLU(True) if isinstance(activation, nn.ReLU) else InPlaceReLU6()
+            )
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -1,0 +1,43 @@
+"""Sampling a picture along a backward flow."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
+    """Coordinates of the pixel centres, (1, 2, H, W): x then y, whole numbers from 0."""
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=like.dtype, device=like.device),
+        torch.arange(width, dtype=like.dtype, device=like.device),
+        indexing="ij",
+    )
+    return torch.stack((x, y))[None]
+
+
+def sample(x: Tensor, places: Tensor, *, mode: str = "bicubic") -> Tensor:
+    """Sample (N, C, H, W) at `places` (N, 2, h, w): x then y, in pixels, 0 at the centre of the first pixel.
+
+    Places outside take the nearest border pixel. In grid_sample's terms: align_corners=False with the pixel centres
+    mapped to (2 p + 1) / size - 1, padding_mode="border".
+    """
+    size = places.new_tensor([x.shape[3], x.shape[2]]).view(1, 2, 1, 1)
+    grid = ((2 * places + 1) / size - 1).permute(0, 2, 3, 1)
+    return F.grid_sample(x, grid.expand(x.shape[0], -1, -1, -1), mode, "border", align_corners=False)
+
+
+def warp(x: Tensor, flow: Tensor, *, mode: str = "bicubic") -> Tensor:
+    """Move the previous frame's picture (N, C, H, W) to where its content is now.
+
+    `flow` (N, 2, H, W), x then y in pixels, is backward: flow[:, :, y, x] says where in the previous frame the pixel
+    (x, y) of this frame was, relative to it. So the result at p is x at p + flow(p). Border pixels are repeated.
+    """
+    return sample(x, pixel_grid(flow.shape[2], flow.shape[3], flow) + flow, mode=mode)
+
+
+def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a flow (N, 2, H, W) to another size (h, w): resampled bilinearly, its vectors scaled along."""
+    if tuple(flow.shape[2:]) == size:
+        return flow
+    ratio = flow.new_tensor([size[1] / flow.shape[3], size[0] / flow.shape[2]]).view(1, 2, 1, 1)
+    return F.interpolate(flow, size, mode="bilinear", align_corners=False) * ratio

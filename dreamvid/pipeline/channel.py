@@ -1,0 +1,94 @@
+"""A bounded queue between two threads that carries failures forth and closing back."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+# Waiting on a lock does not see Ctrl-C on Windows, so no wait is longer than this.
+_WAIT_SECONDS = 0.2
+
+
+class Closed(Exception):  # noqa: N818 - it is no error: the other side needs no more
+    """The receiving side has closed; what is sent has nowhere to go."""
+
+
+class Channel(Generic[T]):
+    """At most `size` items wait between a sending and a receiving thread.
+
+    The sender ends with `finish`, with an exception if it failed: the receiver gets the items before it, then
+    the exception is raised there. The receiver may `close` at any time: the sender's next `put` raises
+    `Closed`. `sending_seconds` and `receiving_seconds`: how long each side has waited for the other.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._finished = self._closed = False
+        self._failure: BaseException | None = None
+        self.sending_seconds = self.receiving_seconds = 0.0
+
+    def put(self, item: T) -> None:
+        """Send an item, waiting for room. Raises Closed."""
+        with self._changed:
+            began = time.perf_counter()
+            while len(self._items) >= self._size and not self._closed:
+                self._changed.wait(_WAIT_SECONDS)
+            self.sending_seconds += time.perf_counter() - began
+            if self._closed:
+                raise Closed
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def finish(self, failure: BaseException | None = None) -> None:
+        """Say that nothing more comes, or why."""
+        with self._changed:
+            self._finished, self._failure = True, failure
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Take nothing more; drop what waits."""
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._changed:
+                began = time.perf_counter()
+                while not self._items and not self._finished and not self._closed:
+                    self._changed.wait(_WAIT_SECONDS)
+                self.receiving_seconds += time.perf_counter() - began
+                if not self._items:
+                    if self._failure is not None:
+                        raise self._failure
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+
+
+class Worker:
+    """A thread that runs `work` from entering to leaving the context; leaving waits for its end.
+
+    Leaving raises nothing of what `work` raised: `work` has to hand its failures on.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=work, name=name, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._thread.is_alive():
+            self._thread.join(_WAIT_SECONDS)

@@ -1,0 +1,113 @@
+"""Dreaming one frame after another: what coherence is made of.
+
+Carried from frame to frame is the residual r = dream - source, at the size of the finest octave:
+
+    r'   = warp(r, flow)                      sampled bicubic, once
+    x0   = frame + decay · validity · r'      decay from the half-life and the time since the frame before
+    x    = a few warm ascent steps from x0, sized per place by what it lacks
+    r    = x - frame
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamvid.dream.device import find_device, find_precision
+from dreamvid.dream.networks import load_network
+from dreamvid.dream.objective import parse_objective
+from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes, resize
+from dreamvid.dream.tiles import TiledGradient
+from dreamvid.motion.flow import flow_estimator
+from dreamvid.motion.validity import validity
+from dreamvid.motion.warp import warp
+from dreamvid.settings import Settings
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How a frame follows from the one before, at the size of the finest octave.
+
+    flow: backward (1, 2, h, w), x then y in pixels. validity: (1, 1, h, w) in [0, 1], 1 where the flow can be trusted.
+    """
+
+    flow: Tensor
+    validity: Tensor
+
+
+class FrameDreamer:
+    """Dreams a sequence of frames; carries the residual from each to the next.
+
+    Loads the network once. Raises NetworkError, ObjectiveError, DeviceError. Not for use by several threads, except
+    that `motion` may run in one other thread.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.device = find_device(settings.render.device)
+        dtype = find_precision(settings.render.precision, self.device)
+        network = load_network(settings.network.model, settings.network.weights, device=self.device)
+        objective = parse_objective(settings.dream.objective).bind(network)
+        truncated = network.truncate(objective.layers).to(dtype)
+        self.ascent = OctaveAscent(
+            TiledGradient(truncated, objective, tile=settings.dream.tile), levels=settings.dream.levels
+        )
+        self._flow = flow_estimator(settings.coherence.flow, self.device)
+        self._residual: Tensor | None = None
+        self._amount: Tensor | None = None
+
+    def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Octave sizes (h, w) for frames of height × width, coarse to fine."""
+        dream = self.settings.dream
+        return octave_sizes(
+            height,
+            width,
+            dream_height=dream.dream_height,
+            octaves=dream.octaves,
+            octave_scale=dream.octave_scale,
+        )
+
+    def motion(self, this: Tensor, previous: Tensor) -> Motion:
+        """Estimate how `this` source frame (1, 3, H, W) in [0, 1] follows from `previous`."""
+        size = self.sizes(this.shape[2], this.shape[3])[-1]
+        now, before = resize(this, size).clamp(0, 1), resize(previous, size).clamp(0, 1)
+        flow = self._flow(now, before)
+        return Motion(flow, validity(flow, self._flow(before, now)))
+
+    def dream(self, frame: Tensor, motion: Motion | None, *, index: int, elapsed_seconds: float) -> Tensor:
+        """Dream the next frame.
+
+        frame: source (1, 3, H, W) in [0, 1] on the device. motion: how it follows from the frame before, or None to
+        begin anew (first frame, cut). index: its number in the source, which decides the random shifts.
+        elapsed_seconds: time since the frame before. Returns the dreamed frame, (1, 3, H, W) in [0, 1].
+        """
+        dream, coherence = self.settings.dream, self.settings.coherence
+        sizes = self.sizes(frame.shape[2], frame.shape[3])
+        shifts = Shifts(self.settings.render.seed, index)
+        full = dream.iterations * dream.step
+        if motion is None or self._residual is None or coherence.half_life_seconds == 0:
+            self._residual = self.ascent.grow(
+                frame, None, sizes, iterations=dream.iterations, step=dream.step, shifts=shifts
+            )
+        else:
+            decay = 0.5 ** (elapsed_seconds / coherence.half_life_seconds)
+            carried = decay * motion.validity * warp(self._residual, motion.flow)
+            step = 2.5 * full * (1 - decay) / max(1, coherence.warm_iterations)
+            self._residual = self.ascent.grow(
+                frame, carried, sizes, iterations=coherence.warm_iterations, step=step, shifts=shifts
+            )
+        return (frame + resize(self._residual, (frame.shape[2], frame.shape[3]))).clamp(0, 1)
+
+    def state(self) -> dict[str, Tensor]:
+        """What is carried to the next frame, exactly; empty when nothing is."""
+        return {} if self._residual is None else {"residual": self._residual.cpu()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+        residual = state.get("residual")
+        self._residual = None if residual is None else residual.to(self.device)
+
+    def reset(self) -> None:
+        """Forget what is carried: the next frame begins anew."""
+        self._residual = None

@@ -1,0 +1,69 @@
+"""What makes two renders the same: everything that their frames depend on."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from dreamvid.errors import NetworkError
+from dreamvid.settings import Settings
+from dreamvid.settings.merge import flag_name, leaves
+from dreamvid.video.formats import OutputFormat
+from dreamvid.video.probe import VideoInfo
+from dreamvid.video.process import ffmpeg_version
+from dreamvid.video.source import Source
+
+# Settings by which one may go on differently: where the memory was too small, a smaller tile has to be
+# allowed.
+_FREE = ("tile",)
+_PACKAGES = ("dreamvid", "torch", "timm", "opencv-python")
+
+
+def versions() -> dict[str, str]:
+    """Name the programs that the frames depend on."""
+    return {**{package: version(package) for package in _PACKAGES}, "ffmpeg": ffmpeg_version()}
+
+
+def identify(
+    settings: Settings, source: Source, info: VideoInfo, fmt: OutputFormat, device: torch.device
+) -> dict[str, str]:
+    """Write down what the frames depend on, each by the name under which a user knows it.
+
+    Raises SourceError for a source and NetworkError for a weights file that cannot be read.
+    """
+    chosen = {
+        flag_name(name): str(getattr(getattr(settings, group), name))
+        for group, name, _ in leaves()
+        if name not in _FREE
+    }
+    weights = settings.network.weights
+    return {
+        **chosen,
+        "the source's content": source.fingerprint(),
+        "the content of the weights": "" if weights is None else _hash(Path(weights)),
+        "the device": str(device),
+        "the encoding": " ".join((fmt.container, *fmt.encoder_args(info.bit_depth, info.hdr))),
+        **versions(),
+    }
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Say what differs, as parts of a sentence."""
+    said = []
+    for name in dict.fromkeys((*before, *now)):
+        old, new = before.get(name, "nothing"), now.get(name, "nothing")
+        if old == new:
+            continue
+        hashed = "content" in name
+        said.append(f"{name} has changed" if hashed else f"{name} was {old} and is {new} now")
+    return said
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise NetworkError(f"cannot read the weights {path}: {error.strerror or error}") from error

@@ -1,0 +1,82 @@
+"""How far a render is, how fast, and which of its stages the others wait for."""
+
+import time
+from collections import deque
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Literal
+
+_WINDOW_FRAMES = 30
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One moment of a render.
+
+    `done` of `total` (None: not known yet) frames of this `stage`. `fps`: frames a second lately, 0 at first.
+    `slow_stage`: decode, motion, dream or encode, the one that the others wait for. `message`: something to
+    tell the user once.
+    """
+
+    stage: Literal["scan", "plan", "dream", "join"]
+    done: int
+    total: int | None
+    fps: float = 0.0
+    seconds_left: float | None = None
+    slow_stage: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class RenderResult:
+    """A finished render.
+
+    `output`, `recipe`: the files. `frames`: how many the film has. `warnings`: what was lost or changed, as
+    sentences. `resumed_from`: how many frames were there already. `busy`: where the time went.
+    """
+
+    output: Path
+    recipe: Path
+    frames: int
+    warnings: tuple[str, ...]
+    resumed_from: int
+    busy: "BusySeconds"
+
+
+@dataclass
+class BusySeconds:
+    """How long each stage has worked (not waited), in seconds of a clock on the wall.
+
+    `decode` is the time that was spent waiting for the decoder, as it works in a process of its own.
+    """
+
+    decode: float = 0.0
+    motion: float = 0.0
+    dream: float = 0.0
+    encode: float = 0.0
+    join: float = 0.0
+
+
+class Pace:
+    """Speed and slowest stage over the last frames."""
+
+    def __init__(self, busy: BusySeconds) -> None:
+        self._busy = busy
+        self._moments: deque[tuple[float, tuple[float, ...]]] = deque(maxlen=_WINDOW_FRAMES + 1)
+        self.start()
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._moments.append((time.perf_counter(), astuple(self._busy)))
+
+    def measure(self, done: int, total: int, message: str = "") -> Progress:
+        """Note that another frame is done, and say how it goes."""
+        self.start()
+        (began, before), (now, after) = self._moments[0], self._moments[-1]
+        fps = (len(self._moments) - 1) / max(now - began, 1e-9)
+        spent = {
+            name: after[place] - before[place]
+            for place, name in enumerate(("decode", "motion", "dream", "encode"))
+        }
+        slow = max(spent, key=lambda name: spent[name])
+        return Progress("dream", done, total, fps, (total - done) / fps, slow, message)

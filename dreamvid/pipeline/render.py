@@ -1,0 +1,470 @@
+"""Rendering a film: source, motion, dream and encoder as four stages that work at the same time.
+
+    decoder's thread ──► motion thread ──► this thread: dream ──► encoding thread ──► segments ──► join
+
+Every arrow is a bounded queue. What goes wrong in a thread is raised in the caller's.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamvid.errors import DreamvidError, Interrupted, OutputError, SettingsError, SourceError
+from dreamvid.pipeline.channel import Channel, Closed, Worker
+from dreamvid.pipeline.destination import Destination
+from dreamvid.pipeline.frames import FrameDreamer, Motion
+from dreamvid.pipeline.identity import identify, versions
+from dreamvid.pipeline.interrupt import StopRequest
+from dreamvid.pipeline.job import Job, published, writing
+from dreamvid.pipeline.partial import PartialFilm, Piece, Preview
+from dreamvid.pipeline.pixels import to_pixels, to_tensor
+from dreamvid.pipeline.plan import Plan, Segment, make_plan
+from dreamvid.pipeline.progress import BusySeconds, Pace, Progress, RenderResult
+from dreamvid.settings import Recipe, Settings, load_settings
+from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
+from dreamvid.video.encode import SegmentWriter, StreamSpec
+from dreamvid.video.image import publish
+from dreamvid.video.join import join_segments
+from dreamvid.video.probe import VideoInfo, probe
+from dreamvid.video.source import Source, open_source
+
+__all__ = ["Progress", "RenderResult", "render_video"]
+
+# Frames that may wait: enough to even out, few enough for 8K.
+_MOTION_QUEUE, _ENCODE_QUEUE = 2, 4
+
+
+def render_video(
+    source: str | Path,
+    output: str | Path,
+    settings: Settings | None = None,
+    *,
+    overwrite: bool = False,
+    fresh: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    preview_every_seconds: float | None = None,
+) -> RenderResult:
+    """Dream a film.
+
+    The work is kept in a folder `.<output name>.job` beside the output until it is done. Stopped at any
+    moment, even by a power cut, the same call goes on after the last finished segment, and its frames are
+    those of an undisturbed render. Ctrl-C finishes the frame and leaves a playable `<stem>.partial<suffix>`;
+    a second one stops at once.
+
+    Args:
+        source: whatever `open_source` takes: a file, `lavfi:GRAPH`, pictures, `-`. output: its suffix decides
+        the format. The recipe is written beside it as `<output name>.toml`. settings: None for the default
+        preset. overwrite: replace an output that exists. fresh: begin anew, whatever was done already.
+        on_progress: called in this thread, once a frame. preview_every_seconds: keep `<stem>.partial<suffix>`
+        and a still `<stem>.partial.png` fresh while rendering.
+
+    Raises:
+        SourceError, OutputError, NetworkError, ObjectiveError, DeviceError: before any work, or when one of
+        them
+            changes under way. JobError: what was begun here is another render, or one is running.
+        FfmpegError: decoding or encoding failed. Interrupted: Ctrl-C.
+    """
+    settings = load_settings() if settings is None else settings
+    if preview_every_seconds is not None and not preview_every_seconds > 0:
+        raise SettingsError(
+            f"a preview every {preview_every_seconds} seconds cannot be: allowed is a number above 0, "
+            "such as 10."
+        )
+    destination = Destination.of(output, settings)
+    opened = open_source(source)
+    _refuse_writing_to(opened, destination)
+    if destination.exists() and not overwrite and (fresh or not published(destination)):
+        destination.refuse_overwriting()
+    with StopRequest() as stop:
+        try:
+            info = probe(opened)
+            with Job(destination) as job:
+                render = _Render(
+                    settings=settings,
+                    source=opened,
+                    info=info,
+                    job=job,
+                    dreamer=FrameDreamer(settings),
+                    stop=stop,
+                    report=on_progress or (lambda progress: None),
+                    overwrite=overwrite,
+                    preview_every_seconds=preview_every_seconds,
+                )
+                return render.run(fresh)
+        except KeyboardInterrupt:
+            raise Interrupted("Stopped. The same command again goes on with what is done.") from None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A source frame with its motion, ready to be dreamed."""
+
+    index: int
+    frame: Tensor
+    motion: Motion | None
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A dreamed frame for the encoder."""
+
+    index: int
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class _SegmentEnd:
+    """All frames of the segment have been sent. `state` is what the next one needs, None if nothing."""
+
+    state: dict[str, Tensor] | None
+
+
+class _EarlyEnd:
+    """The segment is given up; what there is of it is still wanted."""
+
+
+_Message = Segment | _Picture | _SegmentEnd | _EarlyEnd
+
+
+@dataclass
+class _Render:
+    """One render at work."""
+
+    settings: Settings
+    source: Source
+    info: VideoInfo
+    job: Job
+    dreamer: FrameDreamer
+    stop: StopRequest
+    report: Callable[[Progress], None]
+    overwrite: bool
+    preview_every_seconds: float | None
+    warnings: list[str] = field(default_factory=list)
+    busy: BusySeconds = field(default_factory=BusySeconds)
+    done: int = 0
+    pieces: list[Piece] = field(default_factory=list)
+    _encoding_failure: BaseException | None = None
+
+    plan: Plan = field(init=False)
+    spec: StreamSpec = field(init=False)
+
+    def run(self, fresh: bool) -> RenderResult:
+        """Plan or resume, dream what is missing, join."""
+        destination = self.job.destination
+        identity = identify(
+            self.settings, self.source, self.info, destination.fmt, torch.device(self.dreamer.device)
+        )
+        if fresh:
+            self.job.clear()
+        if self.job.begun:
+            self.plan = self.job.resume(identity)
+        else:
+            self.plan = self._make_plan()
+            self.job.begin(identity, self.plan)
+        self.spec = self.plan.spec(self.info, self.settings)
+        self.warnings += self.plan.damage
+        joined = self.job.joined_warnings()
+        todo = [] if joined is not None else self.job.unfinished(self.plan)
+        resumed_from = self.done = self.plan.count - sum(segment.count for segment in todo)
+        if resumed_from:
+            self._tell("dream", f"Going on: {resumed_from} of {self.plan.count} frames are done already.")
+        try:
+            if todo:
+                self._dream(todo)
+            self._tell("join")
+            began = time.perf_counter()
+            self.warnings += self._join() if joined is None else joined
+            self._publish()
+            self.busy.join = time.perf_counter() - began
+        except DreamvidError as error:
+            self._add_what_is_kept(error)
+        except KeyboardInterrupt:
+            raise Interrupted(f"Stopped at once. {self._kept()}") from None
+        return RenderResult(
+            destination.path,
+            destination.recipe,
+            self.plan.count,
+            tuple(self.warnings),
+            resumed_from,
+            self.busy,
+        )
+
+    def _make_plan(self) -> Plan:
+        return make_plan(
+            self.source,
+            self.info,
+            self.settings,
+            on_scan=lambda done: self.report(Progress("scan", done, None)),
+            on_cuts=lambda done, total: self.report(Progress("plan", done, total)),
+        )
+
+    def _tell(self, stage: str, message: str = "") -> None:
+        assert stage in ("dream", "join")
+        self.report(Progress(stage, self.done, self.plan.count, message=message))  # type: ignore[arg-type]
+
+    # --- dreaming
+
+    def _dream(self, todo: Sequence[Segment]) -> None:
+        self.stop.gently = True
+        for run in _contiguous(todo):
+            self._dream_run(run)
+            if self.stop.asked:
+                break
+        self.stop.gently = False
+        if self.stop.asked and self.done < self.plan.count:
+            self._leave_partial()
+
+    def _dream_run(self, run: Sequence[Segment]) -> None:
+        """Dream segments that follow one another."""
+        first, video = run[0], self.settings.video
+        if not first.new_shot:
+            state = self.job.load_state(first)
+            assert state is not None, "a segment without the state before it is begun at its shot's beginning"
+            self.dreamer.load_state(state)
+        prepared: Channel[_Prepared] = Channel(_MOTION_QUEUE)
+        dreamed: Channel[_Message] = Channel(_ENCODE_QUEUE)
+        with ExitStack() as stack:
+            reader = stack.enter_context(
+                FrameReader(
+                    self.source,
+                    self.info,
+                    start=first.start if first.new_shot else first.start - 1,  # motion needs the frame before
+                    stop=run[-1].stop,
+                    size=video.size_pixels(),
+                    fps=video.rate(),
+                )
+            )
+            # Left in the reverse order: queues are closed first, then the threads end, then the decoder.
+            stack.enter_context(Worker("encode", lambda: self._encode(dreamed)))
+            stack.enter_context(Worker("motion", lambda: self._prepare(run, reader, prepared)))
+            stack.callback(reader.close)
+            stack.callback(prepared.close)
+            stack.callback(dreamed.finish)  # also after a failure: what was sent may complete a segment
+            try:
+                self._dream_frames(run, prepared, dreamed)
+            except Closed:
+                pass  # the encoding thread says why
+            except KeyboardInterrupt:
+                dreamed.close()
+                raise
+        if self._encoding_failure is not None:
+            raise self._encoding_failure
+
+    def _dream_frames(
+        self, run: Sequence[Segment], prepared: Channel[_Prepared], dreamed: Channel[_Message]
+    ) -> None:
+        dtype = np.uint8 if self.spec.bit_depth <= 8 else np.uint16
+        frames = iter(prepared)
+        pace = Pace(self.busy)
+        for segment in run:
+            dreamed.put(segment)
+            for _ in range(segment.count):
+                item = next(frames)
+                began = time.perf_counter()
+                picture = self.dreamer.dream(
+                    item.frame,
+                    item.motion,
+                    index=item.index,
+                    elapsed_seconds=self.plan.elapsed_seconds(item.index),
+                )
+                pixels = to_pixels(picture, dtype)  # waits for the device, so the time is the dream's
+                self.busy.dream += time.perf_counter() - began
+                dreamed.put(_Picture(item.index, pixels))
+                self.done += 1
+                message = "Finishing. Ctrl-C again stops at once." if self.stop.asked else ""
+                self.report(pace.measure(self.done, self.plan.count, message))
+                if self.stop.asked and item.index + 1 < segment.stop:
+                    dreamed.put(_EarlyEnd())
+                    return
+            dreamed.put(_SegmentEnd(self._state_after(segment)))
+            if self.stop.asked:
+                return
+
+    def _state_after(self, segment: Segment) -> dict[str, Tensor] | None:
+        following = segment.index + 1
+        if following == len(self.plan.segments) or self.plan.segments[following].new_shot:
+            return None
+        # A copy, as the dream goes on while it is written.
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.dreamer.state().items()}
+
+    # --- the motion thread
+
+    def _prepare(self, run: Sequence[Segment], reader: FrameReader, prepared: Channel[_Prepared]) -> None:
+        alone = self.settings.coherence.half_life_seconds == 0
+        try:
+            with torch.no_grad():
+                previous = None if run[0].new_shot else self._next_frame(reader, run[0].start - 1)
+                for segment in run:
+                    for index in range(segment.start, segment.stop):
+                        this = self._next_frame(reader, index)
+                        began = time.perf_counter()
+                        anew = alone or previous is None or (segment.new_shot and index == segment.start)
+                        motion = None if anew or previous is None else self.dreamer.motion(this, previous)
+                        self.busy.motion += time.perf_counter() - began
+                        prepared.put(_Prepared(index, this, motion))
+                        previous = this
+            prepared.finish()
+        except Closed:
+            pass
+        except BaseException as error:  # whatever it is, the dreaming thread has to see it
+            prepared.finish(error)
+
+    def _next_frame(self, reader: FrameReader, index: int) -> Tensor:
+        began = time.perf_counter()
+        frame: VideoFrame | None = next(reader, None)
+        self.busy.decode += time.perf_counter() - began
+        if frame is None or frame.index != index:
+            raise SourceError(
+                f"{self.source.text} ended before frame {index}; when the render was planned it had frames "
+                f"up to {self.plan.start + self.plan.count - 1}. Is it still there as it was?"
+            )
+        began = time.perf_counter()
+        tensor = to_tensor(frame.pixels, self.dreamer.device)
+        self.busy.motion += time.perf_counter() - began
+        return tensor
+
+    # --- the encoding thread
+
+    def _encode(self, dreamed: Channel[_Message]) -> None:
+        writer: SegmentWriter | None = None
+        segment: Segment | None = None
+        film = PartialFilm(self.job, self.plan, self.spec, self.source, self.info)
+        every = self.preview_every_seconds
+        preview = None if every is None else Preview(film, every)
+        try:
+            for message in dreamed:
+                began = time.perf_counter()
+                with writing(self.job.folder):
+                    if isinstance(message, Segment):
+                        segment = message
+                        path = self.job.segment_path(segment)
+                        writer = SegmentWriter(path, self.spec, self.job.destination.fmt)
+                    elif writer is None or segment is None:
+                        raise AssertionError("a segment has to be opened first")
+                    elif isinstance(message, _Picture):
+                        writer.write(message.pixels, self.plan.pts[message.index - self.plan.start])
+                        if preview is not None:
+                            preview = self._refresh(preview, message)
+                    else:
+                        count = writer.count
+                        writer.close()
+                        writer = None
+                        if isinstance(message, _SegmentEnd):
+                            self.job.finish_segment(segment, message.state)
+                        else:
+                            path = self.job.segment_path(segment)
+                            self.pieces.append(Piece(path, segment.start, segment.start + count))
+                        if preview is not None:
+                            preview.forget_pieces()
+                self.busy.encode += time.perf_counter() - began
+        except BaseException as error:  # whatever it is, the dreaming thread has to see it
+            self._encoding_failure = error
+        finally:
+            if writer is not None:
+                writer.abort()
+            if preview is not None:
+                preview.forget_pieces()
+            dreamed.close()
+
+    def _refresh(self, preview: Preview, message: _Picture) -> Preview | None:
+        """Show the latest; a preview that cannot be written is no reason to stop."""
+        try:
+            preview.add(message.index, message.pixels)
+        except (DreamvidError, OSError) as error:
+            preview.forget_pieces()
+            self.warnings.append(f"the preview could not be written, so there was none from then on: {error}")
+            return None
+        return preview
+
+    # --- the end
+
+    def _join(self) -> list[str]:
+        fmt = self.job.destination.fmt
+        with writing(self.job.folder):
+            warnings = join_segments(
+                [self.job.segment_path(segment) for segment in self.plan.segments],
+                self.job.joined,
+                fmt,
+                spec=self.spec,
+                pts=[self.plan.segment_pts(segment) for segment in self.plan.segments],
+                end_pts=self.plan.end_pts,
+                source=self.source,
+                info=self.info,
+                trimmed=self.plan.trimmed,
+            )
+        self.job.record_joined(warnings)
+        return warnings
+
+    def _publish(self) -> None:
+        """Give the result its name, write the recipe, and clear away the job."""
+        destination = self.job.destination
+        if not published(destination):
+            if destination.exists() and not self.overwrite:
+                destination.refuse_overwriting()
+            destination.publish(self.job.joined, self.plan.count)
+            self.job.record_published()
+        recipe = Recipe(self.settings, provenance=self._provenance())
+        with writing(self.job.folder):
+            part = self.job.folder / "recipe.toml"
+            part.write_text(recipe.to_toml(), encoding="utf-8")
+            publish(part, destination.recipe)
+        self.job.remove()
+
+    def _provenance(self) -> dict[str, str | int]:
+        return {
+            "output": self.job.destination.path.name,
+            "source": self.source.text,
+            "source_sha256": self.source.fingerprint(),
+            "frames": self.plan.count,
+            "rate": str(self.plan.rate),
+            "device": str(self.dreamer.device),
+            **{name.replace("-", "_"): text for name, text in versions().items()},
+        }
+
+    # --- when it does not come to an end
+
+    def _kept(self) -> str:
+        kept = sum(segment.count for segment in self.plan.segments if self.job.is_finished(segment))
+        if not kept:
+            return "No segment was finished yet; the same command begins anew."
+        return f"{kept} of {self.plan.count} frames are kept; the same command again goes on from there."
+
+    def _leave_partial(self) -> NoReturn:
+        said = ""
+        try:
+            film = PartialFilm(self.job, self.plan, self.spec, self.source, self.info).write(self.pieces)
+            said = f" What is done so far can be watched: {film}." if film is not None else ""
+        except DreamvidError as error:
+            said = f" No film of what is done could be written: {error}."
+        except KeyboardInterrupt:
+            pass
+        raise Interrupted(f"Stopped after {self.done} of {self.plan.count} frames.{said} {self._kept()}")
+
+    def _add_what_is_kept(self, error: DreamvidError) -> NoReturn:
+        if isinstance(error, Interrupted) or not any(map(self.job.is_finished, self.plan.segments)):
+            raise error
+        raise type(error)(f"{error} {self._kept()}") from error
+
+
+def _contiguous(segments: Sequence[Segment]) -> list[list[Segment]]:
+    """Group segments that follow one another without a gap."""
+    runs: list[list[Segment]] = []
+    for segment in segments:
+        if runs and runs[-1][-1].index + 1 == segment.index:
+            runs[-1].append(segment)
+        else:
+            runs.append([segment])
+    return runs
+
+
+def _refuse_writing_to(source: Source, destination: Destination) -> None:
+    for path in source.paths:
+        if destination.path.exists() and path.exists() and destination.path.samefile(path):
+            raise OutputError(f"the output is the source itself: {path}. Give another output with -o.")

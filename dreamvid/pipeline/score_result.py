@@ -1,0 +1,170 @@
+"""The score of a dream: per-frame curves and the numbers that sum them up."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Curve = npt.NDArray[np.float64]
+
+# The drift is measured after this time: the dream may grow at first.
+SETTLING_SECONDS = 1.0
+# Fewer frames than this make no quarters.
+_LEAST_FRAMES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """What `score` found. Curves have one value a frame, (T,), NaN where there is none.
+
+    Attributes:
+        model, objective: what the strength was measured with.
+        size: (width, height) in pixels at which everything but clipping was measured.
+        times_seconds: when each frame is shown.
+        dream_error, source_error: warping error × 1e4 of either film from the frame before to this one, over
+            the places where the source's flow can be trusted; NaN on the first frame and at cuts.
+        trusted: share of these places, 0 to 1.
+        strength: objective of the dream over that of the source; NaN where the source's is not above 0.
+        brightness, contrast, saturation: mean luma, standard deviation of luma, mean of highest minus lowest
+            channel of the dream, 0 to 1; `source_brightness` … of the source.
+        clipped: share of the dream's pixels with a channel at 0 or 255 (rounded to 8 bits) where the source
+            has none, at the dream's own size.
+        cuts: frames (from 0) that begin a new shot.
+        revealed_strength: strength of newly seen places relative to the rest's at the same time, by the
+            frames since they were first seen, 0, 1, 2, …, 12: (13,). NaN for an age that never was.
+        revealed_change: the change of what the dream adds there from one frame to the next, relative to the
+            rest's, (13,); NaN at age 0.
+        revealed_share: share of all pixels that had this age, (13,).
+    """
+
+    model: str
+    objective: str
+    size: tuple[int, int]
+    times_seconds: Curve
+    dream_error: Curve
+    source_error: Curve
+    trusted: Curve
+    strength: Curve
+    brightness: Curve
+    contrast: Curve
+    saturation: Curve
+    source_brightness: Curve
+    source_contrast: Curve
+    source_saturation: Curve
+    clipped: Curve
+    cuts: tuple[int, ...]
+    revealed_strength: Curve
+    revealed_change: Curve
+    revealed_share: Curve
+
+    @property
+    def frames(self) -> int:
+        """How many frames were compared."""
+        return len(self.times_seconds)
+
+    @property
+    def excess(self) -> Curve:
+        """Warping error of the dream minus that of the source, × 1e4: what the dream flickers by itself."""
+        return self.dream_error - self.source_error
+
+    @property
+    def mean_dream_error(self) -> float:
+        """Mean warping error of the dream × 1e4."""
+        return _mean(self.dream_error)
+
+    @property
+    def mean_source_error(self) -> float:
+        """Mean warping error of the source × 1e4: its noise, its light, and what the flow gets wrong."""
+        return _mean(self.source_error)
+
+    @property
+    def mean_excess(self) -> float:
+        """Mean excess × 1e4; 0 is as steady as the source."""
+        return _mean(self.excess)
+
+    @property
+    def mean_strength(self) -> float:
+        """Mean strength; 1 is no dream."""
+        return _mean(self.strength)
+
+    @property
+    def mean_clipped(self) -> float:
+        """Mean share of pixels that the dream clipped."""
+        return _mean(self.clipped)
+
+    @property
+    def drift(self) -> dict[str, float]:
+        """Relative change from the first to the last quarter of the frames after the first second.
+
+        strength: last / first − 1. brightness, contrast and saturation: the change of dream − source relative
+        to the dream's first quarter, so that what the source does itself is no drift. NaN in a film of fewer
+        than four frames after the first second.
+        """
+        settled = np.flatnonzero(self.times_seconds - self.times_seconds[0] >= SETTLING_SECONDS)
+        changes = {}
+        for name in ("brightness", "contrast", "saturation", "strength"):
+            dream: Curve = getattr(self, name)
+            source: Curve = np.zeros_like(dream) if name == "strength" else getattr(self, f"source_{name}")
+            if len(settled) < _LEAST_FRAMES:
+                changes[name] = math.nan
+                continue
+            quarter = math.ceil(len(settled) / 4)
+            first, last = settled[:quarter], settled[-quarter:]
+            start = _mean(dream[first])
+            change = _mean((dream - source)[last]) - _mean((dream - source)[first])
+            changes[name] = change / start if start > 0 else math.nan
+        return changes
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers, by name, without the curves."""
+        return {
+            "model": self.model,
+            "objective": self.objective,
+            "size": list(self.size),
+            "frames": self.frames,
+            "dream_error": self.mean_dream_error,
+            "source_error": self.mean_source_error,
+            "excess": self.mean_excess,
+            "trusted": _mean(self.trusted),
+            "strength": self.mean_strength,
+            "drift": self.drift,
+            "clipped": self.mean_clipped,
+            "cuts": list(self.cuts),
+            "revealed_strength": self.revealed_strength.tolist(),
+            "revealed_change": self.revealed_change.tolist(),
+            "revealed_share": self.revealed_share.tolist(),
+        }
+
+    def curves(self) -> dict[str, Curve]:
+        """The per-frame curves by name, each (T,)."""
+        names = (
+            *("times_seconds", "dream_error", "source_error", "excess", "trusted", "strength"),
+            *("brightness", "contrast", "saturation"),
+            *("source_brightness", "source_contrast", "source_saturation", "clipped"),
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def to_json(self) -> str:
+        """Write as JSON: the summary's names, and the curves under "curves"; NaN becomes null."""
+        curves = {name: curve.tolist() for name, curve in self.curves().items()}
+        return json.dumps(_finite({**self.summary(), "curves": curves}), indent=2, allow_nan=False)
+
+
+def _mean(values: Curve | Sequence[float]) -> float:
+    """Mean of the finite values, NaN if there are none."""
+    array = np.asarray(values, dtype=np.float64)
+    finite = array[np.isfinite(array)]
+    return float(finite.mean()) if len(finite) else math.nan
+
+
+def _finite(value: Any) -> Any:
+    """Put None in place of every number that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

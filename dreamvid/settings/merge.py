@@ -1,0 +1,148 @@
+"""The one merge: default < preset < override, and the words for what it refuses."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from dreamvid.errors import SettingsError, nearest
+from dreamvid.settings.model import Group, Settings, numeric_leaves
+from dreamvid.settings.model import bounds as bounds
+from dreamvid.settings.model import flag_name as flag_name
+from dreamvid.settings.schedule import SIGNALS, parse_schedule
+
+_SILENCE = dict.fromkeys(SIGNALS, 0.0)
+
+
+def leaves() -> Iterator[tuple[str, str, FieldInfo]]:
+    """Yield (group, name, field) for every setting, in the order of the model."""
+    for group, field in Settings.model_fields.items():
+        table = field.annotation
+        if isinstance(table, type) and issubclass(table, Group):
+            for name, leaf in table.model_fields.items():
+                yield group, name, leaf
+
+
+def group_of(name: str) -> str:
+    """Find the group that a leaf belongs to; raises SettingsError with the nearest names otherwise."""
+    groups = {leaf: group for group, leaf, _ in leaves()}
+    if name not in groups:
+        raise SettingsError(
+            f"There is no setting {name!r}.{nearest(name, groups)} List them: dreamvid run --help"
+        )
+    return groups[name]
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Put leaf names into their groups: {'octaves': 3} → {'dream': {'octaves': 3}}."""
+    tree: dict[str, dict[str, Any]] = {}
+    for name, value in flat.items():
+        tree.setdefault(group_of(name), {})[name] = value
+    return tree
+
+
+def merge(*layers: Settings | Mapping[str, Any], origin: str = "") -> Settings:
+    """Lay settings over one another, later ones on top, over the defaults, and check the whole.
+
+    Each layer is a `Settings` (only what was set in it counts) or nested tables as in a preset file. A text
+    given for a number is its schedule, as is one in the table [schedules]; the number is then its value
+    at the start, in silence. A later plain number ends the schedule. `origin` names where the layers came
+    from, for messages. Raises SettingsError.
+    """
+    tree: dict[str, dict[str, Any]] = {}
+    schedules: dict[str, Any] = {}
+    for layer in layers:
+        tables = layer.model_dump(exclude_unset=True) if isinstance(layer, Settings) else layer
+        texts: dict[str, Any] = {}
+        for group, table in tables.items():
+            if group not in Settings.model_fields:
+                hint = nearest(group, Settings.model_fields)
+                raise SettingsError(
+                    f"{_place(origin)}There is no group [{group}]. "
+                    f"Allowed: {', '.join(Settings.model_fields)}.{hint}"
+                )
+            if not isinstance(table, Mapping):
+                raise SettingsError(
+                    f"{_place(origin)}[{group}] has to be a table of settings, got {table!r}."
+                )
+            if group == "schedules":
+                continue
+            for name, value in table.items():
+                schedules.pop(name, None)
+                if _is_schedule(group, name, value, origin):
+                    texts[name] = value
+                else:
+                    tree.setdefault(group, {})[name] = value
+        for name, text in tables.get("schedules", {}).items():
+            if name in texts:
+                raise SettingsError(
+                    f"{_place(origin)}{name} has two schedules: {texts[name]!r} in its group and {text!r} in "
+                    "[schedules]. Keep one of them."
+                )
+        schedules |= {**tables.get("schedules", {}), **texts}
+    for name in schedules:
+        if name in numeric_leaves():
+            tree.get(numeric_leaves()[name][0], {}).pop(name, None)
+    try:
+        settings = Settings.model_validate({**tree, "schedules": schedules} if schedules else tree)
+    except ValidationError as error:
+        raise SettingsError(
+            "\n".join(_place(origin) + _explain(dict(item)) for item in error.errors())
+        ) from None
+    if not schedules:
+        return settings
+    try:
+        start = settings.at(0.0, 0, _SILENCE)
+    except SettingsError as error:
+        raise SettingsError(f"{_place(origin)}{error}") from None
+    return start.model_copy(update={"schedules": settings.schedules})
+
+
+def _is_schedule(group: str, name: str, value: object, origin: str) -> bool:
+    """Whether a value given for a number is a schedule's text; raises SettingsError if it is neither."""
+    if not isinstance(value, str) or numeric_leaves().get(name, ("", None))[0] != group:
+        return False
+    try:
+        float(value)
+    except ValueError:
+        pass
+    else:
+        return False
+    try:
+        parse_schedule(value)
+    except SettingsError as error:
+        limits = bounds(numeric_leaves()[name][1])
+        raise SettingsError(
+            f"{_place(origin)}{flag_name(name)} ({group}.{name}) got {value!r}: "
+            f"allowed is {limits or 'a number'}, or a schedule. {error}"
+        ) from None
+    return True
+
+
+def _place(origin: str) -> str:
+    return f"{origin}: " if origin else ""
+
+
+def _explain(item: dict[str, Any]) -> str:
+    """Turn one of pydantic's findings into: which setting, what was got, what is allowed."""
+    group, *rest = (str(part) for part in item["loc"])
+    name = rest[0] if rest else group
+    if group == "schedules":
+        said = item["ctx"]["error"] if item["type"] == "value_error" else f"{name} has to be text in quotes"
+        return f"[schedules] {said}"
+    known = {leaf: field for table, leaf, field in leaves() if table == group}
+    if item["type"] == "extra_forbidden":
+        return (
+            f"There is no setting {name!r} in [{group}]. Allowed: {', '.join(known)}.{nearest(name, known)}"
+        )
+    if item["type"] == "value_error":
+        allowed = str(item["ctx"]["error"])
+    else:
+        allowed = item["msg"].replace("Input should be", "it should be")
+        if item["type"].startswith("string_pattern"):
+            allowed = known[name].description or allowed
+    limits = bounds(known[name]) if name in known else ""
+    if limits:
+        allowed = f"allowed is {limits}"
+    return f"{flag_name(name)} ({group}.{name}) got {item['input']!r}: {allowed.rstrip('.')}."

@@ -1,0 +1,32 @@
+"""The recipe of a render: its resolved settings and where they came from, as a TOML file that is a preset again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from dreamvid.settings.model import Settings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one render with its provenance (source, fingerprint, versions: all strings or numbers)."""
+
+    settings: Settings
+    kind: str = "run"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_toml(self) -> str:
+        """Write as TOML text; `--preset FILE` takes it back."""
+        tables = self.settings.model_dump(mode="json", exclude_none=True)
+        head = {"description": f"Recipe of {self.provenance.get('output', 'a render')}", "kind": self.kind}
+        return tomli_w.dumps({**head, **tables, "provenance": dict(self.provenance)})
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the recipe to `path`, at once or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(recipe.to_toml(), encoding="utf-8")
+    part.replace(path)

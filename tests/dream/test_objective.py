@@ -1,0 +1,177 @@
+"""Objectives: their text, their values, their densities."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from dreamvid.dream.networks import Network, load_network
+from dreamvid.dream.objective import ClassTerm, LayerTerm, Objective, parse_objective
+from dreamvid.errors import NetworkError, ObjectiveError
+
+
+class Tiny(nn.Module):
+    """Layers `a` (6 channels, stride 1), `b` (4 channels, stride 3) and logits `fc` of a thousand classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 6, 3, padding=1)
+        self.b = nn.Conv2d(6, 4, 3, stride=3)
+        self.fc = nn.Linear(4, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.b(self.a(x)).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Network:
+    torch.manual_seed(0)
+    return Network("tiny", Tiny())
+
+
+def activations(network: Network, text: str, size: tuple[int, int] = (11, 17)) -> dict[str, Tensor]:
+    x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    return network.truncate(parse_objective(text).bind(network).layers)(x)
+
+
+names = st.from_regex(r"[A-Za-z0-9_/]+(\.[A-Za-z0-9_/]+)*", fullmatch=True).filter(
+    lambda name: name != "class"
+)
+channels = st.none() | st.sets(st.integers(0, 300), min_size=1).map(lambda them: tuple(sorted(them)))
+class_names = st.from_regex(r"[A-Za-z0-9_']+( [A-Za-z0-9_'-]+)*", fullmatch=True)
+atoms = st.builds(LayerTerm, names, channels) | st.builds(ClassTerm, class_names)
+weights = st.floats(allow_nan=False, allow_infinity=False)
+objectives = st.lists(st.tuples(weights, atoms), min_size=1, max_size=5).map(
+    lambda them: Objective(tuple(them))
+)
+
+
+@given(objectives)
+def test_text_reads_back_as_the_same_objective(objective: Objective) -> None:
+    assert parse_objective(str(objective)) == objective
+
+
+@given(st.text(alphabet='ab4.:,-+*() "0clas\n', max_size=12))
+def test_any_text_is_read_or_refused_with_a_message(text: str) -> None:
+    try:
+        objective = parse_objective(text)
+    except ObjectiveError as error:
+        assert "Expected" in str(error) or "finite" in str(error)
+    else:
+        assert parse_objective(str(objective)) == objective
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        (" blocks.4.1 ", "blocks.4.1"),
+        ("mixed4d:65+mixed4d:139", "mixed4d:65 + mixed4d:139"),
+        ("0.5*mixed3 - .20*mixed5", "0.5*mixed3 - 0.2*mixed5"),
+        ("0.5*(a + 2*(b - c:7))", "0.5*a + b - c:7"),
+        ("a:3,1,2,2,9-11", "a:1-3,9-11"),
+        ("-(a - b)", "-a + b"),
+        ('class:"golden retriever" + class:"peacock"', 'class:"golden retriever" + class:peacock'),
+        ("features.20:3 + 20", "features.20:3 + 20"),
+    ],
+)
+def test_text_in_its_plainest_form(text: str, same: str) -> None:
+    assert str(parse_objective(text)) == same
+
+
+def test_objectives_are_values() -> None:
+    a, b = parse_objective("a"), parse_objective("b:3")
+    assert a + 2 * b == parse_objective("a + 2*b:3")
+    assert a - b * 0.5 == parse_objective("a - 0.5*b:3")
+    assert -a == parse_objective("-a")
+    assert (a + b + a + parse_objective("class:207")).layers == ("a", "b")
+    with pytest.raises(ObjectiveError, match="finite"):
+        float("inf") * a
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "expected"),
+    [
+        ("", 0, "a layer's name"),
+        ("a +", 3, "a layer's name"),
+        ("a b", 2, r"'\+', '-' or the end, not 'b'"),
+        ("a*2", 1, "a weight goes in front: 0.5"),
+        ("(a + b", 6, r"'\)' to close"),
+        ("a)", 1, r"not '\)'"),
+        ("a:x", 2, "a channel's number, a range such as 0-19"),
+        ("a:5-2", 2, "from the lower to the higher channel, not 5-2"),
+        ("a:70000", 2, "at most 65535"),
+        ("a:99999999999999999999", 2, "at most 65535"),
+        ("class", 5, "':' and the name or number of a class"),
+        ('a + class:"', 10, "a class: its number"),
+        ("1e999*a", 0, "a finite weight"),
+        ("(" * 60 + "a" + ")" * 60, 51, "at most 50 parentheses"),
+    ],
+)
+def test_errors_show_the_place(text: str, column: int, expected: str) -> None:
+    with pytest.raises(ObjectiveError, match=expected) as caught:
+        parse_objective(text)
+    lines = str(caught.value).splitlines()
+    assert lines[1] == f"  {text}"
+    assert lines[2] == " " * (2 + column) + "^"
+    assert "For example: " in lines[3]
+
+
+def test_values(tiny: Network) -> None:
+    text = "a + a:2 + a:1-3 + b:0,3 + class:207"
+    layers = activations(tiny, text)
+    a, b, logits = layers["a"], layers["b"], layers["fc"]
+    for term, expected in {
+        "a": a.square().mean((1, 2, 3)),
+        "a:2": a[:, 2].mean((1, 2)),
+        "a:1-3": a[:, 1:4].mean((1, 2, 3)),
+        "b:0,3": b[:, [0, 3]].mean((1, 2, 3)),
+        'class:"golden retriever"': logits[:, 207],
+        "0.5*a - 2*b:1": 0.5 * a.square().mean((1, 2, 3)) - 2 * b[:, 1].mean((1, 2)),
+        "2*fc": 2 * logits.square().mean(1),
+    }.items():
+        torch.testing.assert_close(parse_objective(term).bind(tiny)(layers), expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "b:1", "a - 0.5*b", "a:1-2 + b:0,3 - 0.1*class:5", "class:207", "b + fc:3"]
+)
+@pytest.mark.parametrize("size", [(11, 17), (3, 3), (6, 31)])
+def test_mean_of_the_density_is_the_value(tiny: Network, text: str, size: tuple[int, int]) -> None:
+    layers = activations(tiny, text, size)
+    bound = parse_objective(text).bind(tiny)
+    density = bound.density(layers)
+    finest = max((layer.shape[2:] if layer.ndim == 4 else (1, 1)) for layer in layers.values())
+    assert density.shape == (2, 1, *finest)
+    torch.testing.assert_close(density.mean((1, 2, 3)), bound(layers), rtol=1e-4, atol=1e-6)
+
+
+def test_density_is_where_the_activations_are() -> None:
+    bound = parse_objective("0:0").bind(Network("one", nn.Sequential(nn.Conv2d(3, 2, 1))))
+    activation = torch.zeros(1, 2, 4, 5)
+    activation[0, 0, 1, 3] = 7
+    assert bound.density({"0": activation})[0, 0].nonzero().tolist() == [[1, 3]]
+
+
+def test_half_precision_does_not_overflow(tiny: Network) -> None:
+    layers = {"a": torch.full((1, 6, 4, 4), 1000.0, dtype=torch.float16)}
+    assert parse_objective("a").bind(tiny)(layers).item() == pytest.approx(1e6)
+
+
+def test_binding_checks_names(tiny: Network) -> None:
+    with pytest.raises(ObjectiveError, match=r"no channel 6: its 6 channels are numbered 0 to 5"):
+        parse_objective("a:2-6").bind(tiny)
+    with pytest.raises(NetworkError, match=r"no layer 'aa'.*`dreamvid layers tiny`"):
+        parse_objective("b + aa").bind(tiny)
+    with pytest.raises(ObjectiveError, match=r"'goldn retriever'.*'golden retriever'"):
+        parse_objective('class:"goldn retriever"').bind(tiny)
+    two = Network("two", nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    with pytest.raises(ObjectiveError, match=r"has 2 classes.*2:0-1"):
+        parse_objective("class:1").bind(two)
+    with pytest.raises(NetworkError, match="no layer of class logits"):
+        parse_objective("class:1").bind(Network("none", nn.Sequential(nn.Conv2d(3, 2, 1))))
+
+
+def test_binding_resolves_aliases() -> None:
+    bound = parse_objective("mixed4c:139 + class:peacock").bind(load_network("googlenet", "random"))
+    assert bound.layers == ("inception4c", "fc")

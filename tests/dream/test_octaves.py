@@ -1,0 +1,95 @@
+import pytest
+import torch
+
+from dreamvid.dream.networks import load_network
+from dreamvid.dream.objective import parse_objective
+from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes, resize
+from dreamvid.dream.tiles import TiledGradient
+
+
+@pytest.fixture(scope="module")
+def ascent() -> OctaveAscent:
+    network = load_network()
+    objective = parse_objective("blocks.2.1").bind(network)
+    return OctaveAscent(TiledGradient(network.truncate(objective.layers), objective, tile=1024), levels=3)
+
+
+def texture(height: int, width: int) -> torch.Tensor:
+    coarse = torch.rand(1, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(3))
+    return resize(coarse, (height, width)).clamp(0.1, 0.9)
+
+
+def test_the_ladder_hangs_from_the_dream_height():
+    sizes = octave_sizes(480, 640, dream_height=480, octaves=3, octave_scale=1.5)
+    assert sizes == [(213, 284), (320, 427), (480, 640)]
+
+
+def test_the_same_octaves_at_every_frame_size():
+    ladder = dict(dream_height=480, octaves=4, octave_scale=1.4)
+    small, large = octave_sizes(480, 640, **ladder), octave_sizes(2160, 2880, **ladder)
+    assert small == large
+
+
+def test_octaves_above_the_frame_are_left_out():
+    sizes = octave_sizes(240, 320, dream_height=480, octaves=4, octave_scale=2)
+    assert sizes == [(60, 80), (120, 160), (240, 320)]
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (33, 77), (16, 4000)])
+def test_a_tiny_frame_is_dreamed_at_its_own_size(height, width):
+    ladder = dict(dream_height=480, octaves=2, octave_scale=1.4)
+    assert octave_sizes(height, width, **ladder) == [(height, width)]
+
+
+def test_the_objective_rises(ascent):
+    picture = texture(64, 96)
+    sizes = octave_sizes(64, 96, dream_height=64, octaves=2, octave_scale=1.4)
+    values = [ascent.gradient.value(picture)]
+    for iterations in (2, 6):
+        residual = ascent.grow(picture, None, sizes, iterations=iterations, step=0.01, shifts=Shifts(0, 0))
+        values.append(ascent.gradient.value(picture + residual))
+    assert values[1] > 1.1 * values[0]
+    assert values[2] > 1.1 * values[1]
+
+
+def test_equal_seeds_equal_pixels(ascent):
+    picture, sizes = texture(64, 96), [(46, 69), (64, 96)]
+
+    def grow(seed: int, frame: int) -> torch.Tensor:
+        return ascent.grow(picture, None, sizes, iterations=3, step=0.01, shifts=Shifts(seed, frame))
+
+    first = grow(1, 5)
+    assert torch.equal(first, grow(1, 5))
+    assert not torch.equal(first, grow(2, 5))
+    assert not torch.equal(first, grow(1, 6))
+
+
+def test_the_dream_stays_in_range(ascent):
+    picture = (texture(64, 96) > 0.5).float()
+    residual = ascent.grow(picture, None, [(64, 96)], iterations=3, step=0.2, shifts=Shifts(0, 0))
+    dreamed = picture + residual
+    assert dreamed.min() >= 0
+    assert dreamed.max() <= 1
+
+
+def test_what_is_carried_is_kept(ascent):
+    picture = texture(64, 96)
+    carried = 0.1 * torch.randn(1, 3, 64, 96)
+    residual = ascent.grow(picture, carried, [(46, 69), (64, 96)], iterations=0, step=0.01, shifts=Shifts(0, 0))
+    torch.testing.assert_close(picture + residual, (picture + carried).clamp(0, 1))
+
+
+def test_a_step_map_confines_the_growth(ascent):
+    picture = texture(64, 96)
+    where = torch.zeros(1, 1, 64, 96)
+    where[..., 48:] = 0.01
+    residual = ascent.grow(picture, None, [(64, 96)], iterations=2, step=where, shifts=Shifts(0, 0))
+    assert residual[..., :48].abs().max() < 1e-6
+    assert residual[..., 48:].abs().mean() > 0.005
+
+
+def test_resize_is_identity_at_the_same_size_and_keeps_a_constant():
+    picture = torch.full((1, 3, 30, 50), 0.3)
+    assert resize(picture, (30, 50)) is picture
+    for size in [(7, 9), (61, 33)]:
+        torch.testing.assert_close(resize(picture, size), torch.full((1, 3, *size), 0.3))

@@ -1,0 +1,113 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from dreamvid.dream.objective import parse_objective
+from dreamvid.dream.networks import Network
+from dreamvid.dream.tiles import TiledGradient
+from dreamvid.errors import DeviceError
+
+
+def small_network() -> Network:
+    """Three 3×3 convolutions, stride 2 in all, receptive field 9: everything about it is known."""
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.Tanh(), nn.Conv2d(8, 4, 3, padding=1)
+    )
+    return Network("small", body)
+
+
+def make(tile: int, halo: int = 16) -> TiledGradient:
+    network = small_network()
+    objective = parse_objective("4").bind(network)
+    return TiledGradient(network.truncate(objective.layers), objective, tile=tile, halo=halo)
+
+
+def test_tiles_with_halo_equal_the_whole_frame():
+    picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1))
+    whole = make(tile=4096)(picture)
+    tiled = make(tile=64)(picture)  # 2 × 2 tiles of 48 × 64, and 16 pixels around
+    # Each tile's objective is a mean over its own positions, halo included.
+    tiled = tiled * ((48 + 32) * (64 + 32)) / (96 * 128)
+    inside = (slice(None), slice(None), slice(16, -16), slice(16, -16))
+    error = (tiled[inside] - whole[inside]).abs().max() / whole[inside].abs().max()
+    assert error < 1e-5
+
+
+def test_tiles_without_halo_differ_only_at_their_edges():
+    picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1))
+    whole = make(tile=4096)(picture)
+    tiled = make(tile=64, halo=0)(picture) * (48 * 64) / (96 * 128)
+    off = (tiled - whole).abs().amax(dim=(0, 1)) / whole.abs().max()
+    assert off[16:32, 16:48].max() < 1e-5
+    assert off[44:52, 16:112].max() > 1e-3
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (6, 10), (95, 127)])
+def test_a_shift_is_undone(shift):
+    """Away from the border, which lies elsewhere in the rolled picture, a shift by whole strides changes nothing."""
+    picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(2))
+    gradient = make(tile=4096)
+    reference, shifted = gradient(picture), gradient(picture, (shift[0] // 2 * 2, shift[1] // 2 * 2))
+    close = (reference - shifted).abs().amax(dim=(0, 1)) < 1e-5 * reference.abs().max()
+    assert close.float().mean() > 0.5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 200), (65, 33), (129, 130)])
+def test_any_size(size):
+    gradient = make(tile=64)(torch.rand(1, 3, *size), (3, 5))
+    assert gradient.shape == (1, 3, *size)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
+
+
+class Narrow(nn.Module):
+    """A network on a device that holds pictures of `limit` pixels."""
+
+    def __init__(self, inner: nn.Module, limit: int) -> None:
+        super().__init__()
+        self.inner, self.limit = inner, limit
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        if x.numel() // 3 > self.limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return self.inner(x)
+
+
+def test_out_of_memory_halves_the_tile_with_a_warning():
+    gradient = make(tile=1024)
+    gradient.network = Narrow(gradient.network, 200 * 200)
+    picture = torch.rand(1, 3, 300, 400)
+    with pytest.warns(UserWarning, match=r"--tile 100"):
+        result = gradient(picture)
+    torch.testing.assert_close(result, make(tile=100)(picture))
+
+
+def test_out_of_memory_at_the_smallest_tile_says_what_to_do():
+    gradient = make(tile=256)
+    gradient.network = Narrow(gradient.network, 10)
+    with pytest.warns(UserWarning, match="tiles of"), pytest.raises(DeviceError, match="--dream-height"):
+        gradient(torch.rand(1, 3, 300, 400))
+
+
+MEMORY = """
+import resource, sys, torch
+from dreamvid.settings import load_settings
+from dreamvid import Dreamer
+torch.set_num_threads(2)
+small = load_settings(None, dream_height=64, octaves=1, iterations=1, device="cpu")
+Dreamer(small).dream(torch.rand(3, 64, 96))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+large = load_settings(None, dream_height=2160, octaves=1, iterations=1, tile=512, device="cpu")
+Dreamer(large).dream(torch.rand(3, 2160, 3840))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024**2)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="getrusage is POSIX")
+def test_a_4k_frame_dreamed_at_4k_takes_less_than_4_gigabytes():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 4.0

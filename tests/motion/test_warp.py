@@ -1,0 +1,35 @@
+import math
+
+import pytest
+import torch
+
+from dreamvid.motion.warp import resize_flow, warp
+
+
+def constant_flow(dx: float, dy: float, height: int, width: int) -> torch.Tensor:
+    return torch.tensor([float(dx), float(dy)]).view(1, 2, 1, 1).expand(1, 2, height, width)
+
+
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (3, 0), (0, -2), (-5, 4)])
+def test_backward_flow_says_where_a_pixel_was(dx, dy, mode):
+    """What lay at p + flow(p) before lies at p now: a whole number of pixels moves exactly."""
+    before = torch.rand(1, 3, 24, 32)
+    now = warp(before, constant_flow(dx, dy, 24, 32), mode=mode)
+    rows = torch.arange(24).add(dy).clamp(0, 23)
+    columns = torch.arange(32).add(dx).clamp(0, 31)
+    torch.testing.assert_close(now, before[:, :, rows][:, :, :, columns], atol=2e-5, rtol=0)
+
+
+def test_a_fraction_of_a_pixel_shifts_a_wave_by_its_phase():
+    x = torch.arange(64.0)
+    wave, dx = 2 * math.pi / 16, 0.37
+    before = torch.sin(wave * x).view(1, 1, 1, 64).expand(1, 1, 8, 64)
+    expected = torch.sin(wave * (x + dx))
+    now = warp(before, constant_flow(dx, 0, 8, 64))
+    assert (now[0, 0, 4, 4:-4] - expected[4:-4]).abs().max() < 0.02
+
+
+def test_resized_flow_points_to_the_same_place():
+    flow = resize_flow(constant_flow(4, -6, 60, 80), (30, 20))
+    torch.testing.assert_close(flow, constant_flow(1, -3, 30, 20))

@@ -16,10 +16,13 @@ _HOMES = {
     "Settings": "dreamvid.settings",
     "load_settings": "dreamvid.settings",
     "list_presets": "dreamvid.settings",
+    "Score": "dreamvid.api",
+    "score": "dreamvid.api",
+    "score_frames": "dreamvid.api",
 }
 
 if TYPE_CHECKING:
-    from dreamvid.api import Dreamer, dream_frames, dream_image, dream_video
+    from dreamvid.api import Dreamer, Score, dream_frames, dream_image, dream_video, score, score_frames
     from dreamvid.errors import DreamvidError, InputError
     from dreamvid.settings import Settings, list_presets, load_settings
 
@@ -27,6 +30,7 @@ __all__ = [
     "Dreamer",
     "DreamvidError",
     "InputError",
+    "Score",
     "Settings",
     "__version__",
     "dream_frames",
@@ -34,6 +38,8 @@ __all__ = [
     "dream_video",
     "list_presets",
     "load_settings",
+    "score",
+    "score_frames",
 ]
 
 

@@ -13,6 +13,9 @@ from dreamvid.errors import InputError
 from dreamvid.pipeline.frames import FrameDreamer
 from dreamvid.pipeline.pixels import to_pixels, to_tensor
 from dreamvid.pipeline.render import Progress, RenderResult, render_video
+from dreamvid.pipeline.score import score as score
+from dreamvid.pipeline.score import score_frames as score_frames
+from dreamvid.pipeline.score_result import Score as Score
 from dreamvid.settings import Settings, load_settings
 
 Frame = TypeVar("Frame", np.ndarray, Tensor)

@@ -18,7 +18,7 @@ ALLOWED = {
     "pipeline": {*_BASE, "video", "motion", "dream"},
     "api": {*_BASE, "video", "motion", "dream", "pipeline"},
     "cli": {*_BASE, "video", "motion", "dream", "pipeline", "api"},
-    "__init__": {*_BASE, "api"},
+    "__init__": {*_BASE, "api", "pipeline"},
 }
 
 

@@ -3,34 +3,39 @@
 import io
 import os
 import sys
-import tempfile
-import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
+from dreamvid import __version__
 from dreamvid.cli import console
 from dreamvid.errors import DreamvidError, nearest
 
+_LAYERS = (
+    "List the layers of a network that can be dreamed on.\n\n"
+    "Stride: pixels of the picture from one position of the layer to the next. Receptive field: side in "
+    "pixels of what one position sees. Both tell the size of a layer's patterns."
+)
 # Name, where it is, what it does. A command is imported only when it is called: `--help` stays fast.
 _COMMANDS = (
     ("run", "dreamvid.cli.run:run", "Dream on a video."),
     ("image", "dreamvid.cli.image:image", "Dream on a single picture."),
     ("presets", "dreamvid.cli.presets:presets", "List the presets; `presets show NAME` prints one in full."),
     ("models", "dreamvid.cli.models:models", "List the networks that can dream, and which need a download."),
-    ("layers", "dreamvid.cli.layers:layers", "List the layers of a network that can be dreamed on."),
+    ("layers", "dreamvid.cli.layers:layers", _LAYERS),
     ("score", "dreamvid.cli.score:score", "Measure a dream against its source: flicker, strength, drift."),
     ("doctor", "dreamvid.cli.doctor:doctor", "Say what is installed here, and what works."),
 )
 
-_EXAMPLES = """\
+_PURPOSE = """\
+Dream on video: a network's patterns grow out of it, ride on what moves, and never flicker.
+
 Begin with:  dreamvid run clip.mp4 -o dream.mp4
 
-Without a clip:  dreamvid run lavfi:mandelbrot=size=320x240 --frames 0:48 -o dream.mp4
+Without a clip:  dreamvid run lavfi:mandelbrot --size 320x240 --frames 0:48
 
 All flags of a command:  dreamvid run --help
 """
@@ -40,10 +45,9 @@ def build_app() -> App:
     """Put the commands together."""
     app = App(
         "dreamvid",
-        "Dream on video: a network's patterns grow out of it, ride on what moves, and never flicker.",
-        version=lambda: f"dreamvid {version('dreamvid')}",
+        _PURPOSE,
+        version=f"dreamvid {__version__}",
         help_format="plaintext",
-        help_epilogue=_EXAMPLES,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
@@ -120,10 +124,13 @@ def _show_warnings_once() -> None:
 
 
 def _report_bug(error: Exception) -> None:
+    import tempfile
+    import traceback
+
     text = "".join(traceback.format_exception(error))
     number, name = tempfile.mkstemp(prefix="dreamvid-", suffix=".log", text=True)
     with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"dreamvid {version('dreamvid')}, Python {sys.version}\n{sys.argv}\n{text}")
+        file.write(f"dreamvid {__version__}, Python {sys.version}\n{sys.argv}\n{text}")
     console.error(
         f"this is a bug in dreamvid ({type(error).__name__}: {error}). "
         f"Please report it with what you typed and the file {Path(name)}."

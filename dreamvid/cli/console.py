@@ -1,10 +1,10 @@
 """Where the command line speaks: results on stdout, everything else on stderr."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 _UNBOUNDED = 4096  # columns of what is no terminal: nothing is cut off or wrapped there
@@ -16,8 +16,9 @@ def stdout() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_UNBOUNDED)
 
 
+@functools.cache
 def stderr() -> Console:
-    """A console for errors, warnings and progress."""
+    """The console for errors, warnings and progress: one for all, so that no line is written across a bar."""
     return Console(stderr=True, highlight=False)
 
 
@@ -43,6 +44,8 @@ def print_table(
     wrap_last: bool = False,
 ) -> None:
     """Write rows under headings to stdout; `wrap_last` lets the last column break on a terminal."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, (title, justify) in enumerate(columns):
         wraps = wrap_last and index == len(columns) - 1

@@ -37,9 +37,7 @@ def doctor() -> int:
     rows += _places()
     console.print_table([("part", "left"), ("found", "left")], rows, wrap_last=True)
     if broken:
-        console.error(
-            "a part that every render needs is broken; reinstall: pip install --force-reinstall dreamvid"
-        )
+        console.error("a part that every render needs is broken; reinstall: pip install --force-reinstall dreamvid")
     return int(broken)
 
 
@@ -76,9 +74,7 @@ def _ffmpeg() -> list[tuple[str, str]]:
     with ThreadPoolExecutor(4) as pool:
         failures = dict(zip(ENCODERS, pool.map(state, ENCODERS), strict=True))
     rows.append(("encoders that work", ", ".join(name for name, failure in failures.items() if not failure)))
-    rows.append(
-        ("encoders that do not", ", ".join(name for name, failure in failures.items() if failure) or "none")
-    )
+    rows.append(("encoders that do not", ", ".join(name for name, failure in failures.items() if failure) or "none"))
     return rows
 
 

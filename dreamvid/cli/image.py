@@ -38,9 +38,7 @@ def image(
     ] = None,
     overwrite: Annotated[
         bool,
-        Parameter(
-            group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."
-        ),
+        Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."),
     ] = False,
     quiet: Annotated[
         bool,
@@ -73,12 +71,11 @@ def _check_target(target: Path, origin: Path, overwrite: bool, suffixes: tuple[s
             f"Allowed: {', '.join(suffixes)}."
         )
     if not target.parent.is_dir():
-        raise OutputError(f"the folder for the picture does not exist: {target.parent}. "
-            f"Make it first: mkdir -p {target.parent}")
-    if target.is_dir():
         raise OutputError(
-            f"the output {target} is a folder; give the name of a picture: {target / 'dream.png'}"
+            f"the folder for the picture does not exist: {target.parent}. Make it first: mkdir -p {target.parent}"
         )
+    if target.is_dir():
+        raise OutputError(f"the output {target} is a folder; give the name of a picture: {target / 'dream.png'}")
     if target.exists() and origin.exists() and target.samefile(origin):
         raise OutputError(f"the output is the source itself: {origin}. Give another output with -o.")
     if target.exists() and not overwrite:

@@ -18,11 +18,7 @@ def layers(
         str | None, Parameter(metavar="PATH", help="Checkpoint file, to see whether it fits the network.")
     ] = None,
 ) -> None:
-    """List the layers of a network that can be dreamed on. Needs no download.
-
-    Stride: pixels of the picture from one position of the layer to the next. Receptive field: side in
-    pixels of what one position sees. Both tell the size of a layer's patterns.
-    """
+    """List the layers of a network that can be dreamed on."""
     from dreamvid.dream.networks import load_network
 
     # Layers do not depend on the weights: published ones need not be downloaded to list them.

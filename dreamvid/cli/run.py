@@ -12,9 +12,7 @@ from dreamvid.cli.progress import RenderDisplay
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 
 
-@with_settings(
-    ("network", "dream", "coherence", "video", "render"), main=("objective", "frames", "half_life_seconds")
-)
+@with_settings(("network", "dream", "coherence", "video", "render"), main=("objective", "frames", "half_life_seconds"))
 def run(
     source: Annotated[
         str,
@@ -49,9 +47,7 @@ def run(
     ] = None,
     overwrite: Annotated[
         bool,
-        Parameter(
-            group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."
-        ),
+        Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."),
     ] = False,
     fresh: Annotated[
         bool,
@@ -67,7 +63,8 @@ def run(
         Parameter(
             group=JOB,
             metavar="SECONDS",
-            help="Store the newest frame as a picture beside the output, this often.",
+            help="Keep a film of what is done, and a still, fresh beside the output: NAME.partial.mp4 and "
+            "NAME.partial.png.",
         ),
     ] = None,
     quiet: Annotated[

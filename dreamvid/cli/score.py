@@ -89,9 +89,7 @@ def _print(result: "Score") -> None:
         ("clipped", _percent(result.mean_clipped), "pixels that the dream drove to 0 or 255"),
         ("cuts", str(len(result.cuts)), "left out of the error"),
     ]
-    console.print_table(
-        [("measure", "left"), ("value", "right"), ("what it says", "left")], rows, wrap_last=True
-    )
+    console.print_table([("measure", "left"), ("value", "right"), ("what it says", "left")], rows, wrap_last=True)
     console.result("")
     ages = zip(result.revealed_strength, result.revealed_change, result.revealed_share, strict=True)
     console.print_table(

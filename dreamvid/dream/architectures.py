@@ -51,9 +51,7 @@ def find(model: str, embedded: str) -> Architecture:
         return _torchvision(name)
     if library != "torchvision" and timm.is_model(name):
         return _timm(name, functools.partial(_load_timm, name=name))
-    allowed = {"torchvision": in_torchvision, "timm": in_timm, "": [embedded, *in_torchvision, *in_timm]}[
-        library
-    ]
+    allowed = {"torchvision": in_torchvision, "timm": in_timm, "": [embedded, *in_torchvision, *in_timm]}[library]
     raise NetworkError(f"There is no model {model!r}.{nearest(name, allowed)} `dreamvid models` lists them.")
 
 
@@ -110,13 +108,9 @@ def _load_torchvision(module: nn.Module, name: str) -> None:
     file = published.url.rsplit("/", 1)[-1]
     try:
         state = published.get_state_dict(progress=False, check_hash=True)
-    except (
-        Exception
-    ) as error:  # URLError, HTTPException, a wrong hash …: all mean that the file is not to be had
+    except Exception as error:  # URLError, HTTPException, a wrong hash …: all mean that the file is not to be had
         raise _not_had(name, published.url, folder / file, error) from error
-    load_state(
-        module, state, f"torchvision's weights of {name}", f"Delete {str(folder / file)!r} and try again."
-    )
+    load_state(module, state, f"torchvision's weights of {name}", f"Delete {str(folder / file)!r} and try again.")
 
 
 def _load_timm(module: nn.Module, name: str) -> None:

@@ -21,10 +21,10 @@ def class_index(name_or_number: str) -> int:
             return int(text)
         raise ObjectiveError(f"There is no class {text}: ImageNet's are numbered 0 to {CLASSES - 1}.")
     names = _names()
-    found = names.get(_plain(text))
+    found = names.get(text, names.get(_plain(text)))
     if found is None:
         raise ObjectiveError(
-            f"No ImageNet class is called {text!r}.{nearest(_plain(text), names)} "
+            f"No ImageNet class is called {text!r}.{nearest(_plain(text), dict.fromkeys(map(_plain, names)))} "
             f"A number from 0 to {CLASSES - 1} works too."
         )
     return found
@@ -42,6 +42,8 @@ def _names() -> dict[str, int]:
     from timm.data.imagenet_info import ImageNetInfo
 
     names: dict[str, int] = {}
+    for index in range(CLASSES):
+        names.setdefault(class_name(index), index)  # as it is: Cardigan is a dog, cardigan a jacket
     for index in range(CLASSES):
         names.setdefault(_plain(class_name(index)), index)
     info = ImageNetInfo()

@@ -93,9 +93,7 @@ def layer_table(traced: Traced, input_size: int) -> dict[str, LayerInfo]:
         if len(shape) == 4 and [axis.dim for axis in field] == [2, 3]:
             span = max(axis.high - axis.low for axis in field)
             stride = round(max(axis.stride for axis in field))
-            table[name] = LayerInfo(
-                name, shape[1], stride, round(span) + 1 if math.isfinite(span) else None, kind
-            )
+            table[name] = LayerInfo(name, shape[1], stride, round(span) + 1 if math.isfinite(span) else None, kind)
         elif len(shape) == 2:
             table[name] = LayerInfo(name, shape[1], None, None, kind)
     return table
@@ -139,8 +137,7 @@ class _FieldReader(fx.Interpreter):
         if len(shape) != 4 or len(size) != 4 or not all(shape):
             return ()
         return tuple(
-            _Axis(axis.dim, axis.stride * size[axis.dim] / shape[axis.dim], -math.inf, math.inf)
-            for axis in before
+            _Axis(axis.dim, axis.stride * size[axis.dim] / shape[axis.dim], -math.inf, math.inf) for axis in before
         )
 
     @staticmethod
@@ -153,9 +150,7 @@ class _FieldReader(fx.Interpreter):
             return _windows(field, module.kernel_size, module.stride, module.padding, 1)
         if isinstance(module, _POINTWISE_MODULES):
             return field
-        if isinstance(
-            module, nn.Linear | nn.LayerNorm
-        ):  # along the last dimensions, pointwise over the others
+        if isinstance(module, nn.Linear | nn.LayerNorm):  # along the last dimensions, pointwise over the others
             reach = 1 if isinstance(module, nn.Linear) else len(module.normalized_shape)
             return field if max(axis.dim for axis in field) < 4 - reach else None
         return None
@@ -188,10 +183,7 @@ class _FieldReader(fx.Interpreter):
             kept = shape[-2:] == size[-2:] and len(shape) > 2  # channels regrouped
             dims = (len(shape) - 2, len(shape) - 1)
             return (
-                tuple(
-                    _Axis(dim, axis.stride, axis.low, axis.high)
-                    for dim, axis in zip(dims, field, strict=True)
-                )
+                tuple(_Axis(dim, axis.stride, axis.low, axis.high) for dim, axis in zip(dims, field, strict=True))
                 if kept
                 else None
             )
@@ -221,9 +213,7 @@ class _FieldReader(fx.Interpreter):
         for axes in zip(*fields, strict=True):
             dim = axes[0].dim
             # An operand of one position (a squeeze-and-excitation gate) is spread over the others' positions.
-            full = [
-                axis for axis, name in zip(axes, sources, strict=True) if self.shapes[name][dim] == shape[dim]
-            ]
+            full = [axis for axis, name in zip(axes, sources, strict=True) if self.shapes[name][dim] == shape[dim]]
             low, high = min(axis.low for axis in axes), max(axis.high for axis in axes)
             joined.append(_Axis(dim, (full or list(axes))[0].stride, low, high))
         return tuple(joined)
@@ -242,9 +232,7 @@ def _padding(convolution: nn.Conv2d) -> tuple[int, int]:
         return _pair(convolution.padding)
     if convolution.padding == "valid":
         return 0, 0
-    sizes = zip(
-        _pair(convolution.kernel_size), _pair(convolution.stride), _pair(convolution.dilation), strict=True
-    )
+    sizes = zip(_pair(convolution.kernel_size), _pair(convolution.stride), _pair(convolution.dilation), strict=True)
     vertical, horizontal = (max(d * (k - 1) + 1 - s, 0) // 2 for k, s, d in sizes)
     return vertical, horizontal
 

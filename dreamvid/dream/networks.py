@@ -19,10 +19,7 @@ EMBEDDED = "efficientnet_lite2"
 # Names of the same layers in the well-known notebooks.
 _ALIASES = {
     # DeepDream's of 2015 (TensorFlow's graph of GoogLeNet) to torchvision's GoogLeNet.
-    **{
-        f"mixed{block}": f"inception{block}"
-        for block in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
-    },
+    **{f"mixed{block}": f"inception{block}" for block in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")},
     # Keras's Inception V3 to torchvision's and timm's.
     **{
         f"mixed{index}": f"Mixed_{block}"
@@ -58,8 +55,9 @@ class Network:
         try:
             return layer_table(self._traced, self.input_size)
         except Exception as error:  # whatever an operator says of shapes that it cannot take
+            first_line = str(error).partition("\n")[0]
             raise NetworkError(
-                f"The layers of {self.name!r} cannot be worked out ({type(error).__name__}: {error}). "
+                f"The layers of {self.name!r} cannot be worked out ({type(error).__name__}: {first_line}). "
                 "Choose another one: `dreamvid models` lists them."
             ) from error
 
@@ -111,9 +109,7 @@ class Network:
         return truncate(self._traced, [self.resolve(layer) for layer in layers], self.mean, self.std)
 
 
-def load_network(
-    model: str = EMBEDDED, weights: str | None = None, *, device: torch.device | str = "cpu"
-) -> Network:
+def load_network(model: str = EMBEDDED, weights: str | None = None, *, device: torch.device | str = "cpu") -> Network:
     """Load a classifier.
 
     `model` is the embedded one, or a torchvision or timm classifier's name (`timm:` or `torchvision:` in
@@ -123,7 +119,7 @@ def load_network(
     """
     architecture = architectures.find(model, EMBEDDED)
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(0)  # of the CPU only
+        torch.default_generator.manual_seed(0)  # of the CPU only
         module = architecture.build()
     if weights is None:
         architecture.load_published(module)

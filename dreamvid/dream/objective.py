@@ -184,9 +184,7 @@ class BoundObjective:
             if one.shape[2:] != (height, width):
                 spread = F.interpolate(one, (height, width), mode="bilinear", align_corners=False)
                 means = (one.mean(dim=(2, 3), keepdim=True), spread.mean(dim=(2, 3), keepdim=True))
-                spread = spread + (
-                    means[0] - means[1]
-                )  # bilinear sampling by other than whole numbers shifts it
+                spread = spread + (means[0] - means[1])  # bilinear sampling by other than whole numbers shifts it
             total = total + spread
         return total
 
@@ -218,9 +216,7 @@ class _Parser:
         # One line for the text, so that the caret stands under its place.
         line = re.sub(r"\s", " ", self.text)
         place = " " * self.position + "^"
-        raise ObjectiveError(
-            f"The objective is not understood:\n  {line}\n  {place}\nExpected {expected}. {_EXAMPLE}"
-        )
+        raise ObjectiveError(f"The objective is not understood:\n  {line}\n  {place}\nExpected {expected}. {_EXAMPLE}")
 
     def sum(self, depth: int) -> Objective:
         if depth > _MAX_NESTING:

@@ -34,9 +34,7 @@ class SameConv2d(nn.Module):
         for top in (0, 1):
             for left in (0, 1):
                 kernel = F.pad(convolution.weight.detach(), (left, 0, top, 0))
-                self.register_buffer(
-                    f"kernel_{top}{left}", kernel.contiguous(memory_format=torch.channels_last)
-                )
+                self.register_buffer(f"kernel_{top}{left}", kernel.contiguous(memory_format=torch.channels_last))
 
     def _padding(self, size: int, axis: int) -> tuple[int, int]:
         """Padding of one axis before and after."""
@@ -51,9 +49,7 @@ class SameConv2d(nn.Module):
         left, right = self._padding(x.shape[3], 1)
         if self.dilation != (1, 1):  # a zero in front would reach further than one pixel
             x = F.pad(x, (left, right, top, bottom))
-            return F.conv2d(
-                x, self.get_buffer("kernel_00"), self.bias, self.stride, 0, self.dilation, self.groups
-            )
+            return F.conv2d(x, self.get_buffer("kernel_00"), self.bias, self.stride, 0, self.dilation, self.groups)
         kernel = self.get_buffer(f"kernel_{bottom - top}{right - left}")
         return F.conv2d(x, kernel, self.bias, self.stride, (bottom, right), 1, self.groups)
 
@@ -97,9 +93,7 @@ class Truncated(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(
-        self, body: fx.GraphModule, mean: Sequence[float], std: Sequence[float], min_size: int
-    ) -> None:
+    def __init__(self, body: fx.GraphModule, mean: Sequence[float], std: Sequence[float], min_size: int) -> None:
         super().__init__()
         self.body = body
         self.min_size = min_size
@@ -147,20 +141,24 @@ def truncate(traced: Traced, layers: Sequence[str], mean: Sequence[float], std: 
 
 
 def on_meta(module: fx.GraphModule) -> fx.GraphModule:
-    """Copy the module with weights that have a shape and no memory: it computes shapes only."""
-    shapes: dict[int, Tensor] = {id(one): nn.Parameter(one.to("meta"), False) for one in module.parameters()}
-    shapes |= {id(one): one.to("meta") for one in module.buffers()}
+    """Copy the module with float32 weights that have a shape and no memory: it computes shapes only."""
+
+    def shape_of(tensor: Tensor) -> Tensor:
+        return tensor.to("meta", torch.float32 if tensor.is_floating_point() else tensor.dtype)
+
+    shapes: dict[int, Tensor] = {id(one): nn.Parameter(shape_of(one), False) for one in module.parameters()}
+    shapes |= {id(one): shape_of(one) for one in module.buffers()}
     return copy.deepcopy(module, shapes)
 
 
 def _smallest_side(body: fx.GraphModule, layers: Sequence[str]) -> int:
     shapes = on_meta(body)
-    failure: Exception | None = None
+    failure = ""
     for side in _SIDES:
         try:
             activations = shapes(torch.empty(1, 3, side, side, device="meta"))
         except Exception as error:  # whatever an operator says of a size that it cannot take
-            failure = error
+            failure = str(error).partition("\n")[0]
             continue
         if all(activation.numel() for activation in activations.values()):
             return side
@@ -224,7 +222,7 @@ def _reuse_memory(body: fx.GraphModule) -> None:
         if (
             not isinstance(source, fx.Node)
             or source.op != "call_module"
-            or not isinstance(body.get_submodule(source.target), nn.Conv2d | SameConv2d)
+            or not isinstance(body.get_submodule(str(source.target)), nn.Conv2d | SameConv2d)
             or len(source.users) != 1
         ):
             continue
@@ -236,9 +234,7 @@ def _reuse_memory(body: fx.GraphModule) -> None:
                 continue
             # A module of its own, as one ReLU may be called in several places.
             node.target = f"relu_in_place_{index}"
-            body.add_submodule(
-                node.target, nn.ReLU(True) if isinstance(activation, nn.ReLU) else InPlaceReLU6()
-            )
+            body.add_submodule(node.target, nn.ReLU(True) if isinstance(activation, nn.ReLU) else InPlaceReLU6())
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:

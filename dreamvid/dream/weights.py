@@ -28,9 +28,7 @@ def load_embedded(module: nn.Module) -> None:
     state = read_checkpoint(Path(file))
     names = module.state_dict()
     if len(state) != len(names):
-        raise NetworkError(
-            f"The embedded weights have {len(state)} entries, the network {len(names)}. {_REINSTALL}"
-        )
+        raise NetworkError(f"The embedded weights have {len(state)} entries, the network {len(names)}. {_REINSTALL}")
     load_state(module, dict(zip(names, state.values(), strict=True)), "The embedded weights", _REINSTALL)
 
 
@@ -43,9 +41,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     A pickle that would have to run code is refused, as is anything else that is no state dict: NetworkError.
     """
     if not path.is_file():
-        raise NetworkError(
-            f"There is no checkpoint file {str(path)!r}. Give a .pth, .pt or .safetensors file."
-        )
+        raise NetworkError(f"There is no checkpoint file {str(path)!r}. Give a .pth, .pt or .safetensors file.")
     content: Any
     try:
         if path.suffix == ".safetensors":
@@ -80,18 +76,16 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], origin: str, reme
     Heads that only training uses (auxiliary classifiers) may lack or be there in vain.
     """
     own = module.state_dict()
-    wrong = [f"{name} is missing" for name in own if name not in state and not _optional(name)]
+    wrong = []
+    for name, value in own.items():
+        if name not in state:
+            wrong += [] if _optional(name) else [f"{name} is missing"]
+        elif state[name].shape != value.shape:
+            wrong += [f"{name} is {tuple(state[name].shape)} instead of {tuple(value.shape)}"]
     wrong += [f"{name} is unknown" for name in state if name not in own and not _optional(name)]
-    wrong += [
-        f"{name} is {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise NetworkError(
-            f"{origin} do not fit {type(module).__name__}: {', '.join(wrong[:3])}{more}. {remedy}"
-        )
+        raise NetworkError(f"{origin} do not fit {type(module).__name__}: {', '.join(wrong[:3])}{more}. {remedy}")
     module.load_state_dict({name: value for name, value in state.items() if name in own}, strict=False)
 
 

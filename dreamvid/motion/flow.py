@@ -44,9 +44,7 @@ def dis_flow(dis: "cv2.DISOpticalFlow", this: Tensor, previous: Tensor) -> Tenso
     """Dense inverse search (Kroeger et al. 2016) on the CPU, whatever device the frames are on."""
     height, width = this.shape[2:]
     lacking = max(0, _DIS_SMALLEST - height), max(0, _DIS_SMALLEST - width)
-    pictures = [
-        np.pad(_gray(frame), ((0, lacking[0]), (0, lacking[1])), mode="edge") for frame in (this, previous)
-    ]
+    pictures = [np.pad(_gray(frame), ((0, lacking[0]), (0, lacking[1])), mode="edge") for frame in (this, previous)]
     flow = dis.calc(pictures[0], pictures[1], None)  # type: ignore[call-overload]
     return torch.from_numpy(flow[:height, :width]).permute(2, 0, 1)[None].to(this.device)
 

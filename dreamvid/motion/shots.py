@@ -20,13 +20,17 @@ def find_cuts(frames: Iterable[np.ndarray]) -> list[int]:
     (PySceneDetect's adaptive detector), so fast motion and dissolves are none.
     """
     detector = AdaptiveDetector(window_width=_WINDOW, min_scene_len=2)
-    cuts, last, count = [], None, 0
-    for last in frames:
-        cuts += _positions(detector, count, last)
+    cuts: list[int] = []
+    last: np.ndarray | None = None
+    count = 0
+    for frame in frames:
+        cuts += _positions(detector, count, frame)
+        last = frame
         count += 1
-    # The detector looks at frames on both sides; standing still at the end lets it judge the last ones too.
-    for extra in range(_WINDOW if last is not None else 0):
-        cuts += _positions(detector, count + extra, last)
+    if last is not None:
+        # The detector looks at frames on both sides; standing still at the end lets it judge the last ones too.
+        for position in range(count, count + _WINDOW):
+            cuts += _positions(detector, position, last)
     return [cut for cut in cuts if 0 < cut < count]
 
 

@@ -14,9 +14,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Tensor]) -> None:
     """Write tensors bit for bit as safetensors; under its name only when whole and synced. Raises OSError."""
     part = part_path(path)
     try:
-        part.write_bytes(
-            safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()})
-        )
+        part.write_bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()}))
         publish(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -36,15 +36,12 @@ class Destination:
             path = path.resolve()
         folder = path.parent
         if not folder.exists():
-            raise OutputError(
-                f"the folder for the output does not exist: {folder}. Make it first: mkdir -p {folder}"
-            )
+            raise OutputError(f"the folder for the output does not exist: {folder}. Make it first: mkdir -p {folder}")
         if not folder.is_dir():
             raise OutputError(f"the output's folder is a file: {folder}. Give another output with -o.")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(
-                f"the folder {folder} cannot be written to. Change its permissions or give another output "
-                "with -o."
+                f"the folder {folder} cannot be written to. Change its permissions or give another output with -o."
             )
         check_encoder(fmt.codec)
         return cls(path, fmt)

@@ -86,17 +86,14 @@ class Job:
     def resume(self, identity: Mapping[str, str]) -> Plan:
         """Take up what was begun and return its plan. Raises JobError if it was another render."""
         assert self._manifest is not None
-        ways_out = (
-            "Add --fresh to begin anew (what is done so far is thrown away), or give another output with -o."
-        )
+        ways_out = "Add --fresh to begin anew (what is done so far is thrown away), or give another output with -o."
         try:
             if self._manifest["format"] != _FORMAT:
                 raise ValueError("another format")
             before, plan = self._manifest["identity"], Plan.from_json(self._manifest["plan"])
         except (KeyError, TypeError, ValueError):
             raise JobError(
-                f"the unfinished render of {self.destination.path} cannot be read (in {self.folder}). "
-                f"{ways_out}"
+                f"the unfinished render of {self.destination.path} cannot be read (in {self.folder}). {ways_out}"
             ) from None
         changed = differences(before, identity)
         if changed:
@@ -172,17 +169,22 @@ class Job:
 
     def record_published(self) -> None:
         """Note that the result has its final name. Raises OutputError."""
-        self._write(_JOINED, {**(self._read(_JOINED) or {}), "published": True})
+        self._manifest = {**self._manifest, "published": True}
+        self._write(_MANIFEST, self._manifest)
+
+    def differs_from(self, identity: Mapping[str, str]) -> bool:
+        """Whether what was begun here is another render."""
+        return self._manifest is not None and bool(differences(self._manifest.get("identity", {}), identity))
 
     def joined_warnings(self) -> list[str] | None:
         """The warnings of a join that is done, whether it has its final name or not; None: not done."""
         record = self._read(_JOINED)
+        if published(self.destination):
+            return list(record["warnings"]) if record is not None else []
         if record is None:
             return None
-        if self.destination.fmt.file_pattern is not None:
-            done = self.joined.is_dir() or "published" in record
-        else:
-            done = record["stamp"] == _stamp(self.joined) or published(self.destination)
+        file = self.destination.fmt.file_pattern is None
+        done = record["stamp"] == _stamp(self.joined) if file else self.joined.is_dir()
         return list(record["warnings"]) if done else None
 
     def remove(self) -> None:
@@ -204,7 +206,7 @@ class Job:
 
     def _empty(self) -> None:
         """Remove everything but the lock; what tells that the result is published goes last."""
-        last = (_FINISHED, _MANIFEST, _CLAIMS, _JOINED)
+        last = (_FINISHED, _CLAIMS, _JOINED, _MANIFEST)
         with contextlib.suppress(OSError):
             for path in list(self.folder.iterdir()):
                 if path.name not in (LOCK_NAME, *last):
@@ -233,12 +235,16 @@ class Job:
 
 def published(destination: Destination) -> bool:
     """Whether the output is the result of a job that was stopped before it could clean up."""
+    if (_read_json(destination.job_folder / _MANIFEST) or {}).get("published"):
+        return destination.exists()
     record = _read_json(destination.job_folder / _JOINED)
-    if record is None:
-        return False
-    if destination.fmt.file_pattern is not None or "published" in record:
-        return True  # some of its pictures may have been moved there
-    return bool(record["stamp"]) and record["stamp"] == _stamp(destination.path)
+    return record is not None and bool(record["stamp"]) and record["stamp"] == _stamp(destination.path)
+
+
+def owns_output(destination: Destination) -> bool:
+    """Whether what bears the final name is, or for a sequence is becoming, the result of an unfinished job."""
+    moving = destination.fmt.file_pattern is not None and (destination.job_folder / _JOINED).exists()
+    return moving or published(destination)
 
 
 @contextlib.contextmanager
@@ -252,10 +258,7 @@ def writing(folder: Path) -> Iterator[None]:
         elif error.errno == errno.EFBIG:
             said = f"the limit on file sizes was reached in {folder}; raise it (ulimit -f) and run again."
         elif not folder.parent.is_dir():
-            said = (
-                f"the folder for the output is gone: {folder.parent}. Make it again, or give another output "
-                "with -o."
-            )
+            said = f"the folder for the output is gone: {folder.parent}. Make it again, or give another output with -o."
         elif error.errno == errno.ENOENT:
             said = f"files are gone from {folder}. Run the same command again."
         else:

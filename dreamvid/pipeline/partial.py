@@ -101,9 +101,7 @@ class Preview:
         """Take in the next frame; refresh what is on disk when it is time. Raises DreamvidError, OSError."""
         if self._writer is None:
             name = f"preview-{index:09d}{self._film.job.destination.fmt.segment_suffix}"
-            self._writer = SegmentWriter(
-                self._film.job.folder / name, self._film.spec, self._film.job.destination.fmt
-            )
+            self._writer = SegmentWriter(self._film.job.folder / name, self._film.spec, self._film.job.destination.fmt)
             self._begin = index
         self._writer.write(pixels, self._film.plan.pts[index - self._film.plan.start])
         if time.monotonic() < self._due:

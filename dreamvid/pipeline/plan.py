@@ -13,7 +13,7 @@ from dreamvid.errors import SourceError
 from dreamvid.motion.shots import DETECTION_HEIGHT, find_cuts
 from dreamvid.pipeline.pixels import to_8_bits
 from dreamvid.settings import Settings
-from dreamvid.video.decode import FrameReader
+from dreamvid.video.decode import FrameReader, Pixels
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.probe import Scan, VideoInfo, scan
 from dreamvid.video.source import Source
@@ -126,9 +126,11 @@ def make_plan(
         raise _nothing(settings, seen.count)
     pts: list[int] = []
     end_pts: int | None = None
+    shown: Pixels | None = None
+    places: list[int] = []
 
     def small_frames() -> Iterator[npt.NDArray[np.uint8]]:
-        nonlocal end_pts
+        nonlocal end_pts, shown
         # One frame more than is rendered tells when the last one ends, and whether there is more.
         further = None if stop is None else stop + 1
         with FrameReader(
@@ -141,9 +143,13 @@ def make_plan(
                 pts.append(frame.pts)
                 if on_cuts is not None:
                     on_cuts(len(pts), total)
-                yield to_8_bits(frame.pixels)
+                # A repeated frame would make the next one stand out as if it were a cut.
+                if shown is None or not np.array_equal(shown, frame.pixels):
+                    shown = frame.pixels
+                    places.append(len(pts) - 1)
+                    yield to_8_bits(shown)
 
-    cuts = find_cuts(small_frames())
+    cuts = [places[cut] for cut in find_cuts(small_frames())]
     if not pts:
         raise _nothing(settings, None if fps is not None else seen.count)
     rate = fps or seen.frame_rate
@@ -193,9 +199,7 @@ def _scan_stop(source: Source, info: VideoInfo, stop: int | None, fps: Fraction 
 def _nothing(settings: Settings, count: int | None) -> SourceError:
     there = "fewer frames" if count is None else f"{count} frame{'s' if count != 1 else ''}"
     last = "" if count is None else f" Allowed is START below {count}, such as --frames 0:{count}."
-    return SourceError(
-        f"There is no frame in the range {settings.video.frames}: the source has {there}.{last}"
-    )
+    return SourceError(f"There is no frame in the range {settings.video.frames}: the source has {there}.{last}")
 
 
 def _detection_size(info: VideoInfo) -> tuple[int, int]:

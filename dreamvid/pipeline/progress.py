@@ -75,8 +75,7 @@ class Pace:
         (began, before), (now, after) = self._moments[0], self._moments[-1]
         fps = (len(self._moments) - 1) / max(now - began, 1e-9)
         spent = {
-            name: after[place] - before[place]
-            for place, name in enumerate(("decode", "motion", "dream", "encode"))
+            name: after[place] - before[place] for place, name in enumerate(("decode", "motion", "dream", "encode"))
         }
         slow = max(spent, key=lambda name: spent[name])
         return Progress("dream", done, total, fps, (total - done) / fps, slow, message)

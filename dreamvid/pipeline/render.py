@@ -7,7 +7,7 @@ Every arrow is a bounded queue. What goes wrong in a thread is raised in the cal
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -22,7 +22,7 @@ from dreamvid.pipeline.destination import Destination
 from dreamvid.pipeline.frames import FrameDreamer, Motion
 from dreamvid.pipeline.identity import identify, versions
 from dreamvid.pipeline.interrupt import StopRequest
-from dreamvid.pipeline.job import Job, published, writing
+from dreamvid.pipeline.job import Job, owns_output, published, writing
 from dreamvid.pipeline.partial import PartialFilm, Piece, Preview
 from dreamvid.pipeline.pixels import to_pixels, to_tensor
 from dreamvid.pipeline.plan import Plan, Segment, make_plan
@@ -74,13 +74,13 @@ def render_video(
     settings = load_settings() if settings is None else settings
     if preview_every_seconds is not None and not preview_every_seconds > 0:
         raise SettingsError(
-            f"a preview every {preview_every_seconds} seconds cannot be: allowed is a number above 0, "
-            "such as 10."
+            f"a preview every {preview_every_seconds} seconds cannot be: allowed is a number above 0, such as 10."
         )
     destination = Destination.of(output, settings)
     opened = open_source(source)
     _refuse_writing_to(opened, destination)
-    if destination.exists() and not overwrite and (fresh or not published(destination)):
+    if destination.exists() and not overwrite and (fresh or not owns_output(destination)):
+        _remove_dead_job(destination)
         destination.refuse_overwriting()
     with StopRequest() as stop:
         try:
@@ -158,11 +158,12 @@ class _Render:
     def run(self, fresh: bool) -> RenderResult:
         """Plan or resume, dream what is missing, join."""
         destination = self.job.destination
-        identity = identify(
-            self.settings, self.source, self.info, destination.fmt, torch.device(self.dreamer.device)
-        )
-        if fresh:
-            self.job.clear()
+        identity = identify(self.settings, self.source, self.info, destination.fmt, torch.device(self.dreamer.device))
+        complete = published(destination)
+        if fresh or (complete and self.job.differs_from(identity)):
+            self.job.clear()  # what is complete already needs no more than its cleaning up
+            if destination.exists() and not self.overwrite:
+                destination.refuse_overwriting()
         if self.job.begun:
             self.plan = self.job.resume(identity)
         else:
@@ -257,9 +258,7 @@ class _Render:
         if self._encoding_failure is not None:
             raise self._encoding_failure
 
-    def _dream_frames(
-        self, run: Sequence[Segment], prepared: Channel[_Prepared], dreamed: Channel[_Message]
-    ) -> None:
+    def _dream_frames(self, run: Sequence[Segment], prepared: Channel[_Prepared], dreamed: Channel[_Message]) -> None:
         dtype = np.uint8 if self.spec.bit_depth <= 8 else np.uint16
         frames = iter(prepared)
         pace = Pace(self.busy)
@@ -406,7 +405,7 @@ class _Render:
         """Give the result its name, write the recipe, and clear away the job."""
         destination = self.job.destination
         if not published(destination):
-            if destination.exists() and not self.overwrite:
+            if destination.exists() and not self.overwrite and not owns_output(destination):
                 destination.refuse_overwriting()
             destination.publish(self.job.joined, self.plan.count)
             self.job.record_published()
@@ -462,6 +461,13 @@ def _contiguous(segments: Sequence[Segment]) -> list[list[Segment]]:
         else:
             runs.append([segment])
     return runs
+
+
+def _remove_dead_job(destination: Destination) -> None:
+    """Clear away what a render that was killed in its very last moment has left."""
+    if destination.job_folder.is_dir():
+        with suppress(DreamvidError), Job(destination):
+            pass  # leaving it removes what holds no work
 
 
 def _refuse_writing_to(source: Source, destination: Destination) -> None:

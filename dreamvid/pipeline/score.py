@@ -82,8 +82,8 @@ class ObjectiveMeter:
     def density(self, picture: Tensor) -> Tensor:
         """Where in the picture (1, 3, H, W) the objective is: (1, 1, H, W), on the CPU.
 
-        The picture is continued by its mirror image: next to the zeros that networks pad with, which is where a
-        moving camera shows new places, activations are weaker and would be taken for a weaker dream.
+        The picture is continued by its mirror image: next to the zeros that networks pad with, which is where
+        a moving camera shows new places, activations are weaker and would be taken for a weaker dream.
         """
         height, width = picture.shape[2:]
         top, left = min(_MIRRORED, height - 1), min(_MIRRORED, width - 1)

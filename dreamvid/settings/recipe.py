@@ -22,7 +22,8 @@ class Recipe:
         """Write as TOML text; `--preset FILE` takes it back."""
         tables = self.settings.model_dump(mode="json", exclude_none=True)
         head = {"description": f"Recipe of {self.provenance.get('output', 'a render')}", "kind": self.kind}
-        return tomli_w.dumps({**head, **tables, "provenance": dict(self.provenance)})
+        text = tomli_w.dumps({**head, **tables, "provenance": dict(self.provenance)})
+        return text.encode("utf-8", "replace").decode("utf-8")  # a file's name may hold what no UTF-8 can
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:

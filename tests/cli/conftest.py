@@ -13,7 +13,7 @@ from dreamvid.video.image import write_image
 from dreamvid.video.process import ffmpeg_path
 
 # As little work as a render can be.
-FAST = ("--octaves", "1", "--iterations", "1", "--dream-height", "48", "--device", "cpu")
+FAST = ("--octaves", "1", "--iterations", "1", "--dream-height", "48")
 
 
 def ffmpeg(*args: str | Path) -> None:
@@ -43,6 +43,12 @@ def dreamvid(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def render(dreamvid: Run) -> Run:
+    """Run `dreamvid run WORDS...` with as little work as a render can be."""
+    return lambda *words: dreamvid("run", *FAST, *words)
 
 
 @pytest.fixture(scope="session")

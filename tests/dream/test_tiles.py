@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from dreamvid.dream.objective import parse_objective
 from dreamvid.dream.networks import Network
+from dreamvid.dream.objective import parse_objective
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.errors import DeviceError
 
@@ -14,9 +14,8 @@ from dreamvid.errors import DeviceError
 def small_network() -> Network:
     """Three 3×3 convolutions, stride 2 in all, receptive field 9: everything about it is known."""
     torch.manual_seed(0)
-    body = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.Tanh(), nn.Conv2d(8, 4, 3, padding=1)
-    )
+    first, second, third = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 4, 3, padding=1)
+    body = nn.Sequential(first, nn.ReLU(), second, nn.Tanh(), third)
     return Network("small", body)
 
 

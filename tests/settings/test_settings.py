@@ -91,11 +91,7 @@ class TestLimits:
     ) -> None:
         low, low_in, high, high_in = limits(field)
         for limit, included, outwards in ((low, low_in, -1), (high, high_in, 1)):
-            inside = (
-                limit
-                if included
-                else limit - outwards * (1 if float(limit).is_integer() and limit > 1 else 1e-6)
-            )
+            inside = limit if included else limit - outwards * (1 if float(limit).is_integer() and limit > 1 else 1e-6)
             as_text = str(int(inside)) if float(inside).is_integer() else repr(inside)
             assert float(value_of(load_settings(None, **{name: as_text}), name)) == pytest.approx(inside)
             outside = str(int(limit + outwards)) if included else str(limit)
@@ -255,9 +251,7 @@ _TEXTS = {
     "frames": st.one_of(
         st.just(":"), st.integers(0, 9999).map(lambda start: f"{start}:"), st.just(":7"), st.just("3:900")
     ),
-    "size": st.tuples(st.integers(1, 16384), st.integers(1, 16384)).map(
-        lambda sides: f"{sides[0]}x{sides[1]}"
-    ),
+    "size": st.tuples(st.integers(1, 16384), st.integers(1, 16384)).map(lambda sides: f"{sides[0]}x{sides[1]}"),
     "fps": st.fractions(Fraction(1, 100), 1000, max_denominator=1001).map(str),
     "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:1"]),
 }
@@ -285,12 +279,8 @@ ANY_SETTINGS = st.fixed_dictionaries({}, optional={name: values(name, field) for
 
 class TestRecipe:
     @given(chosen=ANY_SETTINGS)
-    @hypothesis_settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
-    def test_a_recipe_is_a_preset_that_gives_the_same_settings(
-        self, chosen: dict[str, Any], tmp_path: Path
-    ) -> None:
+    @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_a_recipe_is_a_preset_that_gives_the_same_settings(self, chosen: dict[str, Any], tmp_path: Path) -> None:
         settings = load_settings(None, **chosen)
         path = tmp_path / "dream.mp4.toml"
         write_recipe(Recipe(settings, provenance={"output": "dream.mp4", "frames": 3}), path)
@@ -313,8 +303,6 @@ class TestRecipe:
 
     def test_where_it_came_from_sets_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / "r.toml"
-        write_recipe(
-            Recipe(load_settings(None, octaves=2), provenance={"source": "x.mp4", "torch": "2.6"}), path
-        )
+        write_recipe(Recipe(load_settings(None, octaves=2), provenance={"source": "x.mp4", "torch": "2.6"}), path)
         assert 'source = "x.mp4"' in path.read_text(encoding="utf-8")
         assert load_settings(path, seed=3) == load_settings(None, octaves=2, seed=3)

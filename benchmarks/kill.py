@@ -90,11 +90,13 @@ def main() -> None:
         while killed.total() < options.kills:
             output = folder / f"film-{films}" / "film.mkv"
             output.parent.mkdir()
-            at = "start"
+            at = "finished"
             for number in range(1 + films % 2):
                 was_killed = kill_one((films + number) % 3, source, output, duration, chance)
+                if not was_killed:
+                    break
                 at = stage(output)
-                killed[at] += was_killed
+                killed[at] += 1
                 if output.exists() and film_hash(output) != wanted:
                     lost[at] += 1
                     print(f"film {films}: a broken film under the final name, killed at {at}")

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from dreamvid.cli import console
 from dreamvid.settings import NetworkSettings
 
+_CONVOLUTIONS = ("Conv2d", "Conv2dSame")  # kinds
 _DEFAULT: str = NetworkSettings.model_fields["model"].default
 
 
@@ -23,6 +24,7 @@ def layers(
 
     # Layers do not depend on the weights: published ones need not be downloaded to list them.
     network = load_network(model, "random" if weights is None else weights)
+    table = network.layer_table()
     rows = (
         (
             layer.name,
@@ -31,7 +33,7 @@ def layers(
             "all" if layer.receptive_field is None else str(layer.receptive_field),
             layer.kind,
         )
-        for layer in network.layer_table()
+        for layer in table
     )
     console.print_table(
         [
@@ -43,3 +45,6 @@ def layers(
         ],
         rows,
     )
+    convolutions = [layer.channels for layer in table if layer.kind in _CONVOLUTIONS]
+    if convolutions:
+        console.result(f"{len(convolutions)} convolution layers with {sum(convolutions):,} channels in all")

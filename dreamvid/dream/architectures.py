@@ -12,6 +12,7 @@ import torch
 import torchvision
 from torch import nn
 
+from dreamvid.dream import inception5h
 from dreamvid.dream.weights import load_embedded, load_state
 from dreamvid.errors import NetworkError, nearest
 
@@ -46,12 +47,15 @@ def find(model: str, embedded: str) -> Architecture:
         )
     if not library and name == embedded:
         return _timm("tf_efficientnet_lite2", load_embedded)
+    if not library and name == inception5h.NAME:
+        return _inception5h()
     in_torchvision, in_timm = torchvision_names(), timm.list_models()
     if library != "timm" and name in in_torchvision:
         return _torchvision(name)
     if library != "torchvision" and timm.is_model(name):
         return _timm(name, functools.partial(_load_timm, name=name))
-    allowed = {"torchvision": in_torchvision, "timm": in_timm, "": [embedded, *in_torchvision, *in_timm]}[library]
+    own = [embedded, inception5h.NAME]
+    allowed = {"torchvision": in_torchvision, "timm": in_timm, "": [*own, *in_torchvision, *in_timm]}[library]
     raise NetworkError(f"There is no model {model!r}.{nearest(name, allowed)} `dreamvid models` lists them.")
 
 
@@ -100,6 +104,32 @@ def _timm(name: str, load_published: Callable[[nn.Module], None]) -> Architectur
         lambda: timm.create_model(name, pretrained=False),
         load_published,
     )
+
+
+def _inception5h() -> Architecture:
+    return Architecture(
+        "tensorflow",
+        (inception5h.MEAN,) * 3,
+        (inception5h.STD,) * 3,
+        inception5h.INPUT_SIZE,
+        inception5h.Inception5h,
+        _load_inception5h,
+    )
+
+
+def inception5h_archive() -> Path:
+    """Where the published archive of inception5h is kept once it is downloaded."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / "inception5h.zip"
+
+
+def _load_inception5h(module: nn.Module) -> None:
+    assert isinstance(module, inception5h.Inception5h)
+    place = inception5h_archive()
+    try:
+        inception5h.fetch(place)
+    except inception5h.FETCH_ERRORS as error:
+        raise _not_had(inception5h.NAME, inception5h.URL, place, error) from error
+    module.load(place)
 
 
 def _load_torchvision(module: nn.Module, name: str) -> None:

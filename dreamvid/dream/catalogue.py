@@ -9,7 +9,8 @@ import timm
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from dreamvid.dream.architectures import torchvision_names, torchvision_weights
+from dreamvid.dream import inception5h
+from dreamvid.dream.architectures import inception5h_archive, torchvision_names, torchvision_weights
 from dreamvid.dream.networks import EMBEDDED
 
 # Networks that dream well and differ from one another.
@@ -44,7 +45,7 @@ class ModelEntry:
     """
 
     name: str
-    library: Literal["timm", "torchvision"]
+    library: Literal["timm", "torchvision", "tensorflow"]
     licence: str | None
     weights: Literal["embedded", "downloaded", "needs a download", "none published"]
     size_mb: float | None
@@ -58,12 +59,12 @@ def available_models(pattern: str | None = None) -> list[ModelEntry]:
     that do not trace.
     """
     if pattern is None:
-        names = [EMBEDDED, *_TRIED]
+        names = [EMBEDDED, inception5h.NAME, *_TRIED]
     else:
         wanted = pattern if any(character in pattern for character in "*?[") else f"*{pattern}*"
         in_torchvision = set(torchvision_names())
         in_timm = [f"timm:{n}" if n in in_torchvision or n == EMBEDDED else n for n in timm.list_models()]
-        everything = [EMBEDDED, *sorted(in_torchvision), *in_timm]
+        everything = [EMBEDDED, inception5h.NAME, *sorted(in_torchvision), *in_timm]
         names = [name for name in everything if fnmatch.fnmatchcase(name.removeprefix("timm:"), wanted)]
     return [_entry(name) for name in names]
 
@@ -76,6 +77,10 @@ def model_counts() -> dict[str, int]:
 def _entry(name: str) -> ModelEntry:
     if name == EMBEDDED:
         return ModelEntry(name, "timm", "apache-2.0", "embedded", None)
+    if name == inception5h.NAME:
+        there = inception5h_archive().is_file()
+        weights: Literal["downloaded", "needs a download"] = "downloaded" if there else "needs a download"
+        return ModelEntry(name, "tensorflow", "apache-2.0", weights, inception5h.SIZE_MB)
     checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
     if name in torchvision_names():
         published = torchvision_weights(name)

@@ -58,6 +58,7 @@ _POINTWISE_MODULES = (
         and kind not in (nn.Module, nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin)
     ),
     nn.BatchNorm2d,
+    nn.LocalResponseNorm,
     nn.Identity,
     nn.Dropout,
     nn.Dropout2d,

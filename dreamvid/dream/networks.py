@@ -9,6 +9,7 @@ from torch import nn
 
 from dreamvid.dream import architectures
 from dreamvid.dream import weights as weight_files
+from dreamvid.dream.inception5h import Inception5h
 from dreamvid.dream.layers import LayerInfo, layer_table
 from dreamvid.dream.trace import trace
 from dreamvid.dream.truncate import Truncated, truncate
@@ -112,10 +113,10 @@ class Network:
 def load_network(model: str = EMBEDDED, weights: str | None = None, *, device: torch.device | str = "cpu") -> Network:
     """Load a classifier.
 
-    `model` is the embedded one, or a torchvision or timm classifier's name (`timm:` or `torchvision:` in
-    front decides between the two). `weights` is None for the published ones (the libraries download and check
-    them), a checkpoint file, or "random" for a fixed random network. Raises NetworkError if any of it cannot
-    be had.
+    `model` is the embedded one, "inception5h", or a torchvision or timm classifier's name (`timm:` or
+    `torchvision:` in front decides between the two). `weights` is None for the published ones (downloaded and checked
+    where they are not here yet), a checkpoint file, or "random" for a fixed random network; inception5h's file is the
+    frozen graph. Raises NetworkError if any of it cannot be had.
     """
     architecture = architectures.find(model, EMBEDDED)
     with torch.random.fork_rng(devices=[]):
@@ -123,6 +124,8 @@ def load_network(model: str = EMBEDDED, weights: str | None = None, *, device: t
         module = architecture.build()
     if weights is None:
         architecture.load_published(module)
+    elif isinstance(module, Inception5h) and weights != "random":
+        module.load(Path(weights))
     elif weights != "random":
         remedy = f"They are of another architecture than {model!r}: give the matching --model."
         state = weight_files.read_checkpoint(Path(weights))

@@ -20,6 +20,8 @@ _WINDOW_SIGMA = 3.0
 _WINDOW_REACH = 3.0
 _POLE = math.sqrt(3.0) - 2.0  # of the cubic B-spline's prefilter
 _PREFILTER_REACH = 9  # 0.27^9 < 1e-5
+_BORDER = 2  # pixels around the picture that samples on its edge need
+_LARGEST_SHRINK = 4.0
 
 
 def resample(picture: Tensor, places: Tensor, *, shrink: float = 1.0) -> Tensor:
@@ -29,8 +31,13 @@ def resample(picture: Tensor, places: Tensor, *, shrink: float = 1.0) -> Tensor:
     that is filtered out first (anti-aliasing). Places outside take the nearest border pixel. The result may overshoot
     the picture's range a little at hard edges.
     """
-    double = _double(picture, max(1.0, shrink))
-    x, y = (2 * places).unbind(1)
+    # Halved as often as leaves the filter's work to do: its length grows with `shrink`.
+    while shrink > _LARGEST_SHRINK and min(picture.shape[2:]) > 1:
+        picture = F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)
+        places, shrink = (places - 0.5) / 2, shrink / 2
+    double = _double(picture, min(max(1.0, shrink), _LARGEST_SHRINK))
+    last = places.new_tensor([picture.shape[3], picture.shape[2]]).view(1, 2, 1, 1) - 0.5
+    x, y = (2 * (places.clamp_min(-0.5).minimum(last) + _BORDER)).unbind(1)
     size = places.new_tensor([double.shape[3], double.shape[2]])
     total = torch.zeros((), dtype=picture.dtype, device=picture.device)
     # A cubic B-spline is the sum of four bilinear samples (Sigg & Hadwiger 2005, GPU Gems 2, chapter 20).
@@ -60,11 +67,12 @@ def _pairs(at: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
 
 
 def _double(picture: Tensor, shrink: float) -> Tensor:
-    """B-spline coefficients (N, C, 2H, 2W) of the picture, doubled: its pixel x is at 2x there."""
+    """B-spline coefficients of the picture, doubled, with a border: its pixel x is at 2 (x + _BORDER) there."""
     n, c, height, width = picture.shape
     phases = torch.tensor(_phases(round(shrink, 4)), dtype=picture.dtype, device=picture.device)
     reach = phases.shape[1] // 2
-    x = F.pad(picture.reshape(n * c, 1, height, width), (reach, reach, reach, reach), mode="replicate")
+    height, width = height + 2 * _BORDER, width + 2 * _BORDER
+    x = F.pad(picture.reshape(n * c, 1, *picture.shape[2:]), (reach + _BORDER,) * 4, mode="replicate")
     x = F.conv2d(x, phases[:, None, None, :])
     x = x.permute(0, 2, 3, 1).reshape(n * c, 1, height + 2 * reach, 2 * width)
     x = F.conv2d(x, phases[:, None, :, None])

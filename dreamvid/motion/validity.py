@@ -2,7 +2,7 @@
 
 After Ruder et al. 2016 ("Artistic style transfer for videos") and Sundaram et al. 2010: forward and backward flow have
 to agree relative to their length, motion boundaries count as doubtful, and what comes from outside the frame is new.
-The hard thresholds of these papers are made soft, so that a mask has no flickering edge.
+The hard thresholds of these papers are made soft where a dream is carried, so that its mask has no flickering edge.
 """
 
 import torch
@@ -15,6 +15,8 @@ from dreamvid.motion.warp import pixel_grid, warp
 RELATIVE, ABSOLUTE = 0.01, 0.5
 # |∇u|² + |∇v|² > BOUNDARY_RELATIVE |f|² + BOUNDARY_ABSOLUTE
 BOUNDARY_RELATIVE, BOUNDARY_ABSOLUTE = 0.01, 0.002
+# Steps of the flow from pixel to pixel, in pixels, that a zoom or a turn makes too; and what the greatest doubt takes.
+SMOOTH_STEP, BOUNDARY_DOUBT = 0.25, 0.5
 
 
 def inside(flow: Tensor) -> Tensor:
@@ -47,10 +49,29 @@ def motion_boundary(flow: Tensor) -> Tensor:
 def validity(flow: Tensor, reverse: Tensor) -> Tensor:
     """Mask (N, 1, H, W) in [0, 1] of where `flow` carries: 1 is sure, 0 is newly seen.
 
-    Falls from 1 at half of the papers' allowed disagreement to 0 at one and a half times it.
+    Falls from 1 at the papers' allowed disagreement to 0 at three times it: on water, where flows never quite agree,
+    a dream that is carried a little wrongly is calmer than one that is always begun anew. Motion boundaries count less.
     """
-    agreement = (1.5 - disagreement(flow, reverse)).clamp(0, 1)
-    return agreement * inside(flow)
+    agreement = ((3 - disagreement(flow, reverse)) / 2).clamp(0, 1)
+    return agreement * inside(flow) * (1 - BOUNDARY_DOUBT * boundary_strength(flow))
+
+
+def boundary_strength(flow: Tensor) -> Tensor:
+    """How much of a jump `flow` (N, 2, H, W) makes at a pixel or beside it: (N, 1, H, W) in [0, 1].
+
+    0 where neighbours move alike or as in a zoom or a turn, 1 where they move a pixel apart or more.
+    """
+    across = F.pad(_squared(flow[..., 1:] - flow[..., :-1]), (1, 1))
+    down = F.pad(_squared(flow[..., 1:, :] - flow[..., :-1, :]), (0, 0, 1, 1))
+    steepest = torch.maximum(
+        torch.maximum(across[..., 1:], across[..., :-1]), torch.maximum(down[..., 1:, :], down[..., :-1, :])
+    ).sqrt()
+    return ((steepest - SMOOTH_STEP) / (1 - SMOOTH_STEP)).clamp(0, 1)
+
+
+def follows(flow: Tensor, reverse: Tensor) -> Tensor:
+    """True where what is seen was seen before: consistent as the papers have it, and inside; (N, 1, H, W)."""
+    return (disagreement(flow, reverse) < 1) & (inside(flow) > 0.5)
 
 
 def occlusion_mask(flow: Tensor, reverse: Tensor) -> Tensor:

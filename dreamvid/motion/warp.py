@@ -31,8 +31,10 @@ def warp(x: Tensor, flow: Tensor, *, mode: str = "bicubic") -> Tensor:
 
     `flow` (N, 2, H, W), x then y in pixels, is backward: flow[:, :, y, x] says where in the previous frame the pixel
     (x, y) of this frame was, relative to it. So the result at p is x at p + flow(p). Border pixels are repeated.
+    Where the flow is exactly zero the picture comes out bit for bit.
     """
-    return sample(x, pixel_grid(flow.shape[2], flow.shape[3], flow) + flow, mode=mode)
+    moved = sample(x, pixel_grid(flow.shape[2], flow.shape[3], flow) + flow, mode=mode)
+    return torch.where((flow == 0).all(dim=1, keepdim=True), x, moved)
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,7 +1,6 @@
 """A bounded queue between two threads that carries failures forth and closing back."""
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -22,7 +21,7 @@ class Channel(Generic[T]):
 
     The sender ends with `finish`, with an exception if it failed: the receiver gets the items before it, then
     the exception is raised there. The receiver may `close` at any time: the sender's next `put` raises
-    `Closed`. `sending_seconds` and `receiving_seconds`: how long each side has waited for the other.
+    `Closed`.
     """
 
     def __init__(self, size: int) -> None:
@@ -31,15 +30,12 @@ class Channel(Generic[T]):
         self._changed = threading.Condition()
         self._finished = self._closed = False
         self._failure: BaseException | None = None
-        self.sending_seconds = self.receiving_seconds = 0.0
 
     def put(self, item: T) -> None:
         """Send an item, waiting for room. Raises Closed."""
         with self._changed:
-            began = time.perf_counter()
             while len(self._items) >= self._size and not self._closed:
                 self._changed.wait(_WAIT_SECONDS)
-            self.sending_seconds += time.perf_counter() - began
             if self._closed:
                 raise Closed
             self._items.append(item)
@@ -61,10 +57,8 @@ class Channel(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         while True:
             with self._changed:
-                began = time.perf_counter()
                 while not self._items and not self._finished and not self._closed:
                     self._changed.wait(_WAIT_SECONDS)
-                self.receiving_seconds += time.perf_counter() - began
                 if not self._items:
                     if self._failure is not None:
                         raise self._failure

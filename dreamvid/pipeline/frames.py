@@ -32,7 +32,7 @@ RAMP_FRAMES = 4
 # What fades in a frame is renewed by this many times its share of a dream from scratch. Successive gradients agree
 # only in part (each has its own random shift), so a held dream takes more steps than a grown one: measured on real
 # clips, the strength then neither rises nor falls.
-RENEWAL = 2.5
+RENEWAL = 2.8
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,11 @@ class Job:
         """Whether a render was begun here."""
         return self._manifest is not None
 
+    @property
+    def has_segments(self) -> bool:
+        """Whether any segment is finished."""
+        return bool(self._finished)
+
     def clear(self) -> None:
         """Begin anew: remove all work, and what was left beside the output."""
         self._remove_claimed()

@@ -160,8 +160,9 @@ class _Render:
         destination = self.job.destination
         identity = identify(self.settings, self.source, self.info, destination.fmt, torch.device(self.dreamer.device))
         complete = published(destination)
-        if fresh or (complete and self.job.differs_from(identity)):
-            self.job.clear()  # what is complete already needs no more than its cleaning up
+        # Where another render left nothing to lose, or nothing to do but to clean up, nobody has to be asked.
+        if fresh or (self.job.differs_from(identity) and (complete or not self.job.has_segments)):
+            self.job.clear()
             if destination.exists() and not self.overwrite:
                 destination.refuse_overwriting()
         if self.job.begun:

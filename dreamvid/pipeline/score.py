@@ -32,7 +32,7 @@ from dreamvid.dream.objective import parse_objective
 from dreamvid.errors import InputError, SettingsError
 from dreamvid.motion.flow import flow_estimator
 from dreamvid.motion.shots import DETECTION_HEIGHT, find_cuts
-from dreamvid.motion.validity import occlusion_mask, validity
+from dreamvid.motion.validity import follows, occlusion_mask
 from dreamvid.motion.warp import warp
 from dreamvid.pipeline.score_measures import RevealedPlaces, Tone, warping_error
 from dreamvid.pipeline.score_result import Score
@@ -155,7 +155,7 @@ class Scorer:
         flow, reverse = self._estimate(this[0], previous[0]), self._estimate(previous[0], this[0])
         mask = occlusion_mask(flow, reverse)
         # Motion boundaries are too doubtful to measure an error at, but what lies there is not newly seen.
-        self._revealed.advance(flow, validity(flow, reverse) > 0.5)
+        self._revealed.advance(flow, follows(flow, reverse))
         residual, residual_before = this[1] - this[0], previous[1] - previous[0]
         change = (residual - warp(residual_before, flow, mode="bilinear")).abs().mean(dim=1, keepdim=True)
         self._revealed.add(self._meter.density(this[0]), self._meter.density(this[1]), change, mask)

@@ -151,14 +151,14 @@ class CoherenceSettings(Group):
     """How the dream stays on what moves."""
 
     half_life_seconds: float = Field(
-        1.5,
+        1.2,
         ge=0.0,
         le=3600.0,
         json_schema_extra={"unit": "s"},
         description="Time in which half of the carried dream fades; 0 dreams each frame alone.",
     )
     warm_iterations: int = Field(
-        1, ge=0, le=100, description="Ascent steps per octave on a frame that carries a dream already."
+        2, ge=0, le=100, description="Ascent steps per octave on a frame that carries a dream already."
     )
     flow: Literal["dis", "raft", "none"] = Field(
         "dis",

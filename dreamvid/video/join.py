@@ -1,6 +1,7 @@
 """Segments into the result: pictures and sound copied, times exact, and no half result under its name."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -108,7 +109,7 @@ def join_segments(
     count = sum(map(len, pts))
     with tempfile.TemporaryDirectory(prefix="dreamvid-") as folder:
         listing = Path(folder) / "segments.ffconcat"
-        listing.write_text("\n".join(_concat_lines(segments, starts, end)), encoding="utf-8")
+        listing.write_bytes(os.fsencode("\n".join(_concat_lines(segments, starts, end))))
         pictures = [*PROTOCOL_WHITELIST, "-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
         if fmt.file_pattern is not None:
             _write_sequence(pictures, output, fmt, spec, count)

@@ -99,7 +99,7 @@ class TestMove:
     def test_whole_pixels_are_a_plain_shift(self) -> None:
         picture = natural()
         moved, inside = move(picture, Camera(pan_x=5 / WIDTH, pan_y=-3 / HEIGHT).transform(1, WIDTH, HEIGHT))
-        torch.testing.assert_close(moved[..., :-3, 5:], picture[..., 3:, :-5], atol=2e-3, rtol=0)
+        torch.testing.assert_close(moved[..., :-3, 5:], picture[..., 3:, :-5], atol=1e-5, rtol=0)
         assert bool((inside[..., :-3, 5:] == 1).all())
         assert not inside[..., -3:, :].any()
         assert not inside[..., :5].any()
@@ -166,7 +166,7 @@ class TestMove:
         assert torch.equal(one, again)
         assert not torch.equal(one, other)
 
-    @pytest.mark.parametrize("camera", [Camera(pan_x=50.0), Camera(zoom=0.001), Camera(zoom=1e6)])
+    @pytest.mark.parametrize("camera", [Camera(pan_x=50.0), Camera(zoom=1e-6), Camera(zoom=1e6)])
     def test_extreme_moves_stay_pictures(self, camera: Camera) -> None:
         moved, inside = move(natural(), camera.transform(1, WIDTH, HEIGHT))
         assert moved.shape == (1, 3, HEIGHT, WIDTH)
@@ -198,16 +198,16 @@ class TestFolds:
         torch.testing.assert_close(torch.hypot(here[0, 0] - 32, here[0, 1] - 32)[0], radius, atol=1e-3, rtol=0)
 
     def test_a_mirrored_picture_is_its_mirror_image(self) -> None:
-        moved, _ = move(
-            natural(), Camera(rotate=10).transform(1, WIDTH, HEIGHT), fold=mirror(WIDTH, HEIGHT, x=0.5, y=0.5)
-        )
+        matrix = Camera(rotate=10, zoom=1.5).transform(1, WIDTH, HEIGHT)
+        moved, inside = move(natural(), matrix, fold=mirror(WIDTH, HEIGHT, x=0.5, y=0.5))
+        assert bool((inside == 1).all())
         torch.testing.assert_close(moved, moved.flip(3), atol=1e-4, rtol=0)
         torch.testing.assert_close(moved, moved.flip(2), atol=1e-4, rtol=0)
 
     def test_a_fold_alone_keeps_its_sector(self) -> None:
         picture = natural()
         moved, _ = move(picture, torch.eye(3, dtype=torch.float64), fold=mirror(WIDTH, HEIGHT, x=0.5))
-        torch.testing.assert_close(moved[..., :40], picture[..., :40], atol=2e-3, rtol=0)
+        torch.testing.assert_close(moved[..., :40], picture[..., :40], atol=1e-5, rtol=0)
 
     def test_no_segments_is_refused(self) -> None:
         with pytest.raises(SettingsError, match="1 segment or more, got 0"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from renders import FRAMES, children, frames_of, names, segments_done, tiny
 
-from dreamvid.errors import DreamvidError, FfmpegError, SourceError
+from dreamvid.errors import DreamvidError, FfmpegError, OutputError, SourceError
 from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.render import render_video
 
@@ -121,6 +121,14 @@ def test_a_full_disk(film: Path, undisturbed: Path, small_disk: Path) -> None:
     render_video(film, output, tiny(**FFV1))
     assert (frames_of(output) == frames_of(undisturbed)).all()
     assert names(small_disk) == ["dream.mkv", "dream.mkv.toml"]
+
+
+def test_a_folder_that_cannot_be_written_to(film: Path, small_disk: Path, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    few = tiny(iterations=0, frames="0:2")
+    with pytest.raises(OutputError, match=r"cannot be written to.*another output with -o"):
+        render_video(film, small_disk / "dream.mp4", few)
+    assert render_video(film, tmp_path / "dream.mp4", few).frames == 2
 
 
 def test_a_limit_on_file_sizes(film: Path, undisturbed: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from renders import FRAMES, SEGMENTS, children, frames_of, names, segments_done, tiny
 
 from dreamvid.errors import Interrupted
+from dreamvid.pipeline import partial as partial_film
 from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.render import render_video
 from dreamvid.video.image import read_image
@@ -84,7 +85,10 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(film: Path, tmp_path: Path
     assert names(tmp_path) == []
 
 
-def test_a_preview_is_kept_fresh_and_goes_in_the_end(film: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_preview_is_kept_fresh_and_goes_in_the_end(
+    film: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partial_film, "_PREVIEW_SHARE", 1.0)  # the render is too short for its usual share
     output, partial = tmp_path / "dream.mkv", tmp_path / "dream.partial.mkv"
     lengths: list[int] = []
     wanted = frames_of(undisturbed)

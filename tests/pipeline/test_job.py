@@ -95,6 +95,15 @@ def test_another_recipe_is_refused_and_both_ways_out_lead_out(film: Path, tmp_pa
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml", "other.mkv", "other.mkv.toml"]
 
 
+def test_where_nothing_is_done_yet_another_recipe_just_begins(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dream.mkv"
+    assert finish_render(film, output, tiny(**FFV1), die_at=20) == -9
+    assert segments_done(output) == 0
+    assert (tmp_path / ".dream.mkv.job" / "manifest.json").exists()
+    assert render_video(film, output, tiny(**FFV1, iterations=0, frames="0:3")).frames == 3
+    assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]
+
+
 def test_a_changed_source_is_refused(film: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "film.mp4", tmp_path / "dream.mkv"
     shutil.copy(film, source)

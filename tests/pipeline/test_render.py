@@ -99,6 +99,16 @@ def test_what_a_damaged_source_lost_is_said(tmp_path: Path) -> None:
     assert any("frames could be decoded" in warning for warning in result.warnings)
 
 
+def test_any_name_is_only_a_name(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("-dash ünï 視頻 %d 'q.mkv", "pipe:1.mp4", "concat:a|b.mov"):
+        render_video(film, name, tiny(**PLAIN, frames="0:2"))
+        assert names(tmp_path) == [name, f"{name}.toml"]
+        assert len(frames_of(Path(name))) == 2
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+
 def test_works_in_a_thread(film: Path, tmp_path: Path) -> None:
     """Only the main thread may set a signal's handler."""
     failures: list[BaseException] = []

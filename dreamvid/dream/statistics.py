@@ -1,0 +1,111 @@
+"""The hold: a picture that is dreamed on for ever keeps the colours and the contrast that it began with.
+
+Each step of ascent adds contrast, and what is fed back adds it again: without a hold, colours and contrast run to the
+ends of their range within a hundred frames.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_TINY = 1e-6  # variance of a channel below which there is nothing to stretch: an eighth of a level of 8 bits
+_LARGEST_STRETCH = 4.0
+_KNEE = 0.06  # distance to black and white below which values are compressed, so that they never pile up there
+
+
+@dataclass(frozen=True)
+class ColourStatistics:
+    """Mean (3,) and covariance (3, 3) of a picture's colours, and `detail` (): the RMS of its fine structure.
+
+    Fine structure is what is smaller than a sixteenth of the picture's height.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    detail: Tensor
+
+
+def colour_statistics(picture: Tensor) -> ColourStatistics:
+    """Measure a picture (1, 3, H, W); everything stays on its device."""
+    pixels = picture[0].flatten(1)
+    mean = pixels.mean(dim=1)
+    deviation = pixels - mean[:, None]
+    covariance = deviation @ deviation.T / pixels.shape[1]
+    return ColourStatistics(mean, covariance, _rms(picture - _smooth(picture)))
+
+
+def hold_statistics(
+    picture: Tensor,
+    target: ColourStatistics,
+    *,
+    elapsed_seconds: float,
+    half_life_seconds: float,
+    local: bool = True,
+) -> Tensor:
+    """Pull a picture (1, 3, H, W) in [0, 1] towards the colours of `target`, softly; return one of the same kind.
+
+    In `half_life_seconds` half of the distance goes, whatever the frame rate; 0 takes all of it. Mean and
+    covariance are moved along the optimal linear transport between the two Gaussians (Pitié & Kokaram 2007), which
+    changes each colour as little as can be; with `local` the contrast of fine structure is held where it exceeds the
+    target's. Values near black and white are compressed by a soft knee instead of being cut off.
+    """
+    pull = 1.0 if half_life_seconds <= 0 else 1 - 0.5 ** (elapsed_seconds / half_life_seconds)
+    if local:
+        picture = _hold_detail(picture, target.detail, pull)
+    now = colour_statistics(picture)
+    matrix = _transport(now.covariance, target.covariance)
+    n, _, height, width = picture.shape
+    deviation = picture[0].flatten(1) - now.mean[:, None]
+    moved = target.mean[:, None] + matrix @ deviation
+    held = torch.lerp(picture[0].flatten(1), moved, pull).view(n, 3, height, width)
+    return _knee(held)
+
+
+def _transport(start: Tensor, stop: Tensor) -> Tensor:
+    """Symmetric matrix A (3, 3) with A start A = stop, in which no colour is stretched beyond bounds."""
+    device, dtype = start.device, start.dtype
+    # Three by three: the eigenvectors are cheaper on the CPU than a launch each.
+    start, stop = start.double().cpu(), stop.double().cpu()
+    root, inverse = _roots(start)
+    middle, _ = _roots(root @ stop @ root)
+    values, vectors = torch.linalg.eigh(inverse @ middle @ inverse)
+    values = values.clamp(1 / _LARGEST_STRETCH, _LARGEST_STRETCH)
+    return ((vectors * values) @ vectors.T).to(device, dtype)
+
+
+def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric square root of a covariance and its inverse."""
+    values, vectors = torch.linalg.eigh(matrix)
+    values = values.clamp_min(_TINY).sqrt()
+    return (vectors * values) @ vectors.T, (vectors / values) @ vectors.T
+
+
+def _hold_detail(picture: Tensor, target: Tensor, pull: float) -> Tensor:
+    """Where fine structure is stronger than twice the target's mean, pull its contrast down towards that."""
+    smooth = _smooth(picture)
+    fine = picture - smooth
+    strength = _smooth(fine.square().mean(dim=1, keepdim=True)).clamp_min(_TINY).sqrt()
+    gain = (2 * target.clamp_min(_TINY**0.5) / strength).clamp_max(1.0)
+    return smooth + fine * torch.lerp(torch.ones_like(gain), gain, pull)
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """Local mean over about a sixteenth of the height: box filters on a reduced picture, brought back bilinearly."""
+    size = x.shape[2], x.shape[3]
+    cell = max(1, size[0] // 32)
+    small = F.interpolate(x, (max(1, size[0] // cell), max(1, size[1] // cell)), mode="area")
+    small = F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return F.interpolate(small, size, mode="bilinear", align_corners=False)
+
+
+def _rms(x: Tensor) -> Tensor:
+    return x.square().mean().sqrt()
+
+
+def _knee(x: Tensor) -> Tensor:
+    """Leave the middle as it is and bend what is near or beyond 0 and 1 smoothly into the range."""
+    low = _KNEE * torch.exp(((x - _KNEE) / _KNEE).clamp_max(0.0))
+    high = 1 - _KNEE * torch.exp(((1 - _KNEE - x) / _KNEE).clamp_max(0.0))
+    return torch.where(x < _KNEE, low, torch.where(x > 1 - _KNEE, high, x))

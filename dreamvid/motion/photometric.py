@@ -1,0 +1,51 @@
+"""Whether two pictures show the same thing, whatever the light: comparing locally normalised luma.
+
+Each pixel's luma is taken relative to the mean and the spread of its surroundings (the normalisation behind zero-mean
+normalised cross-correlation), so a change of brightness or contrast, even one that differs from place to place, makes
+no difference. Where there is no texture there is no evidence, and so no difference either.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+# Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
+NOISE_SPREAD = 0.02
+# A flow's warp is compared over windows of this side in pixels: what a patch of optical flow looks at.
+WINDOW = 9
+# Mean squared difference of normalised luma: two unrelated textures have 2, the same one with 10 dB of noise 0.2.
+SURE, LOST = 0.5, 2.0
+# Unrelated textures lose no more than this in one frame: on water they always are, and yet there is nothing better.
+LOSS = 0.7
+
+
+def luma(frame: Tensor) -> Tensor:
+    """Luma (BT.601) of (N, 3, H, W): (N, 1, H, W)."""
+    return (frame * frame.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def local_mean(x: Tensor, window: int) -> Tensor:
+    """Mean of (N, C, H, W) over squares of side `window` (odd), cut off at the borders."""
+    return F.avg_pool2d(x, window, stride=1, padding=window // 2, count_include_pad=False)
+
+
+def difference(a: Tensor, b: Tensor, window: int) -> Tensor:
+    """Mean squared difference of the normalised lumas a and b, both (N, 1, H, W), over squares of side `window` (odd).
+
+    0 for pictures that differ in brightness and contrast only, and where neither has texture; about 2 for unrelated
+    textures; about 1 where one has texture and the other none.
+    """
+    return local_mean((_normalised(a, window) - _normalised(b, window)).square(), window)
+
+
+def photometric_validity(this: Tensor, moved: Tensor) -> Tensor:
+    """How far `moved` (the previous frame, warped) shows what `this` shows; both (N, 3, H, W) in [0, 1].
+
+    Returns (N, 1, H, W): 1 where they agree, falling softly to 1 - LOSS where they have nothing in common.
+    """
+    differs = difference(luma(this), luma(moved), WINDOW)
+    return 1 - LOSS * ((differs - SURE) / (LOST - SURE)).clamp(0, 1)
+
+
+def _normalised(x: Tensor, window: int) -> Tensor:
+    deviation = x - local_mean(x, window)
+    return deviation / (local_mean(deviation.square(), window).sqrt() + NOISE_SPREAD)

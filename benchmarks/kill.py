@@ -100,6 +100,8 @@ def main() -> None:
                 if output.exists() and film_hash(output) != wanted:
                     lost[at] += 1
                     print(f"film {films}: a broken film under the final name, killed at {at}")
+                if at == "finished":
+                    break
             if not output.exists() or at == "clean-up":
                 finish_render(source, output, SETTINGS)
             if (

@@ -1,13 +1,14 @@
 """The octave ladder: ascent from coarse to fine, carrying only what was added."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.dream import pyramid
 from dreamvid.dream.tiles import TiledGradient
+from dreamvid.dream.update import UpdateRule
 
 # A network sees nothing in less; the coarsest octaves of small pictures are left out.
 SMALLEST_SIDE = 32
@@ -65,9 +66,10 @@ class Shifts:
 class OctaveAscent:
     """Gradient ascent on a picture over octaves (Mordvintsev et al. 2015, "Inceptionism")."""
 
-    def __init__(self, gradient: TiledGradient, *, levels: int) -> None:
+    def __init__(self, gradient: TiledGradient, rule: UpdateRule, *, carry: Literal["residual", "picture"]) -> None:
         self.gradient = gradient
-        self.levels = levels
+        self.rule = rule
+        self.carry = carry
 
     def grow(
         self,
@@ -90,11 +92,16 @@ class OctaveAscent:
             base = resize(picture, size)
             if carried is not None:
                 base = base + resize(carried, size)
-            x = base if added is None else base + resize(added, size)
+            if added is None:
+                x = base
+            elif self.carry == "residual":
+                x = base + resize(added, size)
+            else:
+                x = resize(x, size)
             local_step = resize(step, size).clamp_min(0) if isinstance(step, Tensor) else step
             reach = self._reach(size)
             for shift in shifts.draw(octave, iterations, reach):
-                x = (x + local_step * pyramid.normalize(self.gradient(x, shift), self.levels)).clamp(0, 1)
+                x = self.rule(x, self.gradient(x, shift), local_step)
             added = x - base
         assert added is not None
         source = resize(picture, fine)

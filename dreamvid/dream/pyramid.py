@@ -4,6 +4,8 @@ After the `lap_normalize` of the TensorFlow DeepDream notebook (2015): a 5-tap b
 many samples after a reduction as TensorFlow's SAME padding leaves, ceil(n / 2).
 """
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -74,15 +76,20 @@ def merge(bands: list[Tensor]) -> Tensor:
     return x
 
 
-def normalize(gradient: Tensor, levels: int) -> Tensor:
-    """Even out a gradient (N, 3, H, W): each Laplacian level to an RMS of 1, then the whole to a mean size of 1.
+def normalize(gradient: Tensor, levels: int, size: Literal["mean", "std", "none"] = "mean") -> Tensor:
+    """Even out a gradient (N, 3, H, W): each Laplacian level to an RMS of 1, then the whole to a size of 1.
 
-    With `levels` = 0 only the mean size (mean absolute value over each picture) is made 1. A level of zeros stays.
+    That size is over each picture the mean absolute value, the standard deviation, or left as it is. With `levels`
+    = 0 only it is made 1. A level of zeros stays.
     """
     if levels:
         bands = split(gradient, levels)
         gradient = merge([band / _rms(band).clamp_min(_TINY) for band in bands])
-    return gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(_TINY)
+    if size == "mean":
+        return gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(_TINY)
+    if size == "std":
+        return gradient / gradient.std(dim=(1, 2, 3), correction=0, keepdim=True).clamp_min(_TINY)
+    return gradient
 
 
 def _rms(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 _TINY = 1e-6  # variance of a channel below which there is nothing to stretch: an eighth of a level of 8 bits
 _LARGEST_STRETCH = 4.0
-_KNEE = 0.06  # distance to black and white below which values are compressed, so that they never pile up there
+_KNEE = 0.04  # distance to black and white below which values are compressed, so that they never pile up there
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def _transport(start: Tensor, stop: Tensor) -> Tensor:
     middle, _ = _roots(root @ stop @ root)
     values, vectors = torch.linalg.eigh(inverse @ middle @ inverse)
     values = values.clamp(1 / _LARGEST_STRETCH, _LARGEST_STRETCH)
-    return ((vectors * values) @ vectors.T).to(device, dtype)
+    matrix: Tensor = (vectors * values) @ vectors.T
+    return matrix.to(device, dtype)
 
 
 def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ class SameMaxPool2d(nn.MaxPool2d):
 class ResponseNorm(nn.LocalResponseNorm):
     """TensorFlow's LRN: x / (bias + alpha · Σ x²)^beta, the sum over `depth_radius` channels to either side.
 
-    PyTorch's divides alpha by the number of channels in the window. Computed in float32, as squares overflow.
+    PyTorch's divides alpha by the number of channels in the window. Halves are computed in float32, as squares overflow.
     """
 
     def __init__(self, depth_radius: int, bias: float, alpha: float, beta: float) -> None:
@@ -48,7 +48,8 @@ class ResponseNorm(nn.LocalResponseNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
-        return super().forward(x.float()).to(x.dtype)
+        wide = x if x.dtype == torch.float64 else x.float()
+        return super().forward(wide).to(x.dtype)
 
 
 # Their Python code looks at sizes and dtypes, which a tracer cannot follow.

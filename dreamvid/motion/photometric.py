@@ -25,7 +25,9 @@ def luma(frame: Tensor) -> Tensor:
 
 def local_mean(x: Tensor, window: int) -> Tensor:
     """Mean of (N, C, H, W) over squares of side `window` (odd), cut off at the borders."""
-    return F.avg_pool2d(x, window, stride=1, padding=window // 2, count_include_pad=False)
+    half = window // 2
+    rows = F.avg_pool2d(x, (window, 1), stride=1, padding=(half, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, window), stride=1, padding=(0, half), count_include_pad=False)
 
 
 def difference(a: Tensor, b: Tensor, window: int) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.motion.photometric import local_mean, luma
+from dreamvid.motion.photometric import SURE, difference, local_mean, luma
 from dreamvid.motion.warp import warp
 
 # Stillness is judged over squares of this part of the picture's height; flat ones ask the texture in the larger ones.
@@ -29,14 +29,15 @@ def stands_still(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
     unmoved = local_mean((now - before).square(), window)
     moved = local_mean((now - warp(before, flow)).square(), window)
     threshold = TOLERANCE * moved + FLOOR
-    still = (unmoved <= threshold).to(flow.dtype)
+    same = difference(now, before, window) < SURE  # where nothing explains the frames, nothing is known to stand still
+    still = (same & (unmoved <= threshold)).to(flow.dtype)
     telling = (TELLING**2 * local_mean(_steepness(now), window) > threshold).to(flow.dtype)
     heard = local_mean(telling, asked)
     everywhere = telling.mean(dim=(2, 3), keepdim=True)
     said = local_mean(telling * still, asked) / heard.clamp_min(1e-6)
     said_everywhere = (telling * still).mean(dim=(2, 3), keepdim=True) / everywhere.clamp_min(1e-6)
     said = torch.where(heard > 0.01, said, torch.where(everywhere > 0.01, said_everywhere, torch.ones_like(said)))
-    return torch.where(telling > 0, still, (said > 0.5).to(flow.dtype)) > 0
+    return (still > 0) & ((telling > 0) | (said > 0.5))
 
 
 def hold_still(flow: Tensor, still: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from dreamvid.motion.warp import pixel_grid, warp
 RELATIVE, ABSOLUTE = 0.01, 0.5
 # |∇u|² + |∇v|² > BOUNDARY_RELATIVE |f|² + BOUNDARY_ABSOLUTE
 BOUNDARY_RELATIVE, BOUNDARY_ABSOLUTE = 0.01, 0.002
-# Steps of the flow from pixel to pixel, in pixels, that a zoom or a turn makes too; and what the greatest doubt takes.
-SMOOTH_STEP, BOUNDARY_DOUBT = 0.25, 0.5
+# Steps of the flow, in pixels per pixel, that any motion makes and that only an edge makes; what an edge costs.
+SMOOTH_STEP, SURE_STEP, BOUNDARY_DOUBT = 0.5, 2.5, 0.5
 
 
 def inside(flow: Tensor) -> Tensor:
@@ -59,14 +59,14 @@ def validity(flow: Tensor, reverse: Tensor) -> Tensor:
 def boundary_strength(flow: Tensor) -> Tensor:
     """How much of a jump `flow` (N, 2, H, W) makes at a pixel or beside it: (N, 1, H, W) in [0, 1].
 
-    0 where neighbours move alike or as in a zoom or a turn, 1 where they move a pixel apart or more.
+    0 where neighbours move alike or as in a zoom or a turn, 1 where they move two and a half pixels apart or more.
     """
     across = F.pad(_squared(flow[..., 1:] - flow[..., :-1]), (1, 1))
     down = F.pad(_squared(flow[..., 1:, :] - flow[..., :-1, :]), (0, 0, 1, 1))
     steepest = torch.maximum(
         torch.maximum(across[..., 1:], across[..., :-1]), torch.maximum(down[..., 1:, :], down[..., :-1, :])
     ).sqrt()
-    return ((steepest - SMOOTH_STEP) / (1 - SMOOTH_STEP)).clamp(0, 1)
+    return ((steepest - SMOOTH_STEP) / (SURE_STEP - SMOOTH_STEP)).clamp(0, 1)
 
 
 def follows(flow: Tensor, reverse: Tensor) -> Tensor:

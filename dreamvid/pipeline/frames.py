@@ -21,8 +21,9 @@ from dreamvid.dream.networks import load_network
 from dreamvid.dream.objective import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes, resize
 from dreamvid.dream.tiles import TiledGradient
+from dreamvid.dream.update import UpdateRule
+from dreamvid.motion.estimate import estimate_motion
 from dreamvid.motion.flow import flow_estimator
-from dreamvid.motion.validity import validity
 from dreamvid.motion.warp import warp
 from dreamvid.settings import Settings
 
@@ -61,7 +62,9 @@ class FrameDreamer:
         objective = parse_objective(settings.dream.objective).bind(network)
         truncated = network.truncate(objective.layers).to(dtype)
         self.ascent = OctaveAscent(
-            TiledGradient(truncated, objective, tile=settings.dream.tile), levels=settings.dream.levels
+            TiledGradient(truncated, objective, tile=settings.dream.tile),
+            UpdateRule.of(settings.dream),
+            carry=settings.dream.carry,
         )
         self._flow = flow_estimator(settings.coherence.flow, self.device)
         self._residual: Tensor | None = None
@@ -82,8 +85,7 @@ class FrameDreamer:
         """Estimate how `this` source frame (1, 3, H, W) in [0, 1] follows from `previous`."""
         size = self.sizes(this.shape[2], this.shape[3])[-1]
         now, before = resize(this, size).clamp(0, 1), resize(previous, size).clamp(0, 1)
-        flow = self._flow(now, before)
-        return Motion(flow, validity(flow, self._flow(before, now)))
+        return Motion(*estimate_motion(self._flow, now, before))
 
     def dream(self, frame: Tensor, motion: Motion | None, *, index: int, elapsed_seconds: float) -> Tensor:
         """Dream the next frame.

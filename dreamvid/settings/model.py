@@ -26,9 +26,7 @@ _SIZE = re.compile(r"(\d+)x(\d+)")
 def _frame_range(text: str) -> str:
     match = _RANGE.fullmatch(text)
     if not match:
-        raise ValueError(
-            "allowed is START:STOP in frames, either of them may be left out, such as 0:24 or 100:"
-        )
+        raise ValueError("allowed is START:STOP in frames, either of them may be left out, such as 0:24 or 100:")
     start, stop = match.groups()
     if stop and int(stop) <= int(start or 0):
         raise ValueError("STOP has to be above START, such as 0:24 (STOP itself is not rendered)")
@@ -137,13 +135,30 @@ class DreamSettings(Group):
         le=10,
         description="Laplacian levels that the gradient is evened out over; 0 keeps it as it is.",
     )
+    normalize: Literal["mean", "std", "none"] = Field(
+        "mean",
+        description="What of the gradient is made 1, so that a step has a size: its mean absolute value, its "
+        "standard deviation, or nothing (with levels, each of them is 1 by itself).",
+    )
+    space: Literal["rgb", "imagenet"] = Field(
+        "rgb",
+        description="Where steps are taken: on RGB from 0 to 1, or on ImageNet's normalised colours "
+        "(less the mean, over the standard deviation).",
+    )
+    clip: Literal["step", "end"] = Field(
+        "step", description="When colours are held between 0 and 1: after every step, or only at the end."
+    )
+    carry: Literal["residual", "picture"] = Field(
+        "residual",
+        description="What goes up from one octave to the next: what was added, with the source's own detail, "
+        "or the whole picture, enlarged.",
+    )
     tile: int = Field(
         1024,
         ge=64,
         le=8192,
         json_schema_extra={"unit": "px"},
-        description="Largest side that goes through the network at once; "
-        "halved by itself when memory runs out.",
+        description="Largest side that goes through the network at once; halved by itself when memory runs out.",
     )
 
 
@@ -183,8 +198,7 @@ class VideoSettings(Group):
     )
     codec: str | None = Field(
         None,
-        description="Video encoder by ffmpeg's name, such as libx265; "
-        "the output's suffix decides without it.",
+        description="Video encoder by ffmpeg's name, such as libx265; the output's suffix decides without it.",
     )
     crf: int | None = Field(
         None, ge=0, le=63, description="Encoding quality, lower is better; the codec decides without it."
@@ -255,9 +269,7 @@ class Settings(Group):
                 raise ValueError(f"{name}: {error}") from None
         return schedules
 
-    def at(
-        self, time_seconds: float, frame: int, signals: Mapping[str, float] = MappingProxyType({})
-    ) -> "Settings":
+    def at(self, time_seconds: float, frame: int, signals: Mapping[str, float] = MappingProxyType({})) -> "Settings":
         """Evaluate every schedule at a time and frame; the result has plain numbers and no schedules.
 
         signals: the sound's curves at that frame, by the names that schedules know. Integers are rounded.
@@ -289,14 +301,10 @@ class Settings(Group):
             for name in self.schedules:
                 self._scheduled(name, float(frame / fps), frame, heard)
 
-    def _scheduled(
-        self, name: str, time_seconds: float, frame: int, signals: Mapping[str, float]
-    ) -> int | float:
+    def _scheduled(self, name: str, time_seconds: float, frame: int, signals: Mapping[str, float]) -> int | float:
         _, field = numeric_leaves()[name]
         try:
-            value = parse_schedule(self.schedules[name]).at(
-                time_seconds, frame, signals, seed=self.render.seed
-            )
+            value = parse_schedule(self.schedules[name]).at(time_seconds, frame, signals, seed=self.render.seed)
         except SettingsError as error:
             raise SettingsError(f"{flag_name(name)}: {error}") from None
         if int in (field.annotation, *get_args(field.annotation)):

@@ -5,13 +5,16 @@ from dreamvid.dream.networks import load_network
 from dreamvid.dream.objective import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes, resize
 from dreamvid.dream.tiles import TiledGradient
+from dreamvid.dream.update import UpdateRule
+
+RULE = UpdateRule(levels=3, normalize="mean", space="rgb", clip="step")
 
 
 @pytest.fixture(scope="module")
 def ascent() -> OctaveAscent:
     network = load_network()
     objective = parse_objective("blocks.2.1").bind(network)
-    return OctaveAscent(TiledGradient(network.truncate(objective.layers), objective, tile=1024), levels=3)
+    return OctaveAscent(TiledGradient(network.truncate(objective.layers), objective, tile=1024), RULE, carry="residual")
 
 
 def texture(height: int, width: int) -> torch.Tensor:

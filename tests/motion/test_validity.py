@@ -1,7 +1,8 @@
+import pytest
 import torch
 
 from dreamvid.motion.flow import flow_estimator
-from dreamvid.motion.validity import inside, motion_boundary, occlusion_mask, validity
+from dreamvid.motion.validity import boundary_strength, follows, inside, motion_boundary, occlusion_mask, validity
 
 
 def flow_of(dx: float, dy: float, height: int = 20, width: int = 30) -> torch.Tensor:
@@ -56,3 +57,28 @@ def test_a_revealed_strip_is_marked():
     assert mask[..., 36:84, 61:67].mean() < 0.3, "the strip behind the square is new"
     assert mask[..., 36:84, 80:115].mean() > 0.9, "the square itself was there"
     assert mask[..., 36:84, 10:45].mean() > 0.9, "the ground far off was there"
+
+
+def test_a_motion_boundary_is_doubted_softly_and_a_zoom_is_not():
+    height, width = 40, 60
+    x = torch.arange(float(width)).view(1, 1, 1, width).expand(1, 1, height, width)
+    y = torch.arange(float(height)).view(1, 1, height, 1).expand(1, 1, height, width)
+    zoom = 0.03 * torch.cat((x - 30, y - 20), dim=1)
+    assert boundary_strength(zoom).max() == 0
+    step = flow_of(0, 0, height, width)
+    step[:, 0, :, 30:] = 4
+    strength = boundary_strength(step)
+    assert strength[..., 29:31].min() == 1
+    assert strength[..., :29].max() == 0
+    assert strength[..., 31:].max() == 0
+    half = flow_of(0, 0, height, width)
+    half[:, 0, :, 30:] = 1.5
+    assert 0.2 < float(boundary_strength(half).max()) < 0.8
+
+
+def test_a_little_disagreement_costs_a_little():
+    """Flows that miss each other by a pixel, twice what the papers allow, still carry half."""
+    middle = validity(flow_of(0, 0), flow_of(1, 0))[..., 5:-5, 5:-5]
+    assert float(middle.mean()) == pytest.approx(0.5, abs=0.02)
+    assert not follows(flow_of(0, 0), flow_of(1, 0)).any()
+    assert follows(flow_of(0, 0), flow_of(0.6, 0)).all()

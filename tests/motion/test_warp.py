@@ -33,3 +33,11 @@ def test_a_fraction_of_a_pixel_shifts_a_wave_by_its_phase():
 def test_resized_flow_points_to_the_same_place():
     flow = resize_flow(constant_flow(4, -6, 60, 80), (30, 20))
     torch.testing.assert_close(flow, constant_flow(1, -3, 30, 20))
+
+
+def test_what_does_not_move_is_not_resampled():
+    before = torch.rand(1, 3, 37, 53)
+    flow = constant_flow(0, 0, 37, 53).clone()
+    flow[..., :20] = 0.5
+    assert torch.equal(warp(before, flow)[..., 20:], before[..., 20:])
+    assert not torch.equal(warp(before, flow)[..., :20], before[..., :20])

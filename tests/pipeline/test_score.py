@@ -17,6 +17,7 @@ from dreamvid.dream.networks import load_network
 from dreamvid.dream.objective import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, Shifts
 from dreamvid.dream.tiles import TiledGradient
+from dreamvid.dream.update import UpdateRule
 from dreamvid.errors import InputError, OutputError
 from dreamvid.pipeline.score import ObjectiveMeter, Scorer, score, score_frames
 from dreamvid.pipeline.score_measures import OLDEST, RevealedPlaces, Tone, warping_error
@@ -33,6 +34,9 @@ HEIGHT, WIDTH, PAN, FRAMES = 96, 160, 4, 8
 @pytest.fixture(scope="module")
 def meter() -> ObjectiveMeter:
     return ObjectiveMeter.of(load_settings(device="cpu"))
+
+
+RULE = UpdateRule(levels=4, normalize="mean", space="rgb", clip="step")
 
 
 def _texture(height: int, width: int, seed: int = 0) -> Tensor:
@@ -56,7 +60,7 @@ def canvas() -> Tensor:
 def ascent() -> OctaveAscent:
     network = load_network()
     objective = parse_objective("blocks.4.1").bind(network)
-    return OctaveAscent(TiledGradient(network.truncate(objective.layers), objective, tile=1024), levels=4)
+    return OctaveAscent(TiledGradient(network.truncate(objective.layers), objective, tile=1024), RULE, carry="residual")
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +111,7 @@ def test_frames_dreamed_alone_are_worse_than_a_dream_that_rides(
     assert abs(riding.mean_excess) < 0.1 * alone.mean_excess
 
 
-def test_shuffled_frames_are_worse(
-    films: dict[str, list[Tensor]], meter: ObjectiveMeter, riding: Score
-) -> None:
+def test_shuffled_frames_are_worse(films: dict[str, list[Tensor]], meter: ObjectiveMeter, riding: Score) -> None:
     order = [3, 0, 6, 1, 7, 4, 2, 5]
     shuffled = score_frames(films["source"], [films["riding"][n] for n in order], meter, fps=25)
     assert shuffled.mean_excess > 10 * abs(riding.mean_excess)
@@ -235,9 +237,7 @@ def test_a_cut_is_left_out(meter: ObjectiveMeter) -> None:
 
 
 def test_films_of_different_sizes_are_brought_together(meter: ObjectiveMeter) -> None:
-    large = np.kron(np.random.default_rng(0).integers(60, 200, (48, 64, 3)), np.ones((2, 2, 1))).astype(
-        np.uint8
-    )
+    large = np.kron(np.random.default_rng(0).integers(60, 200, (48, 64, 3)), np.ones((2, 2, 1))).astype(np.uint8)
     small = large[::2, ::2]
     result = score_frames([large] * 2, [small] * 2, meter, fps=25)
     assert result.size == (64, 48)
@@ -286,14 +286,10 @@ def _write_film(path: Path, frames: list[np.ndarray]) -> Path:
 
 
 def test_films_and_the_recipe_beside_the_dream(canvas: Tensor, meter: ObjectiveMeter, tmp_path: Path) -> None:
-    pixels = [
-        (frame[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy() for frame in _pan(canvas, frames=6)
-    ]
+    pixels = [(frame[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy() for frame in _pan(canvas, frames=6)]
     other = np.ascontiguousarray(pixels[0][::-1]) // 5
     source = _write_film(tmp_path / "source.mkv", [*pixels, other, other])
-    dreamed = [
-        np.clip(frame.astype(int) + 9 * (n % 2), 0, 255).astype(np.uint8) for n, frame in enumerate(pixels)
-    ]
+    dreamed = [np.clip(frame.astype(int) + 9 * (n % 2), 0, 255).astype(np.uint8) for n, frame in enumerate(pixels)]
     dream = _write_film(tmp_path / "dream.mkv", [*dreamed[2:], other, other])
     with pytest.raises(InputError, match=r"has 8 frames, .* has 6: .*--frames 0:6"):
         score(source, dream)
@@ -303,9 +299,7 @@ def test_films_and_the_recipe_beside_the_dream(canvas: Tensor, meter: ObjectiveM
     assert done == [(n + 1, 6) for n in range(6)]
     assert result.cuts == (4,)
     assert result.times_seconds == pytest.approx(np.arange(2, 8) / 10, abs=0.002)
-    in_memory = score_frames(
-        [*pixels[2:], other, other], [*dreamed[2:], other, other], meter, fps=10, cuts=[4]
-    )
+    in_memory = score_frames([*pixels[2:], other, other], [*dreamed[2:], other, other], meter, fps=10, cuts=[4])
     assert result.dream_error == pytest.approx(in_memory.dream_error, nan_ok=True)
     assert result.strength == pytest.approx(in_memory.strength, rel=1e-5)
 

@@ -1,0 +1,1 @@
+"""What a sound says over time: numpy in, curves out."""

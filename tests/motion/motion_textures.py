@@ -1,0 +1,19 @@
+"""Pictures of known motion."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def texture(height: int, width: int, seed: int = 0, cell: int = 4) -> Tensor:
+    """Smooth noise (1, 3, height, width) in [0, 1] with grains of `cell` pixels."""
+    size = (-(-height // cell), -(-width // cell))
+    noise = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
+    return F.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
+
+
+def through_a_sensor(picture: Tensor, seed: int, noise: float = 2 / 255) -> Tensor:
+    """With sensor noise, rounded to 8 bits."""
+    generator = torch.Generator().manual_seed(seed)
+    noisy = picture + noise * torch.randn(picture.shape, generator=generator)
+    return (noisy.clamp(0, 1) * 255).round() / 255

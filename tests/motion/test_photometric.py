@@ -1,0 +1,34 @@
+import torch
+from motion_textures import texture
+
+from dreamvid.motion.photometric import difference, luma, photometric_validity
+
+
+def test_a_change_of_light_is_no_difference():
+    picture = 0.2 + 0.4 * texture(80, 120)
+    slope = torch.linspace(0.6, 1.4, 120).view(1, 1, 1, 120)  # a cloud's edge: darker left, brighter right
+    lit = picture * slope + 0.05
+    assert photometric_validity(lit, picture).min() > 0.95
+
+
+def test_unrelated_textures_differ_by_two_and_lose_most():
+    a, b = texture(80, 120, 1, cell=3), texture(80, 120, 2, cell=3)
+    assert 1.3 < float(difference(luma(a), luma(b), 21).mean()) < 2.1
+    assert photometric_validity(a, b).mean() < 0.65
+    assert photometric_validity(a, b).min() >= 0.3 - 1e-6
+
+
+def test_without_texture_there_is_no_evidence():
+    noise = torch.randn(2, 3, 60, 90, generator=torch.Generator().manual_seed(3)) * 2 / 255
+    assert photometric_validity(0.5 + noise[:1], 0.5 + noise[1:]).min() > 0.9
+    assert torch.equal(photometric_validity(torch.full((1, 3, 9, 9), 0.2), torch.full((1, 3, 9, 9), 0.9)), torch.ones(1, 1, 9, 9))
+
+
+def test_only_the_place_that_changed_is_doubted():
+    before = texture(96, 144, 1)
+    after = before.clone()
+    after[..., 30:60, 50:90] = texture(96, 144, 9, cell=3)[..., 30:60, 50:90]
+    trust = photometric_validity(after, before)
+    assert trust[..., 36:54, 56:84].mean() < 0.75
+    assert trust[..., :24, :].min() == 1
+    assert trust[..., 68:, :].min() == 1

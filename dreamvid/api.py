@@ -49,7 +49,13 @@ class Dreamer:
         previous = None if new_shot else self._previous
         follows = previous is not None and previous.shape == picture.shape
         motion = self._frames.motion(picture, previous) if previous is not None and follows else None
-        dreamed = self._frames.dream(picture, motion, index=self._index, elapsed_seconds=self._seconds)
+        dreamed = self._frames.dream(
+            picture,
+            motion,
+            index=self._index,
+            elapsed_seconds=self._seconds,
+            time_seconds=self._index * self._seconds,
+        )
         self._previous = picture
         self._index += 1
         if isinstance(frame, np.ndarray):

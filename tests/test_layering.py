@@ -12,12 +12,13 @@ _BASE = {"errors", "settings"}
 ALLOWED = {
     "errors": set(),
     "settings": {"errors"},
+    "audio": _BASE,
     "video": _BASE,
     "motion": _BASE,
     "dream": _BASE,
-    "pipeline": {*_BASE, "video", "motion", "dream"},
-    "api": {*_BASE, "video", "motion", "dream", "pipeline"},
-    "cli": {*_BASE, "video", "motion", "dream", "pipeline", "api"},
+    "pipeline": {*_BASE, "audio", "video", "motion", "dream"},
+    "api": {*_BASE, "audio", "video", "motion", "dream", "pipeline"},
+    "cli": {*_BASE, "audio", "video", "motion", "dream", "pipeline", "api"},
     "__init__": {*_BASE, "api", "pipeline"},
 }
 

@@ -39,7 +39,7 @@ class SameMaxPool2d(nn.MaxPool2d):
 class ResponseNorm(nn.LocalResponseNorm):
     """TensorFlow's LRN: x / (bias + alpha · Σ x²)^beta, the sum over `depth_radius` channels to either side.
 
-    PyTorch's divides alpha by the number of channels in the window. Halves are computed in float32, as squares overflow.
+    PyTorch's divides alpha by the number of channels in the window. Squares of halves overflow: those take float32.
     """
 
     def __init__(self, depth_radius: int, bias: float, alpha: float, beta: float) -> None:

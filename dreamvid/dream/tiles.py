@@ -1,6 +1,7 @@
 """The gradient of the objective with respect to the picture, on tiles of a size that fits memory."""
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from dreamvid.dream.objective import BoundObjective
 from dreamvid.errors import DeviceError
 
 SMALLEST_TILE = 64
+_TINY = 1e-20
 
 
 class TiledGradient:
@@ -19,11 +21,13 @@ class TiledGradient:
     every step. A picture of at most `tile` pixels a side goes through whole; a larger one is cut into tiles of one
     size, which go through as batches of at most tile² pixels. Each tile sees `halo` pixels of its surroundings, whose
     own gradient is dropped. When the device runs out of memory the tile halves and the step is done again.
+
+    `objectives` may be set to several with weights, for a cross-fade between them.
     """
 
     def __init__(self, network: nn.Module, objective: BoundObjective, *, tile: int, halo: int = 32) -> None:
         self.network = network
-        self.objective = objective
+        self.objectives: Sequence[tuple[BoundObjective, float]] = ((objective, 1.0),)
         self.tile = tile
         self.halo = halo
         self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
@@ -47,7 +51,8 @@ class TiledGradient:
     def value(self, picture: Tensor) -> float:
         """Evaluate the objective on a whole picture (1, 3, H, W); waits for the device."""
         with torch.no_grad():
-            return float(self.objective(self.network(picture.to(self.dtype))).mean())
+            activations = self.network(picture.to(self.dtype))
+            return sum(weight * float(one(activations).mean()) for one, weight in self.objectives)
 
     def _halve(self, picture: Tensor) -> None:
         smaller = min(self.tile, max(picture.shape[2:])) // 2
@@ -92,9 +97,18 @@ class TiledGradient:
     def _network_gradient(self, pictures: Tensor) -> Tensor:
         x = pictures.detach().to(self.dtype, memory_format=torch.channels_last).requires_grad_(True)
         with torch.enable_grad():
-            value = self.objective(self.network(x)).sum()
-            (gradient,) = torch.autograd.grad(value, x)
-        return gradient.float()
+            activations = self.network(x)
+            values = [objective(activations).sum() for objective, _ in self.objectives]
+        if len(values) == 1:
+            (gradient,) = torch.autograd.grad(values[0], x)
+            return gradient.float()
+        # A cross-fade: objectives differ by orders of magnitude, so each one's gradient is brought to one size first.
+        mixed = torch.zeros_like(pictures)
+        for value, (_, weight) in zip(values, self.objectives, strict=True):
+            (gradient,) = torch.autograd.grad(value, x, retain_graph=value is not values[-1])
+            gradient = gradient.float()
+            mixed += weight * gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(_TINY)
+        return mixed
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

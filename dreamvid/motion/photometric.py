@@ -10,6 +10,8 @@ from torch import Tensor
 
 # Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
 NOISE_SPREAD = 0.02
+# Wide windows are averaged over this many cells a side: a mean that wide has no more detail.
+CELLS = 8
 # A flow's warp is compared over windows of this side in pixels: what a patch of optical flow looks at.
 WINDOW = 9
 # Mean squared difference of normalised luma: two unrelated textures have 2, the same one with 10 dB of noise 0.2.
@@ -24,7 +26,15 @@ def luma(frame: Tensor) -> Tensor:
 
 
 def local_mean(x: Tensor, window: int) -> Tensor:
-    """Mean of (N, C, H, W) over squares of side `window` (odd), cut off at the borders."""
+    """Mean of (N, C, H, W) over squares of side `window` (odd), cut off at the borders.
+
+    Wide squares are made up of cells, an eighth of a side each or less, and of what lies between them.
+    """
+    cell = window // CELLS
+    if cell > 1:
+        size = x.shape[2:]
+        small = F.interpolate(x, (-(-size[0] // cell), -(-size[1] // cell)), mode="area")
+        return F.interpolate(local_mean(small, CELLS + 1), size, mode="bilinear", align_corners=False)
     half = window // 2
     rows = F.avg_pool2d(x, (window, 1), stride=1, padding=(half, 0), count_include_pad=False)
     return F.avg_pool2d(rows, (1, window), stride=1, padding=(0, half), count_include_pad=False)

@@ -13,18 +13,15 @@ a place is newly seen. A lack is made up for within a few frames; what fades is 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import Tensor
 
-from dreamvid.dream.device import find_device, find_precision
-from dreamvid.dream.networks import load_network
-from dreamvid.dream.objective import parse_objective
-from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes, resize
-from dreamvid.dream.tiles import TiledGradient
-from dreamvid.dream.update import UpdateRule
+from dreamvid.dream.octaves import Shifts, resize
 from dreamvid.motion.estimate import estimate_motion
 from dreamvid.motion.flow import flow_estimator
 from dreamvid.motion.warp import warp
+from dreamvid.pipeline.scheduled import ScheduledAscent
 from dreamvid.settings import Settings
 
 # A place that is newly seen gets its whole dream in this many frames: soon enough not to look bare, slow enough not to
@@ -56,69 +53,70 @@ class FrameDreamer:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.device = find_device(settings.render.device)
-        dtype = find_precision(settings.render.precision, self.device)
-        network = load_network(settings.network.model, settings.network.weights, device=self.device)
-        objective = parse_objective(settings.dream.objective).bind(network)
-        truncated = network.truncate(objective.layers).to(dtype)
-        self.ascent = OctaveAscent(
-            TiledGradient(truncated, objective, tile=settings.dream.tile),
-            UpdateRule.of(settings.dream),
-            carry=settings.dream.carry,
-        )
+        self._scheduled = ScheduledAscent(settings)
+        self.device = self._scheduled.device
         self._flow = flow_estimator(settings.coherence.flow, self.device)
         self._residual: Tensor | None = None
         self._amount: Tensor | None = None
 
-    def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Octave sizes (h, w) for frames of height × width, coarse to fine."""
-        dream = self.settings.dream
-        return octave_sizes(
-            height,
-            width,
-            dream_height=dream.dream_height,
-            octaves=dream.octaves,
-            octave_scale=dream.octave_scale,
-        )
+    def _size(self, frame: Tensor) -> tuple[int, int]:
+        """Size (h, w) at which the residual is carried: that of the finest octave, unchanged by schedules."""
+        return self._scheduled.sizes(frame.shape[2], frame.shape[3])[-1]
 
     def motion(self, this: Tensor, previous: Tensor) -> Motion:
         """Estimate how `this` source frame (1, 3, H, W) in [0, 1] follows from `previous`."""
-        size = self.sizes(this.shape[2], this.shape[3])[-1]
+        size = self._size(this)
         now, before = resize(this, size).clamp(0, 1), resize(previous, size).clamp(0, 1)
         return Motion(*estimate_motion(self._flow, now, before))
 
-    def dream(self, frame: Tensor, motion: Motion | None, *, index: int, elapsed_seconds: float) -> Tensor:
+    def dream(
+        self,
+        frame: Tensor,
+        motion: Motion | None,
+        *,
+        index: int,
+        elapsed_seconds: float,
+        time_seconds: float = 0.0,
+        signals: Mapping[str, float] = MappingProxyType({}),
+    ) -> Tensor:
         """Dream the next frame.
 
         frame: source (1, 3, H, W) in [0, 1] on the device. motion: how it follows from the frame before, or None to
         begin anew (first frame, cut). index: its number in the source, which decides the random shifts.
-        elapsed_seconds: time since the frame before. Returns the dreamed frame, (1, 3, H, W) in [0, 1].
+        elapsed_seconds: time since the frame before. time_seconds: its time in the source, and signals: what the sound does
+        there, for schedules. Returns the dreamed frame, (1, 3, H, W) in [0, 1].
         """
-        dream, coherence = self.settings.dream, self.settings.coherence
-        sizes = self.sizes(frame.shape[2], frame.shape[3])
-        shifts = Shifts(self.settings.render.seed, index)
+        settings = self._scheduled.turn_to(time_seconds, index, signals)
+        dream, coherence = settings.dream, settings.coherence
+        sizes = self._scheduled.sizes(frame.shape[2], frame.shape[3], settings)
         if motion is None or self._residual is None or coherence.half_life_seconds == 0:
             carried, iterations = None, dream.iterations
             step: float | Tensor = dream.step
-            self._amount = frame.new_ones(1, 1, *sizes[-1])
+            self._amount = frame.new_ones(1, 1, *self._size(frame))
         else:
-            carried, self._amount, portion = self._carry(motion, elapsed_seconds)
+            decay = 0.5 ** (elapsed_seconds / coherence.half_life_seconds)
+            carried, self._amount, portion = self._carry(motion, decay)
             iterations = coherence.warm_iterations
             step = portion * (dream.iterations * dream.step / max(1, iterations))
-        self._residual = self.ascent.grow(
-            frame, carried, sizes, iterations=iterations, step=step, shifts=shifts
+        residual = self._scheduled.ascent.grow(
+            frame,
+            carried,
+            sizes,
+            iterations=iterations,
+            step=step,
+            shifts=Shifts(settings.render.seed, index),
         )
-        return (frame + resize(self._residual, (frame.shape[2], frame.shape[3]))).clamp(0, 1)
+        self._residual = resize(residual, self._size(frame))
+        return (frame + resize(residual, (frame.shape[2], frame.shape[3]))).clamp(0, 1)
 
-    def _carry(self, motion: Motion, elapsed_seconds: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Move what is carried to the new frame.
+    def _carry(self, motion: Motion, decay: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Move what is carried to the new frame; `decay` is what is left of it.
 
         Returns the residual there (1, 3, h, w), the amount with this frame's growth counted in (1, 1, h, w), and the
         portion of a dream from scratch that each place is to grow by (1, 1, h, w).
         """
         assert self._residual is not None
         assert self._amount is not None
-        decay = 0.5 ** (elapsed_seconds / self.settings.coherence.half_life_seconds)
         residual = decay * motion.validity * warp(self._residual, motion.flow)
         amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear")
         growth = (1 - amount).clamp(0, 1 / RAMP_FRAMES)

@@ -77,6 +77,10 @@ class Plan:
             return float(1 / self.rate)  # the times themselves may be rounded to milliseconds
         return float((self.pts[place] - self.pts[place - 1]) * self.time_base)
 
+    def time_seconds(self, index: int) -> float:
+        """Time of frame `index` since the source's first, so that a part of a film renders as it will in the whole."""
+        return float(self.start / self.rate + (self.pts[index - self.start] - self.pts[0]) * self.time_base)
+
     def spec(self, info: VideoInfo, settings: Settings) -> StreamSpec:
         """What the result's frames have in common."""
         seen = Scan(self.pts, self.constant_rate, self.rate)

@@ -170,6 +170,7 @@ class _Render:
         else:
             self.plan = self._make_plan()
             self.job.begin(identity, self.plan)
+        self.settings.check_schedules(self.plan.time_seconds(self.plan.start + self.plan.count - 1), self.plan.rate)
         self.spec = self.plan.spec(self.info, self.settings)
         self.warnings += self.plan.damage
         joined = self.job.joined_warnings()
@@ -273,6 +274,7 @@ class _Render:
                     item.motion,
                     index=item.index,
                     elapsed_seconds=self.plan.elapsed_seconds(item.index),
+                    time_seconds=self.plan.time_seconds(item.index),
                 )
                 pixels = to_pixels(picture, dtype)  # waits for the device, so the time is the dream's
                 self.busy.dream += time.perf_counter() - began

@@ -1,21 +1,27 @@
-"""One step of each notebook's recipe, against an independent transcription of its text."""
+"""One step of each notebook's recipe, against an independent transcription of its text.
+
+In double precision: next to a kink of a ReLU or a pooling, rounding would decide the slope.
+"""
 
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 import torchvision
-from graph_writer import write_graph
 from tensorflow_definitions import definitions
 from torch import Tensor, nn
 
-from dreamvid.dream.inception5h import architecture
-from dreamvid.dream.octaves import JITTER, Shifts
+from dreamvid.dream.frozen_graph import GraphNode
+from dreamvid.dream.inception5h import MEAN, STD, architecture
+from dreamvid.dream.networks import Network
+from dreamvid.dream.objective import parse_objective
+from dreamvid.dream.octaves import JITTER, OctaveAscent, Shifts
+from dreamvid.dream.tensorflow_ops import FrozenGraph
+from dreamvid.dream.tiles import TiledGradient
+from dreamvid.dream.update import UpdateRule
 from dreamvid.pipeline.frames import FrameDreamer
 from dreamvid.settings import load_settings
 
@@ -25,12 +31,16 @@ SEED = 5
 def photograph(height: int, width: int) -> Tensor:
     """Smooth noise with colours up to the rails, so that clipping matters."""
     noise = torch.rand(1, 3, 12, 13, generator=torch.Generator().manual_seed(1))
-    return (1.4 * nn.functional.interpolate(noise, (height, width), mode="bicubic") - 0.2).clamp(0, 1)
+    return (1.4 * nn.functional.interpolate(noise, (height, width), mode="bicubic") - 0.2).clamp(0, 1).double()
 
 
-def step_of_dreamvid(preset: str, picture: Tensor, **overrides: object) -> Tensor:
-    given = {"octaves": 1, "iterations": 1, "seed": SEED, "device": "cpu", "precision": "float32", **overrides}
-    return FrameDreamer(load_settings(preset, **given)).dream(picture, None, index=0, elapsed_seconds=0)
+def step_of_dreamvid(preset: str, network: Network, picture: Tensor, **overrides: object) -> Tensor:
+    dream = load_settings(preset, **overrides).dream
+    objective = parse_objective(dream.objective).bind(network)
+    gradient = TiledGradient(network.truncate(objective.layers).double(), objective, tile=dream.tile)
+    ascent = OctaveAscent(gradient, UpdateRule.of(dream), carry=dream.carry)
+    size = (picture.shape[2], picture.shape[3])
+    return picture + ascent.grow(picture, None, [size], iterations=1, step=dream.step, shifts=Shifts(SEED, 0))
 
 
 def shifted(gradient: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
@@ -46,18 +56,16 @@ def assert_same_step(got: Tensor, expected: Tensor, picture: Tensor) -> None:
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list]:
+def graph() -> list[GraphNode]:
     """A graph whose activations are large: the notebooks add tiny numbers to what they divide by."""
     torch.manual_seed(2)
-    nodes = [
+    nodes = architecture()
+    return [
         replace(node, attributes={"value": 1000 * node.attributes["value"]})
         if node.name.startswith(("mixed4c", "mixed4d")) and node.name.endswith(("_w", "_b"))
         else node
-        for node in architecture()
+        for node in nodes[: [node.name for node in nodes].index("mixed4d") + 1]
     ]
-    path = tmp_path_factory.mktemp("weights") / "tensorflow_inception_graph.pb"
-    path.write_bytes(write_graph(nodes))
-    return path, [node for node in nodes if not node.name.startswith(("head", "nn", "softmax", "avgpool"))]
 
 
 BOTTLENECK = "mixed4d_3x3_bottleneck_pre_relu"
@@ -72,38 +80,39 @@ BOTTLENECK = "mixed4d_3x3_bottleneck_pre_relu"
     ],
 )
 def test_tensorflow_notebook(
-    objective: str, mean: Callable[[dict[str, Tensor]], Tensor], graph: tuple[Path, list]
+    objective: str, mean: Callable[[dict[str, Tensor]], Tensor], graph: list[GraphNode]
 ) -> None:
     """`img += g * (step / (np.abs(g).mean() + 1e-7))` with step 1.5, on a picture from 0 to 255."""
-    path, nodes = graph
+    network = Network("inception5h", FrozenGraph(graph, "mixed4d").double(), [MEAN] * 3, [STD] * 3)
 
     def gradient(img: Tensor) -> Tensor:
         img = img.requires_grad_()
-        return torch.autograd.grad(mean(definitions(nodes, img - 117.0)), img)[0]
+        return torch.autograd.grad(mean(definitions(graph, img - 117.0)), img)[0]
 
     picture = photograph(48, 41)
     img = 255 * picture
     g = shifted(gradient, img)
     img = img + g * (1.5 / (g.abs().mean() + 1e-7))
     shown = (img / 255).clamp(0, 1)
-    assert_same_step(step_of_dreamvid("notebook-tf", picture, weights=str(path), objective=objective), shown, picture)
+    assert_same_step(step_of_dreamvid("notebook-tf", network, picture, objective=objective), shown, picture)
 
 
 @pytest.fixture(scope="module")
-def inception(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Module]:
-    """Inception V3 with weights that keep signals alive; it takes what torchvision's classifiers take."""
+def inception() -> tuple[Network, nn.Module]:
+    """Inception V3 as dreamvid has it, and as torchvision does: fed with ImageNet's normalised colours."""
+    options = {"weights": None, "aux_logits": False, "init_weights": False}
+    module = torchvision.models.inception_v3(transform_input=True, **options)
     torch.manual_seed(3)
-    module = torchvision.models.inception_v3(weights=None, transform_input=True, aux_logits=False, init_weights=False)
     for part in module.modules():
-        if isinstance(part, nn.Conv2d):
+        if isinstance(part, nn.Conv2d):  # weights that keep signals alive
             nn.init.normal_(part.weight, 0, math.sqrt(2 / part.weight[0].numel()))
     for block in (module.Mixed_6a, module.Mixed_6c, module.Mixed_7a, module.Mixed_7c):
         for part in block.modules():
-            if isinstance(part, nn.BatchNorm2d):
+            if isinstance(part, nn.BatchNorm2d):  # large activations, as in `graph`
                 nn.init.constant_(part.weight, 10)
-    path = tmp_path_factory.mktemp("weights") / "inception_v3.safetensors"
-    safetensors.torch.save_file(module.state_dict(), path)
-    return path, module.eval()
+    own = torchvision.models.inception_v3(transform_input=False, **options)
+    own.load_state_dict(module.state_dict())
+    return Network("inception_v3", own.double(), [0.5] * 3, [0.5] * 3, 299), module.double().eval()
 
 
 def activations(module: nn.Module, x: Tensor, names: list[str]) -> list[Tensor]:
@@ -119,19 +128,21 @@ def activations(module: nn.Module, x: Tensor, names: list[str]) -> list[Tensor]:
 
 
 def imagenet(values: list[float]) -> Tensor:
-    return torch.tensor(values).view(1, 3, 1, 1)
+    return torch.tensor(values, dtype=torch.double).view(1, 3, 1, 1)
 
 
-MEAN, DEVIATION = imagenet([0.485, 0.456, 0.406]), imagenet([0.229, 0.224, 0.225])
+IMAGENET_MEAN, DEVIATION = imagenet([0.485, 0.456, 0.406]), imagenet([0.229, 0.224, 0.225])
 
 
-def test_keras_recipe(inception: tuple[Path, nn.Module]) -> None:
+def test_keras_recipe(inception: tuple[Network, nn.Module]) -> None:
     """`gradients /= tf.math.reduce_std(gradients) + 1e-8; img += gradients * 0.01; clip_by_value(img, -1, 1)`."""
-    path, module = inception
+    network, module = inception
 
     def gradient(img: Tensor) -> Tensor:
         img = img.requires_grad_()
-        layers = activations(module, ((img + 1) / 2 - MEAN) / DEVIATION, ["Mixed_6a", "Mixed_6c"])  # mixed3, mixed5
+        layers = activations(
+            module, ((img + 1) / 2 - IMAGENET_MEAN) / DEVIATION, ["Mixed_6a", "Mixed_6c"]
+        )  # mixed3, mixed5
         return torch.autograd.grad(sum(layer.square().mean() for layer in layers), img)[0]
 
     picture = photograph(80, 83)
@@ -139,25 +150,25 @@ def test_keras_recipe(inception: tuple[Path, nn.Module]) -> None:
     gradients = shifted(gradient, img)
     gradients = gradients / (gradients.std(correction=0) + 1e-8)
     img = (img + gradients * 0.01).clamp(-1, 1)
-    assert_same_step(step_of_dreamvid("notebook-keras", picture, weights=str(path)), (img + 1) / 2, picture)
+    assert_same_step(step_of_dreamvid("notebook-keras", network, picture), (img + 1) / 2, picture)
 
 
 @pytest.mark.parametrize("layer", ["Mixed_6c", "Mixed_7c"])
-def test_pytorch_notebook(layer: str, inception: tuple[Path, nn.Module]) -> None:
+def test_pytorch_notebook(layer: str, inception: tuple[Network, nn.Module]) -> None:
     """`img += 0.01 * g / g.std()` on normalised colours, held between those of black and white."""
-    path, module = inception
+    network, module = inception
 
     def gradient(img: Tensor) -> Tensor:
         img = img.requires_grad_()
         return torch.autograd.grad(activations(module, img, [layer])[0].square().mean(), img)[0]
 
     picture = photograph(80, 83)
-    img = (picture - MEAN) / DEVIATION
+    img = (picture - IMAGENET_MEAN) / DEVIATION
     g = shifted(gradient, img)
     img = img + 0.01 * g / g.std(correction=0)
-    img = torch.maximum(torch.minimum(img, (1 - MEAN) / DEVIATION), -MEAN / DEVIATION)
-    got = step_of_dreamvid("notebook-pytorch", picture, weights=str(path), objective=layer)
-    assert_same_step(got, img * DEVIATION + MEAN, picture)
+    img = torch.maximum(torch.minimum(img, (1 - IMAGENET_MEAN) / DEVIATION), -IMAGENET_MEAN / DEVIATION)
+    got = step_of_dreamvid("notebook-pytorch", network, picture, objective=layer)
+    assert_same_step(got, img * DEVIATION + IMAGENET_MEAN, picture)
 
 
 @pytest.mark.parametrize(

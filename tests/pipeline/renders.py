@@ -31,6 +31,7 @@ def tiny(**overrides: object) -> Settings:
         "dream_height": 48,
         "octaves": 2,
         "iterations": 2,
+        "warm_iterations": 1,
         "device": "cpu",
     }
     return load_settings(**{**chosen, **overrides})

@@ -1,0 +1,55 @@
+"""The dream core as the settings want it, at every moment of a film."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import torch
+
+from dreamvid.dream.device import find_device, find_precision
+from dreamvid.dream.networks import load_network
+from dreamvid.dream.objective import parse_objective
+from dreamvid.dream.octaves import OctaveAscent, octave_sizes
+from dreamvid.dream.tiles import TiledGradient
+from dreamvid.dream.update import UpdateRule
+from dreamvid.settings import Settings
+from dreamvid.settings.stations import parse_stations
+
+
+class ScheduledAscent:
+    """Network, objective and ascent built once from settings, and turned to where a film is.
+
+    Raises NetworkError, ObjectiveError, DeviceError, SettingsError.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.device: torch.device = find_device(settings.render.device)
+        dtype = find_precision(settings.render.precision, self.device)
+        network = load_network(settings.network.model, settings.network.weights, device=self.device)
+        self._stations = parse_stations(settings.dream.objective)
+        self._objectives = {text: parse_objective(text).bind(network) for text in self._stations.objectives}
+        layers = dict.fromkeys(layer for bound in self._objectives.values() for layer in bound.layers)
+        gradient = TiledGradient(
+            network.truncate(tuple(layers)).to(dtype),
+            self._objectives[self._stations.objectives[0]],
+            tile=settings.dream.tile,
+        )
+        self.ascent = OctaveAscent(gradient, UpdateRule.of(settings.dream), carry=settings.dream.carry)
+
+    def sizes(self, height: int, width: int, settings: Settings | None = None) -> list[tuple[int, int]]:
+        """Octave sizes (h, w) for pictures of height × width, coarse to fine."""
+        dream = (settings or self.settings).dream
+        return octave_sizes(
+            height, width, dream_height=dream.dream_height, octaves=dream.octaves, octave_scale=dream.octave_scale
+        )
+
+    def turn_to(
+        self, time_seconds: float, frame: int, signals: Mapping[str, float] = MappingProxyType({})
+    ) -> Settings:
+        """Turn objective and update rule to a moment of the film; return the settings as they are then."""
+        settings = self.settings.at(time_seconds, frame, signals)
+        self.ascent.gradient.objectives = tuple(
+            (self._objectives[text], weight) for text, weight in self._stations.at(time_seconds)
+        )
+        self.ascent.rule = UpdateRule.of(settings.dream)
+        return settings

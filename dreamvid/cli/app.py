@@ -27,6 +27,7 @@ _COMMANDS = (
     ("models", "dreamvid.cli.models:models", "List the networks that can dream, and which need a download."),
     ("layers", "dreamvid.cli.layers:layers", _LAYERS),
     ("score", "dreamvid.cli.score:score", "Measure a dream against its source: flicker, strength, drift."),
+    ("features", "dreamvid.cli.features:features", "Show what the features of a network look for."),
     ("doctor", "dreamvid.cli.doctor:doctor", "Say what is installed here, and what works."),
 )
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from dreamvid.dream.octaves import Shifts, resize
 from dreamvid.motion.estimate import estimate_motion
 from dreamvid.motion.flow import flow_estimator
+from dreamvid.motion.reference import coarse, follow
 from dreamvid.motion.warp import warp
 from dreamvid.pipeline.scheduled import ScheduledAscent
 from dreamvid.settings import Settings
@@ -58,6 +59,7 @@ class FrameDreamer:
         self._flow = flow_estimator(settings.coherence.flow, self.device)
         self._residual: Tensor | None = None
         self._amount: Tensor | None = None
+        self._reference: Tensor | None = None
 
     def _size(self, frame: Tensor) -> tuple[int, int]:
         """Size (h, w) at which the residual is carried: that of the finest octave, unchanged by schedules."""
@@ -93,9 +95,10 @@ class FrameDreamer:
             carried, iterations = None, dream.iterations
             step: float | Tensor = dream.step
             self._amount = frame.new_ones(1, 1, *self._size(frame))
+            self._reference = coarse(resize(frame, self._size(frame)))
         else:
             decay = 0.5 ** (elapsed_seconds / coherence.half_life_seconds)
-            carried, self._amount, portion = self._carry(motion, decay)
+            carried, self._amount, portion = self._carry(self._recognise(frame, motion, decay), decay)
             iterations = coherence.warm_iterations
             step = portion * (dream.iterations * dream.step / max(1, iterations))
         residual = self._scheduled.ascent.grow(
@@ -108,6 +111,13 @@ class FrameDreamer:
         )
         self._residual = resize(residual, self._size(frame))
         return (frame + resize(residual, (frame.shape[2], frame.shape[3]))).clamp(0, 1)
+
+    def _recognise(self, frame: Tensor, motion: Motion, decay: float) -> Motion:
+        """Trust the motion less where the frame is no longer what the carried dream was grown on."""
+        assert self._reference is not None
+        now = coarse(resize(frame, self._size(frame)))
+        kept, self._reference = follow(self._reference, now, motion.flow, motion.validity, decay)
+        return Motion(motion.flow, kept)
 
     def _carry(self, motion: Motion, decay: float) -> tuple[Tensor, Tensor, Tensor]:
         """Move what is carried to the new frame; `decay` is what is left of it.
@@ -124,9 +134,13 @@ class FrameDreamer:
 
     def state(self) -> dict[str, Tensor]:
         """What is carried to the next frame, exactly; empty when nothing is."""
-        if self._residual is None or self._amount is None:
+        if self._residual is None or self._amount is None or self._reference is None:
             return {}
-        return {"residual": self._residual.cpu(), "amount": self._amount.cpu()}
+        return {
+            "residual": self._residual.cpu(),
+            "amount": self._amount.cpu(),
+            "reference": self._reference.cpu(),
+        }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state` returned."""
@@ -134,8 +148,10 @@ class FrameDreamer:
         if state:
             self._residual = state["residual"].to(self.device)
             self._amount = state["amount"].to(self.device)
+            self._reference = state["reference"].to(self.device)
 
     def reset(self) -> None:
         """Forget what is carried: the next frame begins anew."""
         self._residual = None
         self._amount = None
+        self._reference = None

@@ -43,9 +43,7 @@ class ScheduledAscent:
             height, width, dream_height=dream.dream_height, octaves=dream.octaves, octave_scale=dream.octave_scale
         )
 
-    def turn_to(
-        self, time_seconds: float, frame: int, signals: Mapping[str, float] = MappingProxyType({})
-    ) -> Settings:
+    def turn_to(self, time_seconds: float, frame: int, signals: Mapping[str, float] = MappingProxyType({})) -> Settings:
         """Turn objective and update rule to a moment of the film; return the settings as they are then."""
         settings = self.settings.at(time_seconds, frame, signals)
         self.ascent.gradient.objectives = tuple(

@@ -95,9 +95,7 @@ class ObjectiveMeter:
 
     def _activations(self, picture: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            activations: dict[str, Tensor] = self._module(
-                picture.to(self.device, memory_format=torch.channels_last)
-            )
+            activations: dict[str, Tensor] = self._module(picture.to(self.device, memory_format=torch.channels_last))
             return activations
 
 
@@ -110,9 +108,7 @@ class Scorer:
 
     def __init__(self, meter: ObjectiveMeter, *, width: int = WORKING_WIDTH) -> None:
         if width < 1:
-            raise SettingsError(
-                f"The working width got {width}: allowed is 1 pixel or more, such as {WORKING_WIDTH}."
-            )
+            raise SettingsError(f"The working width got {width}: allowed is 1 pixel or more, such as {WORKING_WIDTH}.")
         self._meter = meter
         self._width = width
         self._size: tuple[int, int] | None = None
@@ -168,12 +164,8 @@ class Scorer:
     def result(self) -> Score:
         """Sum up. Raises InputError when there was no frame."""
         if self._size is None:
-            raise InputError(
-                "There are no frames to score. Give at least one of the source and one of the dream."
-            )
-        curves = {
-            name: np.array([row[name] for row in self._rows], dtype=np.float64) for name in self._rows[0]
-        }
+            raise InputError("There are no frames to score. Give at least one of the source and one of the dream.")
+        curves = {name: np.array([row[name] for row in self._rows], dtype=np.float64) for name in self._rows[0]}
         return Score(
             model=self._meter.model,
             objective=self._meter.objective,
@@ -239,9 +231,7 @@ def score(
         InputError (one of its kinds): a film cannot be read, their numbers of frames differ, an unknown
         objective, network or range, or a dream without a source (a zoom).
     """
-    settings = _settings(
-        dream, objective=objective, model=model, weights=weights, frames=frames, device=device
-    )
+    settings = _settings(dream, objective=objective, model=model, weights=weights, frames=frames, device=device)
     films = open_source(source), open_source(dream)
     infos = probe(films[0]), probe(films[1])
     start, stop = settings.video.frame_range()

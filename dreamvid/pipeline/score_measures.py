@@ -105,9 +105,7 @@ class RevealedPlaces:
         """Take in a frame after `advance`: maps and c at the pixels, each (1, 1, H, W)."""
         assert self._age is not None, "restart comes first"
         age = self._age.flatten().long()
-        source, dream, changed, trusted = (
-            x.flatten().double() for x in (source_map, dream_map, change, mask)
-        )
+        source, dream, changed, trusted = (x.flatten().double() for x in (source_map, dream_map, change, mask))
         old = age > OLDEST
         count = _sums(age, torch.ones_like(source))
         self._pixels += count
@@ -137,8 +135,7 @@ class RevealedPlaces:
 
     def _ratios(self, row: int) -> list[float]:
         return [
-            _ratio(float(got), float(wanted))
-            for got, wanted in zip(self._got[row], self._expected[row], strict=True)
+            _ratio(float(got), float(wanted)) for got, wanted in zip(self._got[row], self._expected[row], strict=True)
         ]
 
 

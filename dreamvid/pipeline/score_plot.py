@@ -97,9 +97,7 @@ def _draw(canvas: npt.NDArray[np.uint8], places: Sequence[tuple[int, int] | None
         before = place
 
 
-def _write(
-    canvas: npt.NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int] = _INK
-) -> int:
+def _write(canvas: npt.NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int] = _INK) -> int:
     """Write a line of text; return where it ends."""
     cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
     return at[0] + cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)[0][0]

@@ -191,9 +191,7 @@ class FrameReader:
                         return
                     if got < pixels.nbytes:
                         raise process.failure(f"decoding {self._source.text} (frame {index} is cut off)")
-                    if (
-                        times is None
-                    ):  # the file is there, and a frame's line is in it, before the frame comes
+                    if times is None:  # the file is there, and a frame's line is in it, before the frame comes
                         times = _lines(statistics)
                     line = next(times)
                     pts = clock.read(line)

@@ -124,9 +124,7 @@ class SegmentWriter:
         try:
             self._part.touch(exist_ok=False)
         except OSError as error:
-            raise OutputError(
-                f"cannot write in the folder {path.parent}: {error.strerror or error}"
-            ) from error
+            raise OutputError(f"cannot write in the folder {path.parent}: {error.strerror or error}") from error
         try:
             self._process = Ffmpeg(self._args(), stdin=True, progress=True)
             if not spec.constant_rate:

@@ -35,9 +35,7 @@ def read_image(path: str | Path, *, background: int = 0) -> npt.NDArray[np.uint8
             return _rgb(ImageOps.exif_transpose(opened), background)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
-        raise SourceError(
-            f"cannot read {path} as a picture{reason}. Allowed: {', '.join(IMAGE_SUFFIXES)}."
-        ) from error
+        raise SourceError(f"cannot read {path} as a picture{reason}. Allowed: {', '.join(IMAGE_SUFFIXES)}.") from error
     except Image.DecompressionBombError as error:
         raise SourceError(f"the picture {path} is too large: {error}") from error
 

@@ -17,9 +17,7 @@ from dreamvid.video.probe import Scan, StreamInfo, VideoInfo, clock_args
 from dreamvid.video.process import PROTOCOL_WHITELIST, DiskFullError, Ffmpeg
 from dreamvid.video.source import Source
 
-_GIF_MAX_RATE = (
-    50  # hundredths of a second are a GIF's unit, and players slow down what is shown for one only
-)
+_GIF_MAX_RATE = 50  # hundredths of a second are a GIF's unit, and players slow down what is shown for one only
 
 _TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 
@@ -48,9 +46,7 @@ _CONTAINERS = {
         frozenset({"mov_text"}),
         "mov_text",
     ),
-    "webm": _Container(
-        frozenset({"opus", "vorbis"}), ("libopus", "-b:a", "160k"), frozenset({"webvtt"}), "webvtt"
-    ),
+    "webm": _Container(frozenset({"opus", "vorbis"}), ("libopus", "-b:a", "160k"), frozenset({"webvtt"}), "webvtt"),
     "matroska": _Container(None, ("flac",), None, "srt"),
 }
 
@@ -123,9 +119,7 @@ def join_segments(
         return _mux(pictures, output, fmt, spec, count, starts[0], end, source, info, trimmed)
 
 
-def _timeline(
-    pts: Sequence[Sequence[int]], spec: StreamSpec, end_pts: int | None
-) -> tuple[list[Fraction], Fraction]:
+def _timeline(pts: Sequence[Sequence[int]], spec: StreamSpec, end_pts: int | None) -> tuple[list[Fraction], Fraction]:
     """When each segment starts and when the last one ends, in seconds on the source's clock."""
     first, last = pts[0][0], pts[-1][-1]
     count = sum(map(len, pts))
@@ -182,9 +176,7 @@ def _tracks(info: VideoInfo, container: _Container) -> tuple[list[_Track], list[
             )
     for index, stream in enumerate(info.subtitles):
         is_text = stream.codec in _TEXT_SUBTITLES
-        if stream.codec in (container.subtitle or ()) or (
-            container.subtitle is None and stream.codec != "mov_text"
-        ):
+        if stream.codec in (container.subtitle or ()) or (container.subtitle is None and stream.codec != "mov_text"):
             tracks.append(_Track("s", index, ("copy",)))
         elif is_text:
             tracks.append(_Track("s", index, (container.subtitle_encoder,)))
@@ -328,9 +320,7 @@ def _write_file(args: Sequence[str], more_outputs: Sequence[str], output: Path, 
         part.unlink(missing_ok=True)
 
 
-def _write_sequence(
-    pictures: Sequence[str], output: Path, fmt: OutputFormat, spec: StreamSpec, count: int
-) -> None:
+def _write_sequence(pictures: Sequence[str], output: Path, fmt: OutputFormat, spec: StreamSpec, count: int) -> None:
     """PNGs numbered from 0. They are made in a hidden folder and moved when all are there."""
     assert fmt.file_pattern is not None
     folder = output.parent if output.name == fmt.file_pattern else output

@@ -200,8 +200,7 @@ def _refuse_non_video(source: Source, texts: Sequence[str], words: Sequence[str]
         kinds = sorted({match[3].lower() for match in streams})
         cover = " (its cover picture is not a film)" if any(match[3] == "Video" for match in streams) else ""
         raise SourceError(
-            f"{path} has no video stream: {' and '.join(kinds) or 'no streams'} only{cover}. "
-            "Give a file with video."
+            f"{path} has no video stream: {' and '.join(kinds) or 'no streams'} only{cover}. Give a file with video."
         )
 
 
@@ -243,9 +242,7 @@ def _parse(texts: Sequence[str]) -> VideoInfo | None:
 
     def listed(kind: str) -> tuple[StreamInfo, ...]:
         return tuple(
-            StreamInfo(match[4], "" if match[2] in (None, "und") else match[2])
-            for match in streams
-            if match[3] == kind
+            StreamInfo(match[4], "" if match[2] in (None, "und") else match[2]) for match in streams if match[3] == kind
         )
 
     return VideoInfo(
@@ -253,9 +250,7 @@ def _parse(texts: Sequence[str]) -> VideoInfo | None:
         height=height,
         sample_aspect=Fraction(int(first[2]) or 1, int(first[3]) or 1) if int(first[2]) else Fraction(1),
         frame_rate=(
-            Fraction(rate_numerator, rate_denominator)
-            if rate_numerator and rate_denominator
-            else Fraction(25)
+            Fraction(rate_numerator, rate_denominator) if rate_numerator and rate_denominator else Fraction(25)
         ),
         time_base=Fraction(int(config[1]), int(config[2])),
         bit_depth=_bit_depths().get(pixel_format, 8),
@@ -269,9 +264,7 @@ def _parse(texts: Sequence[str]) -> VideoInfo | None:
         audio=listed("Audio"),
         subtitles=listed("Subtitle"),
         duration_seconds=(
-            int(durations[0][1]) * 3600 + int(durations[0][2]) * 60 + float(durations[0][3])
-            if durations
-            else None
+            int(durations[0][1]) * 3600 + int(durations[0][2]) * 60 + float(durations[0][3]) if durations else None
         ),
     )
 
@@ -369,9 +362,7 @@ def scan(
             raise SourceError(f"no frame of {source.text} could be decoded: {process.failure('decoding')}")
         errors, words = process.error_count, process.first_errors
     if not pts:
-        raise SourceError(
-            f"no frame of {source.text} could be decoded: {' / '.join(words[:2]) or 'it is empty'}"
-        )
+        raise SourceError(f"no frame of {source.text} could be decoded: {' / '.join(words[:2]) or 'it is empty'}")
     rate = constant_rate_of(pts, info)
     damage: list[str] = []
     if errors and complete:

@@ -90,8 +90,7 @@ def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Sou
     if name.startswith("lavfi:"):
         if not name.removeprefix("lavfi:").strip():
             raise SourceError(
-                "'lavfi:' lacks its filter graph. "
-                "Write for example 'lavfi:testsrc2=size=640x360:rate=30:duration=5'."
+                "'lavfi:' lacks its filter graph. Write for example 'lavfi:testsrc2=size=640x360:rate=30:duration=5'."
             )
         return Source("lavfi", name)
     path = Path(name).expanduser()

@@ -21,7 +21,9 @@ def test_unrelated_textures_differ_by_two_and_lose_most():
 def test_without_texture_there_is_no_evidence():
     noise = torch.randn(2, 3, 60, 90, generator=torch.Generator().manual_seed(3)) * 2 / 255
     assert photometric_validity(0.5 + noise[:1], 0.5 + noise[1:]).min() > 0.9
-    assert torch.equal(photometric_validity(torch.full((1, 3, 9, 9), 0.2), torch.full((1, 3, 9, 9), 0.9)), torch.ones(1, 1, 9, 9))
+    assert torch.equal(
+        photometric_validity(torch.full((1, 3, 9, 9), 0.2), torch.full((1, 3, 9, 9), 0.9)), torch.ones(1, 1, 9, 9)
+    )
 
 
 def test_only_the_place_that_changed_is_doubted():

@@ -1,0 +1,101 @@
+"""`dreamvid features`: what a network's features look for."""
+
+import re
+import warnings
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.progress import Progress
+
+from dreamvid.cli import console
+from dreamvid.cli.flags import JOB, MAIN, with_settings
+from dreamvid.settings import DEFAULT_PRESET, load_settings
+
+
+@with_settings(("network", "render"), main=("model", "seed"))
+def features(
+    target: Annotated[
+        str,
+        Parameter(
+            group=MAIN,
+            metavar="TARGET",
+            help="LAYER for an atlas of all its channels, LAYER:139 or LAYER:0-19 for these, or a mixture such as "
+            "'LAYER:65 + LAYER:139'.",
+        ),
+    ],
+    /,
+    *more: Annotated[str, Parameter(group=MAIN, metavar="TARGET", help="Further ones, on the same sheet.")],
+    output: Annotated[
+        str | None,
+        Parameter(
+            alias="-o",
+            group=MAIN,
+            metavar="PATH",
+            show_default="TARGET.png in the current folder",
+            help="Result: .png .jpg .webp .bmp .tif; several pictures are a sheet with labels.",
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["naive", "multiscale", "laplacian"],
+        Parameter(
+            group=MAIN,
+            help="Way of the TensorFlow notebook: steps at one size, at growing sizes, or these with every scale "
+            "evened out.",
+        ),
+    ] = "laplacian",
+    size: Annotated[int, Parameter(group=MAIN, metavar="INT", help="Side of each picture, in pixels.")] = 224,
+    iterations: Annotated[
+        int | None,
+        Parameter(
+            group=MAIN,
+            metavar="INT",
+            show_default="20 for naive, else 10 at each of 3 sizes",
+            help="Ascent steps at each size.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        Parameter(
+            group=MAIN, metavar="NAME", show_default=DEFAULT_PRESET, help="Preset to take the network and seed from."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors."),
+    ] = False,
+    **overrides: str | None,
+) -> None:
+    """Show what features look for, as pictures grown from grey noise."""
+    settings = load_settings(preset, **overrides)
+    if quiet:
+        warnings.simplefilter("ignore")
+    from dreamvid.cli.output import check_picture
+    from dreamvid.video.image import write_image
+
+    place = Path(f"{_file_name(target)}.png" if output is None else output).expanduser()
+    check_picture(place, overwrite)
+    from dreamvid.pipeline.features import feature_sheet  # torch comes with it
+
+    terminal = console.stderr()
+    with Progress(console=terminal, transient=True, disable=quiet or not terminal.is_terminal) as bar:
+        task = bar.add_task("Growing", total=None)
+        sheet = feature_sheet(
+            (target, *more),
+            settings,
+            method=method,
+            size=size,
+            iterations=iterations,
+            on_picture=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    write_image(place, sheet)
+    if not quiet:
+        console.result(str(place))
+
+
+def _file_name(target: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", target).strip("-") or "features"

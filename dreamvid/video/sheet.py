@@ -1,0 +1,65 @@
+"""Several pictures as one, each with its label below."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from dreamvid.errors import OutputError
+
+_MARGIN = 4  # pixels around each cell
+_FONT_SIZE = 13
+_LINE_HEIGHT = 16
+_BACKGROUND, _INK = (24, 24, 24), (235, 235, 235)
+_LARGEST_SIDE = 32_000
+
+
+def contact_sheet(
+    cells: Sequence[tuple[npt.NDArray[np.uint8], str]], *, columns: int | None = None
+) -> npt.NDArray[np.uint8]:
+    """Lay out pictures, uint8 RGB (H, W, 3), row by row with their labels; return uint8 RGB.
+
+    columns: as many as make the sheet about square, without. A label that is too long for its picture is broken into
+    lines. Raises OutputError for a sheet of more than 32,000 pixels a side.
+    """
+    width = max(picture.shape[1] for picture, _ in cells)
+    height = max(picture.shape[0] for picture, _ in cells)
+    count = min(len(cells), columns or math.ceil(math.sqrt(len(cells) * height / width)))
+    font = ImageFont.load_default(_FONT_SIZE)
+    labels = [_lines(label, font, width) for _, label in cells]
+    cell_width = width + 2 * _MARGIN
+    cell_height = height + 2 * _MARGIN + _LINE_HEIGHT * max(len(lines) for lines in labels)
+    rows = -(-len(cells) // count)
+    if max(count * cell_width, rows * cell_height) > _LARGEST_SIDE:
+        raise OutputError(
+            f"a sheet of {len(cells)} pictures of {width}x{height} would have {count * cell_width}x{rows * cell_height} "
+            f"pixels; allowed are {_LARGEST_SIDE} a side. Make the pictures smaller (--size), or fewer."
+        )
+    sheet = Image.new("RGB", (count * cell_width, rows * cell_height), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    for index, ((picture, _), lines) in enumerate(zip(cells, labels, strict=True)):
+        left, top = index % count * cell_width + _MARGIN, index // count * cell_height + _MARGIN
+        sheet.paste(Image.fromarray(picture), (left, top))
+        draw.multiline_text((left, top + height + 1), "\n".join(lines), _INK, font, spacing=2)
+    return np.asarray(sheet)
+
+
+def _lines(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """Break a label at its spaces, and within words that are too long, to lines of at most `width` pixels."""
+    lines: list[str] = []
+    line = ""
+    for word in label.split():
+        wider = f"{line} {word}" if line else word
+        if font.getlength(wider) <= width:
+            line = wider
+            continue
+        if line:
+            lines.append(line)
+        while font.getlength(word) > width and len(word) > 1:
+            fits = max(1, next(n for n in range(len(word), 0, -1) if n == 1 or font.getlength(word[:n]) <= width))
+            lines.append(word[:fits])
+            word = word[fits:]
+        line = word
+    return [*lines, line]

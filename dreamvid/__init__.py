@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. Importing dreamvid stays instant: torch comes with the first name that needs it.
 _HOMES = {
+    "Camera": "dreamvid.motion.camera",
     "Dreamer": "dreamvid.api",
     "dream_frames": "dreamvid.api",
     "dream_image": "dreamvid.api",
@@ -16,17 +17,31 @@ _HOMES = {
     "Settings": "dreamvid.settings",
     "load_settings": "dreamvid.settings",
     "list_presets": "dreamvid.settings",
+    "zoom_frames": "dreamvid.api",
+    "zoom_video": "dreamvid.api",
     "Score": "dreamvid.api",
     "score": "dreamvid.api",
     "score_frames": "dreamvid.api",
 }
 
 if TYPE_CHECKING:
-    from dreamvid.api import Dreamer, Score, dream_frames, dream_image, dream_video, score, score_frames
+    from dreamvid.api import (
+        Dreamer,
+        Score,
+        dream_frames,
+        dream_image,
+        dream_video,
+        score,
+        score_frames,
+        zoom_frames,
+        zoom_video,
+    )
     from dreamvid.errors import DreamvidError, InputError
+    from dreamvid.motion.camera import Camera
     from dreamvid.settings import Settings, list_presets, load_settings
 
 __all__ = [
+    "Camera",
     "Dreamer",
     "DreamvidError",
     "InputError",
@@ -40,6 +55,8 @@ __all__ = [
     "load_settings",
     "score",
     "score_frames",
+    "zoom_frames",
+    "zoom_video",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,14 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dreamvid.dream.device import enough_memory
 from dreamvid.errors import InputError
+from dreamvid.motion.camera import Camera as Camera
+from dreamvid.motion.camera import Movement
 from dreamvid.pipeline.frames import FrameDreamer
+from dreamvid.pipeline.mask import Mask
 from dreamvid.pipeline.pixels import to_pixels, to_tensor
-from dreamvid.pipeline.render import Progress, RenderResult, render_video
+from dreamvid.pipeline.render import Progress, RenderResult, render_video, render_zoom
 from dreamvid.pipeline.score import score as score
 from dreamvid.pipeline.score import score_frames as score_frames
 from dreamvid.pipeline.score_result import Score as Score
-from dreamvid.settings import Settings, load_settings
+from dreamvid.pipeline.start import fit, noise_picture
+from dreamvid.pipeline.zoom import CameraDreamer
+from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, Settings, load_settings
 
 Frame = TypeVar("Frame", np.ndarray, Tensor)
 
@@ -28,6 +35,7 @@ class Dreamer:
     which the memory's half-life depends. Loads the network once. Raises DreamvidError for settings that cannot be met.
     """
 
+    @enough_memory()
     def __init__(
         self, settings: Settings | None = None, *, fps: float | Fraction = Fraction(30), device: str | None = None
     ) -> None:
@@ -37,8 +45,10 @@ class Dreamer:
         self._frames = FrameDreamer(settings if device is None else load_settings(None, settings, device=device))
         self._seconds = float(1 / fps)
         self._previous: Tensor | None = None
+        self._mask: Mask | None = None
         self._index = 0
 
+    @enough_memory()
     def dream(self, frame: Frame, *, new_shot: bool = False) -> Frame:
         """Dream the next frame; the same kind comes out as goes in.
 
@@ -55,6 +65,7 @@ class Dreamer:
             index=self._index,
             elapsed_seconds=self._seconds,
             time_seconds=self._index * self._seconds,
+            mask=self._mask_for(picture),
         )
         self._previous = picture
         self._index += 1
@@ -67,6 +78,21 @@ class Dreamer:
         self._frames.reset()
         self._previous = None
         self._index = 0
+        if self._mask is not None:
+            self._mask.close()
+            self._mask = None
+
+    def _mask_for(self, picture: Tensor) -> Tensor | None:
+        """What the mask of the settings shows at this time, at the picture's size."""
+        text, size = self._frames.settings.dream.mask, (picture.shape[2], picture.shape[3])
+        if text is None:
+            return None
+        if self._mask is not None and self._mask.size != size:
+            self._mask.close()
+            self._mask = None
+        if self._mask is None:
+            self._mask = Mask(text, size, self._frames.device)
+        return self._mask.at(self._index * self._seconds)
 
 
 def dream_frames(
@@ -101,6 +127,78 @@ def dream_video(
     """
     return render_video(
         source,
+        output,
+        settings,
+        overwrite=overwrite,
+        fresh=fresh,
+        on_progress=on_progress,
+        preview_every_seconds=preview_every_seconds,
+    )
+
+
+def zoom_frames(
+    image: Frame | None = None,
+    settings: Settings | None = None,
+    n: int | None = None,
+    *,
+    fps: float | Fraction = Fraction(30),
+    camera: Movement | Callable[[float], Movement] | None = None,
+) -> Iterator[Frame]:
+    """Make an animation from one picture, a frame at a time, for ever if `n` is not given.
+
+    image: as for `Dreamer.dream`; None begins with coloured noise of the settings' size and gives uint8 arrays. The
+    frames have the settings' size, or the image's if they have none. settings: None for the default zoom preset. fps:
+    frames per second; speeds are per second. camera: moves in place of the settings' camera: a `Camera`, several of
+    them added, or a function of the time in seconds that gives one. Raises DreamvidError.
+    """
+    if not fps > 0:
+        raise InputError(f"fps has to be above 0, got {fps}.")
+    if n is not None and n < 1:
+        raise InputError(f"n has to be 1 frame or more, got {n}.")
+    settings = load_settings(DEFAULT_ZOOM_PRESET) if settings is None else settings
+    return _zoom(image, settings, n, float(fps), camera)
+
+
+def _zoom(
+    image: Frame | None,
+    settings: Settings,
+    n: int | None,
+    fps: float,
+    camera: Movement | Callable[[float], Movement] | None,
+) -> Iterator[Frame]:
+    size = settings.video.size_pixels()
+    if image is None:
+        start = noise_picture(size or JOURNEY_FORMAT.size_pixels() or (640, 480), settings.render.seed)
+    else:
+        start = _to_picture(image, torch.device("cpu"))
+        start = start if size is None else fit(start, size)
+    dreamer = CameraDreamer(settings, start, fps=fps, count=n, camera=camera)
+    for index in range(n) if n is not None else count():
+        with torch.no_grad():
+            dreamed = dreamer.dream(index)
+        if image is None or isinstance(image, np.ndarray):
+            yield to_pixels(dreamed, np.uint8 if image is None else image.dtype)  # type: ignore[misc]
+        else:
+            yield dreamed[0].to(image)
+
+
+def zoom_video(
+    start: str | Path,
+    output: str | Path,
+    settings: Settings | None = None,
+    *,
+    overwrite: bool = False,
+    fresh: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    preview_every_seconds: float | None = None,
+) -> RenderResult:
+    """Make a film from one picture; goes on where an earlier call was interrupted.
+
+    start: a picture's path, `noise`, or `VIDEO@TIME`. settings: None for the default zoom preset; with `audio` the song
+    drives schedules and is the film's sound. All else as in `dream_video`. Raises DreamvidError.
+    """
+    return render_zoom(
+        start,
         output,
         settings,
         overwrite=overwrite,

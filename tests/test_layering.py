@@ -19,7 +19,7 @@ ALLOWED = {
     "pipeline": {*_BASE, "audio", "video", "motion", "dream"},
     "api": {*_BASE, "audio", "video", "motion", "dream", "pipeline"},
     "cli": {*_BASE, "audio", "video", "motion", "dream", "pipeline", "api"},
-    "__init__": {*_BASE, "api", "pipeline"},
+    "__init__": {*_BASE, "motion", "api", "pipeline"},
 }
 
 

@@ -22,10 +22,12 @@ _LAYERS = (
 # Name, where it is, what it does. A command is imported only when it is called: `--help` stays fast.
 _COMMANDS = (
     ("run", "dreamvid.cli.run:run", "Dream on a video."),
+    ("zoom", "dreamvid.cli.zoom:zoom", "Make a film from one picture, or from noise: the camera moves, the dream goes on."),
     ("image", "dreamvid.cli.image:image", "Dream on a single picture."),
     ("presets", "dreamvid.cli.presets:presets", "List the presets; `presets show NAME` prints one in full."),
     ("models", "dreamvid.cli.models:models", "List the networks that can dream, and which need a download."),
     ("layers", "dreamvid.cli.layers:layers", _LAYERS),
+    ("sheet", "dreamvid.cli.sheet:sheet", "Compare layers, channels, presets or networks on a frame of yours."),
     ("score", "dreamvid.cli.score:score", "Measure a dream against its source: flicker, strength, drift."),
     ("features", "dreamvid.cli.features:features", "Show what the features of a network look for."),
     ("doctor", "dreamvid.cli.doctor:doctor", "Say what is installed here, and what works."),

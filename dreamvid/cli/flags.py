@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
-from dreamvid.settings import load_settings
+from dreamvid.settings import Settings, load_settings
 from dreamvid.settings.merge import bounds, flag_name, leaves
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -21,10 +21,13 @@ _TYPES = {int: "INT", float: "NUMBER", str: "TEXT"}
 _SIGNED = ("objective",)
 
 
-def with_settings(groups: Sequence[str], main: Sequence[str] = ()) -> Callable[[Command], Command]:
+def with_settings(
+    groups: Sequence[str], main: Sequence[str] = (), defaults: Settings | None = None
+) -> Callable[[Command], Command]:
     """Give a command that takes `**overrides` a flag for every setting of these groups of the model.
 
-    Flags are texts, None when not given, to be handed to `load_settings`, whose messages name them.
+    Flags are texts (yes or no is a bool), None when not given, for `load_settings`, whose messages name them.
+    `defaults`: what the help page shows; those of the default preset without.
     `main`: the settings on the help page's first panel, behind `--preset`; others stand under their group.
     """
 
@@ -32,7 +35,7 @@ def with_settings(groups: Sequence[str], main: Sequence[str] = ()) -> Callable[[
         own = inspect.signature(command)
         kept = [entry for entry in own.parameters.values() if entry.kind is not entry.VAR_KEYWORD]
         place = list(own.parameters).index("preset") + 1
-        flags = _flags(groups, main)
+        flags = _flags(groups, main, (defaults or load_settings()).model_dump())
         command.__signature__ = own.replace(  # type: ignore[attr-defined]
             parameters=[*kept[:place], *flags[: len(main)], *kept[place:], *flags[len(main) :]]
         )
@@ -41,14 +44,18 @@ def with_settings(groups: Sequence[str], main: Sequence[str] = ()) -> Callable[[
     return decorate
 
 
-def _flags(groups: Sequence[str], main: Sequence[str]) -> list[inspect.Parameter]:
-    defaults = load_settings().model_dump()
+def _flags(
+    groups: Sequence[str], main: Sequence[str], defaults: Mapping[str, Mapping[str, Any]]
+) -> list[inspect.Parameter]:
     flags = {
         name: inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[str | None, _flag(group, name, field, defaults, name in main)],
+            annotation=Annotated[
+                bool | None if field.annotation is bool else str | None,
+                _flag(group, name, field, defaults, name in main),
+            ],
         )
         for group, name, field in leaves()
         if group in groups
@@ -64,9 +71,9 @@ def _flag(
         name=flag_name(name),
         group=MAIN if is_main else Group(group.capitalize(), sort_key=10 + list(defaults).index(group)),
         help=_help(field),
-        metavar=_metavar(field),
+        metavar=None if field.annotation is bool else _metavar(field),
         show_default=False if default is None else str(default),
-        allow_leading_hyphen=name in _SIGNED,
+        allow_leading_hyphen=name in _SIGNED or any(getattr(rule, "ge", 0) < 0 for rule in field.metadata),
     )
 
 

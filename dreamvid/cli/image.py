@@ -8,7 +8,6 @@ from cyclopts import Parameter
 
 from dreamvid.cli import console
 from dreamvid.cli.flags import JOB, MAIN, with_settings
-from dreamvid.errors import OutputError
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 
 
@@ -50,35 +49,15 @@ def image(
     settings = load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")
-    from dreamvid.video.image import IMAGE_SUFFIXES, read_image, write_image
+    from dreamvid.cli.output import check_picture
+    from dreamvid.video.image import read_image, write_image
 
     target = Path(f"{Path(source).stem}.dream.png" if output is None else output).expanduser()
     origin = Path(source).expanduser()
-    _check_target(target, origin, overwrite, IMAGE_SUFFIXES)
+    check_picture(target, overwrite, origin)
     picture = read_image(origin)
     from dreamvid.api import dream_image
 
     write_image(target, dream_image(picture, settings))
     if not quiet:
         console.result(str(target))
-
-
-def _check_target(target: Path, origin: Path, overwrite: bool, suffixes: tuple[str, ...]) -> None:
-    """Refuse before the work what cannot be written after it."""
-    if target.suffix.lower() not in suffixes:
-        raise OutputError(
-            f"cannot write a picture with the suffix {target.suffix or '(none)'!r}: {target}. "
-            f"Allowed: {', '.join(suffixes)}."
-        )
-    if not target.parent.is_dir():
-        raise OutputError(
-            f"the folder for the picture does not exist: {target.parent}. Make it first: mkdir -p {target.parent}"
-        )
-    if target.is_dir():
-        raise OutputError(f"the output {target} is a folder; give the name of a picture: {target / 'dream.png'}")
-    if target.exists() and origin.exists() and target.samefile(origin):
-        raise OutputError(f"the output is the source itself: {origin}. Give another output with -o.")
-    if target.exists() and not overwrite:
-        raise OutputError(
-            f"the output exists: {target}. Add --overwrite to replace it, or give another output with -o."
-        )

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from dreamvid.cli.flags import JOB, MAIN, with_settings
 from dreamvid.cli.progress import RenderDisplay
-from dreamvid.settings import DEFAULT_PRESET, load_settings
+from dreamvid.settings import DEFAULT_PRESET, load_settings, refuse_journey
 
 
 @with_settings(("network", "dream", "coherence", "video", "render"), main=("objective", "frames", "half_life_seconds"))
@@ -74,6 +74,7 @@ def run(
     **overrides: str | None,
 ) -> None:
     """Dream on a video. A run that was interrupted goes on where it stopped when started again as it was."""
+    refuse_journey(preset)
     settings = load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")

@@ -1,4 +1,8 @@
-"""Choosing the compute device and the number format."""
+"""Choosing the compute device and the number format; what is said when its memory is too small."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -32,3 +36,32 @@ def find_precision(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float32
+
+
+# What the CPU's allocator, CUDA with cuDNN and cuBLAS, Metal and the C++ library say; only some have a class of their own.
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|not enough memory|can't allocate memory|bad_alloc|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the machine, has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn running out of memory, where no smaller tile can help any more, into a DeviceError that says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        first_line = str(error).partition("\n")[0]
+        raise DeviceError(
+            f"Out of memory ({first_line[:200] or type(error).__name__}). Close other programs that use it and run the "
+            "same command again; or use a smaller --size, a lower --dream-height, a smaller --tile, a smaller network "
+            "(--model), or --device cpu."
+        ) from error

@@ -4,6 +4,7 @@ blocks.4.1                        mean square of a layer's activations (DeepDrea
 mixed4d:139                       mean of one channel
 mixed4d:0-19    mixed4d:1,5,9     mean over these channels
 class:"golden retriever"          a class's logit; also class:peacock, class:207
+guide("flowers.jpg")@mixed3b      the features of another picture, each place's best match
 0.5*(mixed3 + mixed4d:65) - 0.2*mixed5
 """
 
@@ -11,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 import torch
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
 _EXAMPLE = 'For example: blocks.4.1, or 0.5*mixed4c:139 - 0.2*mixed5a, or class:"golden retriever"'
 _MAX_CHANNEL = 65535
 _MAX_NESTING = 50
+_MAX_PRODUCTS = 2**24
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _WEIGHT = re.compile(rf"({_NUMBER})\s*\*")
 _LAYER = re.compile(r"[A-Za-z0-9_./]+")
 _CHANNELS = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
 _CLASS = re.compile(r'"([^"]*)"|([A-Za-z0-9_]+)')
+_QUOTED = re.compile(r'"([^"]*)"')
 _SPACE = re.compile(r"\s*")
 
 
@@ -59,8 +63,22 @@ class ClassTerm:
         return f"class:{self.name}" if re.fullmatch(r"[A-Za-z0-9_]+", self.name) else f'class:"{self.name}"'
 
 
-# A further kind of term, such as the features of a guide picture, joins here, in _Parser._atom and in bind.
-Term = LayerTerm | ClassTerm
+@dataclass(frozen=True)
+class GuideTerm:
+    """How well each position of a layer matches the feature of a guide picture that it matches best.
+
+    After the guided dreams of the Caffe DeepDream notebook (Google, 2015): the mean over positions of the largest dot
+    product with the guide's features, over the number of channels. `picture` is the guide's file.
+    """
+
+    picture: str
+    layer: str
+
+    def __str__(self) -> str:
+        return f'guide("{self.picture}")@{self.layer}'
+
+
+Term = LayerTerm | ClassTerm | GuideTerm
 
 
 @dataclass(frozen=True)
@@ -72,7 +90,12 @@ class Objective:
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers that are named, as written, each once; `BoundObjective.layers` has the logits too."""
-        return tuple(dict.fromkeys(term.layer for _, term in self.terms if isinstance(term, LayerTerm)))
+        return tuple(dict.fromkeys(term.layer for _, term in self.terms if not isinstance(term, ClassTerm)))
+
+    @property
+    def guides(self) -> tuple[str, ...]:
+        """The guide pictures' files, as written, each once."""
+        return tuple(dict.fromkeys(term.picture for _, term in self.terms if isinstance(term, GuideTerm)))
 
     def __add__(self, other: "Objective") -> "Objective":
         return Objective(self.terms + other.terms)
@@ -99,14 +122,20 @@ class Objective:
             text += str(term) if abs(weight) == 1 else f"{_number(abs(weight))}*{term}"
         return text
 
-    def bind(self, network: "Network") -> "BoundObjective":
-        """Look up layers, channels and classes in `network`.
+    def bind(self, network: "Network", guides: Mapping[str, Tensor] = MappingProxyType({})) -> "BoundObjective":
+        """Look up layers, channels and classes in `network`, and the features of guide pictures.
 
-        Raises NetworkError for an unknown layer, ObjectiveError for a channel that the layer lacks or an
-        unknown class.
+        guides: the pictures that `guides` names, (1, 3, H, W) in [0, 1]. Raises NetworkError for an unknown layer,
+        ObjectiveError for a channel that the layer lacks or an unknown class.
         """
-        bound = []
+        bound: list[_BoundTerm | _BoundGuide] = []
         for weight, term in self.terms:
+            if isinstance(term, GuideTerm):
+                layer = network.resolve(term.layer)
+                if term.picture not in guides:
+                    raise ObjectiveError(f"The guide {term.picture!r} of {self} was not handed in as a picture.")
+                bound.append(_BoundGuide(weight, layer, _features(network, layer, guides[term.picture])))
+                continue
             if isinstance(term, LayerTerm):
                 layer, channels = network.resolve(term.layer), term.channels
                 count = network.channels(layer)
@@ -152,11 +181,39 @@ class _BoundTerm:
         return total / sum(last - first + 1 for first, last in self.runs)
 
 
+@dataclass(frozen=True, eq=False)
+class _BoundGuide:
+    weight: float
+    layer: str
+    features: Tensor  # (C, Q): those of the guide's positions
+
+    def density(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """The term at each position, (N, 1, h, w), without its weight; its mean is the term's value."""
+        x = activations[self.layer].float()
+        height, width = (x.shape[2], x.shape[3]) if x.ndim == 4 else (1, 1)
+        x = x.reshape(x.shape[0], x.shape[1], height * width)
+        # Which of the guide's features matches best has no slope. In pieces, as all products of all positions with all
+        # others may not fit into memory.
+        with torch.no_grad():
+            pieces = torch.split(x, max(1, _MAX_PRODUCTS // (len(x) * self.features.shape[1])), dim=2)
+            best = torch.cat([torch.einsum("ncp,cq->npq", one, self.features).argmax(2) for one in pieces], 1)
+            chosen = self.features.T[best].transpose(1, 2)
+        return (x * chosen).mean(1).view(-1, 1, height, width)
+
+
+def _features(network: "Network", layer: str, picture: Tensor) -> Tensor:
+    """A layer's features of a picture, (C, positions)."""
+    truncated = network.truncate([layer])
+    with torch.no_grad():
+        activation: Tensor = truncated(picture.to(truncated.scale.device, truncated.scale.dtype))[layer]
+    return activation[0].reshape(activation.shape[1], -1).float()
+
+
 @dataclass(frozen=True)
 class BoundObjective:
     """An objective whose layers, channels and classes are those of one network."""
 
-    terms: tuple[_BoundTerm, ...]
+    terms: tuple[_BoundTerm | _BoundGuide, ...]
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -193,7 +250,8 @@ def parse_objective(text: str) -> Objective:
     """Read an objective's text: `TERM ((+|-) TERM)*` with `TERM = [NUMBER *] ATOM`.
 
     An atom is `LAYER`, `LAYER:CHANNEL`, `LAYER:A-B` (both included), `LAYER:1,5,9`, `class:NAME`,
-    `class:"NAME"`, `class:NUMBER` or a sum in parentheses. Raises ObjectiveError showing the place.
+    `class:"NAME"`, `class:NUMBER`, `guide("FILE")@LAYER` or a sum in parentheses. Raises ObjectiveError
+    showing the place.
     """
     parser = _Parser(text)
     objective = parser.sum(0)
@@ -255,12 +313,29 @@ class _Parser:
         if not match:
             self.fail("a layer's name, 'class:NAME' or '('")
         self._skip(match.end())
+        if match[0] == "guide" and self._take("("):
+            return Objective(((1.0, self._guide()),))
         if match[0] == "class":
             if not self._take(":"):
                 self.fail("':' and the name or number of a class")
             return Objective(((1.0, self._class()),))
         channels = self._channels() if self._take(":") else None
         return Objective(((1.0, LayerTerm(match[0], channels)),))
+
+    def _guide(self) -> GuideTerm:
+        match = _QUOTED.match(self.text, self.position)
+        if not match or not match[1].strip():
+            self.fail('the guide\'s file in double quotes: guide("flowers.jpg")@LAYER')
+        self._skip(match.end())
+        if not self._take(")"):
+            self.fail("')' behind the guide's file")
+        if not self._take("@"):
+            self.fail("'@' and the layer whose features are to be matched: guide(\"flowers.jpg\")@LAYER")
+        layer = _LAYER.match(self.text, self.position)
+        if not layer:
+            self.fail("a layer's name")
+        self._skip(layer.end())
+        return GuideTerm(match[1].strip(), layer[0])
 
     def _class(self) -> ClassTerm:
         match = _CLASS.match(self.text, self.position)

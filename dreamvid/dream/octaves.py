@@ -106,7 +106,7 @@ class OctaveAscent:
         assert added is not None
         source = resize(picture, fine)
         residual = added if carried is None else carried + added
-        return (source + residual).clamp(0, 1) - source
+        return self.rule.add(source, residual) - source
 
     def _reach(self, size: tuple[int, int]) -> tuple[int, int]:
         """Range of shifts: a few strides for a whole picture, everything for tiles, whose seams must not stay."""

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dreamvid.dream.device import out_of_memory
 from dreamvid.dream.objective import BoundObjective
 from dreamvid.errors import DeviceError
 
@@ -42,10 +43,10 @@ class TiledGradient:
             try:
                 gradient = self._rolled_gradient(rolled)
                 break
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
                     raise
-                self._halve(picture)
+            self._halve(picture)  # out here, where what the failed step held is free
         return torch.roll(gradient, (-shift[0], -shift[1]), dims=(2, 3))
 
     def value(self, picture: Tensor) -> float:
@@ -109,7 +110,3 @@ class TiledGradient:
             gradient = gradient.float()
             mixed += weight * gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(_TINY)
         return mixed
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -53,8 +53,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             f"{str(path)!r} is not loaded: it holds more than tensors, and reading it would run code from "
             "the file. Save the weights alone with torch.save(model.state_dict(), FILE) or as .safetensors."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise NetworkError(f"{str(path)!r} cannot be read as a checkpoint: {error}") from error
+    except Exception as error:  # damaged bytes fail in the reader in any way they like
+        first_line = str(error).partition("\n")[0]
+        raise NetworkError(
+            f"{str(path)!r} cannot be read as a checkpoint ({type(error).__name__}: {first_line[:200]}). Is it complete? "
+            "Fetch it again, or save it with torch.save(model.state_dict(), FILE)."
+        ) from error
     for nest in _NESTS:
         if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
             content = content[nest]
@@ -86,7 +90,10 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], origin: str, reme
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise NetworkError(f"{origin} do not fit {type(module).__name__}: {', '.join(wrong[:3])}{more}. {remedy}")
-    module.load_state_dict({name: value for name, value in state.items() if name in own}, strict=False)
+    try:
+        module.load_state_dict({name: value for name, value in state.items() if name in own}, strict=False)
+    except RuntimeError as error:  # of the right shapes, but sparse, without content, or otherwise no plain numbers
+        raise NetworkError(f"{origin} cannot be used: {str(error)[:300]} {remedy}") from error
 
 
 def _optional(name: str) -> bool:

@@ -13,10 +13,10 @@ from dreamvid.motion.photometric import difference, local_mean, luma
 from dreamvid.motion.warp import warp
 
 # Parts of the picture's height: what is finer than the first does not count, and light is evened out over the second.
-COARSE_PART, WINDOW_PART = 1 / 24, 1 / 4
+COARSE_PART, WINDOW_PART = 1 / 10, 1 / 2.5
 # Mean squared difference of the normalised pictures (2: unrelated) from which on a dream is let go, and how much of it
 # in a frame for each further unit; the rest of a cut that nobody noticed goes within some frames.
-FAMILIAR, LETTING_GO, FASTEST = 0.28, 3.0, 0.5
+FAMILIAR, LETTING_GO, FASTEST = 0.3, 4.0, 0.5
 
 
 def coarse(frame: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from dreamvid.dream.objective import LayerTerm, Objective, parse_objective
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.dream.visualize import Method, for_display, visualize
 from dreamvid.errors import InputError
+from dreamvid.pipeline.guides import bind_objective
 from dreamvid.pipeline.pixels import to_pixels
 from dreamvid.settings import Settings
-from dreamvid.video.sheet import contact_sheet
+from dreamvid.video.sheet import check_layout, contact_sheet
 
 SMALLEST, LARGEST = 16, 4096  # pixels
 
@@ -40,11 +41,12 @@ def feature_sheet(
     device = find_device(settings.render.device)
     network = load_network(settings.network.model, settings.network.weights, device=device)
     objectives = [one for target in targets for one in _each(parse_objective(target), network)]
+    bounds = [bind_objective(objective, network) for objective in objectives]  # a wrong name is told before the work
+    check_layout(len(objectives), (size, size))
     dtype = find_precision(settings.render.precision, device)
     cells = []
     gradients: dict[tuple[str, ...], TiledGradient] = {}
-    for objective in objectives:
-        bound = objective.bind(network)
+    for objective, bound in zip(objectives, bounds, strict=True):
         if bound.layers not in gradients:
             gradients = {
                 bound.layers: TiledGradient(network.truncate(bound.layers).to(dtype), bound, tile=settings.dream.tile)
@@ -66,10 +68,9 @@ def feature_sheet(
 
 
 def _each(objective: Objective, network: Network) -> list[Objective]:
-    """Take a layer apart into its channels; checks that the network has them."""
-    bound = objective.bind(network)
+    """Take a layer apart into its channels."""
     weight, term = objective.terms[0]
     if len(objective.terms) > 1 or weight != 1 or not isinstance(term, LayerTerm):
         return [objective]
-    channels = term.channels or tuple(range(network.channels(bound.layers[0])))
+    channels = term.channels or tuple(range(network.channels(term.layer)))
     return [Objective(((1.0, LayerTerm(term.layer, (channel,))),)) for channel in channels]

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import torch
 from torch import Tensor
 
 from dreamvid.dream.octaves import Shifts, resize
@@ -22,6 +23,7 @@ from dreamvid.motion.estimate import estimate_motion
 from dreamvid.motion.flow import flow_estimator
 from dreamvid.motion.reference import coarse, follow
 from dreamvid.motion.warp import warp
+from dreamvid.pipeline.confine import confine, cut_out
 from dreamvid.pipeline.scheduled import ScheduledAscent
 from dreamvid.settings import Settings
 
@@ -80,25 +82,29 @@ class FrameDreamer:
         elapsed_seconds: float,
         time_seconds: float = 0.0,
         signals: Mapping[str, float] = MappingProxyType({}),
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Dream the next frame.
 
         frame: source (1, 3, H, W) in [0, 1] on the device. motion: how it follows from the frame before, or None to
         begin anew (first frame, cut). index: its number in the source, which decides the random shifts.
-        elapsed_seconds: time since the frame before. time_seconds: its time in the source, and signals: what the sound does
-        there, for schedules. Returns the dreamed frame, (1, 3, H, W) in [0, 1].
+        elapsed_seconds: time since the frame before. time_seconds: its time in the source, and signals: what the
+        sound does there, for schedules. mask: where to dream, (1, 1, H, W) in [0, 1]; None everywhere.
+        Returns the dreamed frame, (1, 3, H, W) in [0, 1].
         """
         settings = self._scheduled.turn_to(time_seconds, index, signals)
         dream, coherence = settings.dream, settings.coherence
         sizes = self._scheduled.sizes(frame.shape[2], frame.shape[3], settings)
         if motion is None or self._residual is None or coherence.half_life_seconds == 0:
             carried, iterations = None, dream.iterations
-            step: float | Tensor = dream.step
-            self._amount = frame.new_ones(1, 1, *self._size(frame))
+            step: float | Tensor = dream.step if mask is None else dream.step * self._wanted(frame, mask)
+            self._amount = self._wanted(frame, mask)
             self._reference = coarse(resize(frame, self._size(frame)))
         else:
             decay = 0.5 ** (elapsed_seconds / coherence.half_life_seconds)
-            carried, self._amount, portion = self._carry(self._recognise(frame, motion, decay), decay)
+            carried, self._amount, portion = self._carry(
+                self._recognise(frame, motion, decay), decay, self._wanted(frame, mask)
+            )
             iterations = coherence.warm_iterations
             step = portion * (dream.iterations * dream.step / max(1, iterations))
         residual = self._scheduled.ascent.grow(
@@ -109,8 +115,17 @@ class FrameDreamer:
             step=step,
             shifts=Shifts(settings.render.seed, index),
         )
+        if mask is not None:
+            residual = cut_out(residual, mask)
         self._residual = resize(residual, self._size(frame))
-        return (frame + resize(residual, (frame.shape[2], frame.shape[3]))).clamp(0, 1)
+        dreamed = self._scheduled.ascent.rule.add(frame, resize(residual, (frame.shape[2], frame.shape[3])))
+        return dreamed if mask is None else torch.where(mask > 0, dreamed, frame)
+
+    def _wanted(self, frame: Tensor, mask: Tensor | None) -> Tensor:
+        """How much of a whole dream each place is to have, (1, 1, h, w)."""
+        if mask is None:
+            return frame.new_ones(1, 1, *self._size(frame))
+        return resize(mask, self._size(frame)).clamp(0, 1)
 
     def _recognise(self, frame: Tensor, motion: Motion, decay: float) -> Motion:
         """Trust the motion less where the frame is no longer what the carried dream was grown on."""
@@ -119,8 +134,8 @@ class FrameDreamer:
         kept, self._reference = follow(self._reference, now, motion.flow, motion.validity, decay)
         return Motion(motion.flow, kept)
 
-    def _carry(self, motion: Motion, decay: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Move what is carried to the new frame; `decay` is what is left of it.
+    def _carry(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Move what is carried to the new frame; `decay` is what is left of it, `wanted` how much is to be there.
 
         Returns the residual there (1, 3, h, w), the amount with this frame's growth counted in (1, 1, h, w), and the
         portion of a dream from scratch that each place is to grow by (1, 1, h, w).
@@ -129,8 +144,9 @@ class FrameDreamer:
         assert self._amount is not None
         residual = decay * motion.validity * warp(self._residual, motion.flow)
         amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear")
-        growth = (1 - amount).clamp(0, 1 / RAMP_FRAMES)
-        return residual, amount + growth, growth + RENEWAL * (1 - decay)
+        residual, amount = confine(residual, amount, wanted)
+        growth = (wanted - amount).clamp(0, 1 / RAMP_FRAMES)
+        return residual, amount + growth, growth + RENEWAL * (1 - decay) * wanted
 
     def state(self) -> dict[str, Tensor]:
         """What is carried to the next frame, exactly; empty when nothing is."""

@@ -8,12 +8,11 @@ from pathlib import Path
 import torch
 
 from dreamvid.errors import NetworkError
+from dreamvid.pipeline.mask import mask_fingerprint
 from dreamvid.settings import Settings
 from dreamvid.settings.merge import flag_name, leaves
 from dreamvid.video.formats import OutputFormat
-from dreamvid.video.probe import VideoInfo
 from dreamvid.video.process import ffmpeg_version
-from dreamvid.video.source import Source
 
 # Settings by which one may go on differently: where the memory was too small, a smaller tile has to be
 # allowed.
@@ -27,24 +26,32 @@ def versions() -> dict[str, str]:
 
 
 def identify(
-    settings: Settings, source: Source, info: VideoInfo, fmt: OutputFormat, device: torch.device
+    settings: Settings,
+    contents: Mapping[str, str],
+    fmt: OutputFormat,
+    device: torch.device,
+    *,
+    bit_depth: int = 8,
+    hdr: bool = False,
 ) -> dict[str, str]:
     """Write down what the frames depend on, each by the name under which a user knows it.
 
-    Raises SourceError for a source and NetworkError for a weights file that cannot be read.
+    contents: fingerprints of what is read, such as "the source's content". Raises NetworkError for a weights file that
+    cannot be read.
     """
     chosen = {
-        flag_name(name): str(getattr(getattr(settings, group), name))
+        flag_name(name): settings.schedules.get(name, str(getattr(getattr(settings, group), name)))
         for group, name, _ in leaves()
         if name not in _FREE
     }
     weights = settings.network.weights
     return {
         **chosen,
-        "the source's content": source.fingerprint(),
-        "the content of the weights": "" if weights is None else _hash(Path(weights)),
+        **contents,
+        "the content of the weights": "" if weights in (None, "random") else _hash(Path(weights)),
+        "the content of the mask": "" if settings.dream.mask is None else mask_fingerprint(settings.dream.mask),
         "the device": str(device),
-        "the encoding": " ".join((fmt.container, *fmt.encoder_args(info.bit_depth, info.hdr))),
+        "the encoding": " ".join((fmt.container, *fmt.encoder_args(bit_depth, hdr))),
         **versions(),
     }
 

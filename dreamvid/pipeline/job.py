@@ -14,8 +14,9 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from dreamvid.errors import JobError, OutputError
@@ -28,6 +29,13 @@ from dreamvid.video.image import part_path, publish
 
 _FORMAT = 1
 _MANIFEST, _FINISHED, _JOINED, _CLAIMS = "manifest.json", "finished.json", "joined.json", "beside.json"
+# What each of them holds; a file that a bad disk has changed is as good as none.
+_SHAPES: Mapping[str, TypeAdapter[Any]] = {
+    _MANIFEST: TypeAdapter(dict[str, Any]),
+    _FINISHED: TypeAdapter(list[tuple[int, int]]),
+    _JOINED: TypeAdapter(dict[Literal["stamp", "warnings"], list[int] | list[str]]),
+    _CLAIMS: TypeAdapter(list[str]),
+}
 
 
 class Job:
@@ -95,8 +103,8 @@ class Job:
         try:
             if self._manifest["format"] != _FORMAT:
                 raise ValueError("another format")
-            before, plan = self._manifest["identity"], Plan.from_json(self._manifest["plan"])
-        except (KeyError, TypeError, ValueError):
+            before, plan = dict(self._manifest["identity"]), Plan.from_json(self._manifest["plan"])
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
             raise JobError(
                 f"the unfinished render of {self.destination.path} cannot be read (in {self.folder}). {ways_out}"
             ) from None
@@ -179,14 +187,15 @@ class Job:
 
     def differs_from(self, identity: Mapping[str, str]) -> bool:
         """Whether what was begun here is another render."""
-        return self._manifest is not None and bool(differences(self._manifest.get("identity", {}), identity))
+        before = None if self._manifest is None else self._manifest.get("identity")
+        return isinstance(before, dict) and bool(differences(before, identity))
 
     def joined_warnings(self) -> list[str] | None:
         """The warnings of a join that is done, whether it has its final name or not; None: not done."""
         record = self._read(_JOINED)
         if published(self.destination):
-            return list(record["warnings"]) if record is not None else []
-        if record is None:
+            return list(record.get("warnings", [])) if record is not None else []
+        if not {"stamp", "warnings"} <= (record or {}).keys():
             return None
         file = self.destination.fmt.file_pattern is None
         done = record["stamp"] == _stamp(self.joined) if file else self.joined.is_dir()
@@ -243,7 +252,7 @@ def published(destination: Destination) -> bool:
     if (_read_json(destination.job_folder / _MANIFEST) or {}).get("published"):
         return destination.exists()
     record = _read_json(destination.job_folder / _JOINED)
-    return record is not None and bool(record["stamp"]) and record["stamp"] == _stamp(destination.path)
+    return record is not None and bool(record.get("stamp")) and record["stamp"] == _stamp(destination.path)
 
 
 def owns_output(destination: Destination) -> bool:
@@ -276,7 +285,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _SHAPES[path.name].validate_json(path.read_bytes(), strict=True)
     except (OSError, ValueError):
         return None
 

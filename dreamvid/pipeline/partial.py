@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dreamvid.pipeline.film import Sound
 from dreamvid.pipeline.job import Job
 from dreamvid.pipeline.pixels import to_8_bits
 from dreamvid.pipeline.plan import Plan
@@ -15,8 +16,6 @@ from dreamvid.video.decode import Pixels
 from dreamvid.video.encode import SegmentWriter, StreamSpec
 from dreamvid.video.image import write_image
 from dreamvid.video.join import join_segments
-from dreamvid.video.probe import VideoInfo
-from dreamvid.video.source import Source
 
 # A long film takes long to join; previews get this small a share of the time.
 _PREVIEW_SHARE = 0.1
@@ -38,8 +37,7 @@ class PartialFilm:
     job: Job
     plan: Plan
     spec: StreamSpec
-    source: Source
-    info: VideoInfo
+    sound: Sound | None
 
     def write(self, pieces: Sequence[Piece]) -> Path | None:
         """Join; None when there is no frame yet. Raises OutputError and FfmpegError."""
@@ -67,8 +65,8 @@ class PartialFilm:
             destination.partial_format,
             spec=self.spec,
             pts=pts,
-            source=self.source,
-            info=self.info,
+            source=None if self.sound is None else self.sound.source,
+            info=None if self.sound is None else self.sound.info,
             trimmed=True,
         )
         return destination.partial

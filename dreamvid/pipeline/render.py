@@ -1,44 +1,45 @@
-"""Rendering a film: source, motion, dream and encoder as four stages that work at the same time.
+"""Rendering a film: what makes its frames, and the encoder, work at the same time.
 
-    decoder's thread ──► motion thread ──► this thread: dream ──► encoding thread ──► segments ──► join
+    the film's own threads ──► this thread: dream ──► encoding thread ──► segments ──► join
 
 Every arrow is a bounded queue. What goes wrong in a thread is raised in the caller's.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from dreamvid.errors import DreamvidError, Interrupted, OutputError, SettingsError, SourceError
+from dreamvid.dream.device import enough_memory
+from dreamvid.errors import DreamvidError, Interrupted, OutputError, SettingsError
 from dreamvid.pipeline.channel import Channel, Closed, Worker
 from dreamvid.pipeline.destination import Destination
-from dreamvid.pipeline.frames import FrameDreamer, Motion
-from dreamvid.pipeline.identity import identify, versions
+from dreamvid.pipeline.film import Film
+from dreamvid.pipeline.footage import Footage
+from dreamvid.pipeline.identity import versions
 from dreamvid.pipeline.interrupt import StopRequest
 from dreamvid.pipeline.job import Job, owns_output, published, writing
+from dreamvid.pipeline.journey import Journey, with_format
 from dreamvid.pipeline.partial import PartialFilm, Piece, Preview
-from dreamvid.pipeline.pixels import to_pixels, to_tensor
-from dreamvid.pipeline.plan import Plan, Segment, make_plan
-from dreamvid.pipeline.progress import BusySeconds, Pace, Progress, RenderResult
-from dreamvid.settings import Recipe, Settings, load_settings
-from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
+from dreamvid.pipeline.pixels import to_pixels
+from dreamvid.pipeline.plan import Plan, Segment
+from dreamvid.pipeline.progress import Pace, Progress, RenderResult
+from dreamvid.pipeline.start import Start
+from dreamvid.settings import DEFAULT_ZOOM_PRESET, Recipe, Settings, load_settings
+from dreamvid.video.decode import Pixels
 from dreamvid.video.encode import SegmentWriter, StreamSpec
 from dreamvid.video.image import publish
 from dreamvid.video.join import join_segments
-from dreamvid.video.probe import VideoInfo, probe
-from dreamvid.video.source import Source, open_source
+from dreamvid.video.source import open_source
 
-__all__ = ["Progress", "RenderResult", "render_video"]
+__all__ = ["Progress", "RenderResult", "render_video", "render_zoom"]
 
-# Frames that may wait: enough to even out, few enough for 8K.
-_MOTION_QUEUE, _ENCODE_QUEUE = 2, 4
+_ENCODE_QUEUE = 4  # frames that may wait: enough to even out, few enough for 8K
 
 
 def render_video(
@@ -72,26 +73,75 @@ def render_video(
         FfmpegError: decoding or encoding failed. Interrupted: Ctrl-C.
     """
     settings = load_settings() if settings is None else settings
+    destination = Destination.of(output, settings)
+    opened = open_source(source)
+    _refuse_writing_to(opened.paths, destination)
+    return _render(
+        lambda: Footage.of(opened, settings),
+        settings,
+        destination,
+        overwrite=overwrite,
+        fresh=fresh,
+        on_progress=on_progress,
+        preview_every_seconds=preview_every_seconds,
+    )
+
+
+def render_zoom(
+    start: str | Path,
+    output: str | Path,
+    settings: Settings | None = None,
+    *,
+    overwrite: bool = False,
+    fresh: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    preview_every_seconds: float | None = None,
+) -> RenderResult:
+    """Make a film from one picture: the camera moves, the dream goes on.
+
+    start: a picture, `noise`, or `VIDEO@TIME` (TIME in seconds, m:ss or h:mm:ss). settings: None for the default zoom
+    preset. All else, and what is raised, as in `render_video`.
+    """
+    settings = load_settings(DEFAULT_ZOOM_PRESET) if settings is None else settings
+    destination = Destination.of(output, settings)
+    beginning = Start.read(start)
+    _refuse_writing_to(beginning.paths, destination)
+    settings = with_format(settings, beginning)
+    return _render(
+        lambda: Journey(settings, beginning),
+        settings,
+        destination,
+        overwrite=overwrite,
+        fresh=fresh,
+        on_progress=on_progress,
+        preview_every_seconds=preview_every_seconds,
+    )
+
+
+def _render(
+    open_film: Callable[[], Film],
+    settings: Settings,
+    destination: Destination,
+    *,
+    overwrite: bool,
+    fresh: bool,
+    on_progress: Callable[[Progress], None] | None,
+    preview_every_seconds: float | None,
+) -> RenderResult:
     if preview_every_seconds is not None and not preview_every_seconds > 0:
         raise SettingsError(
             f"a preview every {preview_every_seconds} seconds cannot be: allowed is a number above 0, such as 10."
         )
-    destination = Destination.of(output, settings)
-    opened = open_source(source)
-    _refuse_writing_to(opened, destination)
     if destination.exists() and not overwrite and (fresh or not owns_output(destination)):
         _remove_dead_job(destination)
         destination.refuse_overwriting()
-    with StopRequest() as stop:
+    with StopRequest() as stop, enough_memory():
         try:
-            info = probe(opened)
             with Job(destination) as job:
                 render = _Render(
                     settings=settings,
-                    source=opened,
-                    info=info,
+                    film=open_film(),
                     job=job,
-                    dreamer=FrameDreamer(settings),
                     stop=stop,
                     report=on_progress or (lambda progress: None),
                     overwrite=overwrite,
@@ -100,15 +150,6 @@ def render_video(
                 return render.run(fresh)
         except KeyboardInterrupt:
             raise Interrupted("Stopped. The same command again goes on with what is done.") from None
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A source frame with its motion, ready to be dreamed."""
-
-    index: int
-    frame: Tensor
-    motion: Motion | None
 
 
 @dataclass(frozen=True)
@@ -138,16 +179,13 @@ class _Render:
     """One render at work."""
 
     settings: Settings
-    source: Source
-    info: VideoInfo
+    film: Film
     job: Job
-    dreamer: FrameDreamer
     stop: StopRequest
     report: Callable[[Progress], None]
     overwrite: bool
     preview_every_seconds: float | None
     warnings: list[str] = field(default_factory=list)
-    busy: BusySeconds = field(default_factory=BusySeconds)
     done: int = 0
     pieces: list[Piece] = field(default_factory=list)
     _encoding_failure: BaseException | None = None
@@ -158,7 +196,7 @@ class _Render:
     def run(self, fresh: bool) -> RenderResult:
         """Plan or resume, dream what is missing, join."""
         destination = self.job.destination
-        identity = identify(self.settings, self.source, self.info, destination.fmt, torch.device(self.dreamer.device))
+        identity = self.film.identity(destination.fmt)
         complete = published(destination)
         # Where another render left nothing to lose, or nothing to do but to clean up, nobody has to be asked.
         if fresh or (self.job.differs_from(identity) and (complete or not self.job.has_segments)):
@@ -168,11 +206,10 @@ class _Render:
         if self.job.begun:
             self.plan = self.job.resume(identity)
         else:
-            self.plan = self._make_plan()
+            self.plan = self.film.make_plan(self.report)
             self.job.begin(identity, self.plan)
-        self.settings.check_schedules(self.plan.time_seconds(self.plan.start + self.plan.count - 1), self.plan.rate)
-        self.spec = self.plan.spec(self.info, self.settings)
-        self.warnings += self.plan.damage
+        self.warnings += self.film.check(self.plan)
+        self.spec = self.film.spec(self.plan)
         joined = self.job.joined_warnings()
         todo = [] if joined is not None else self.job.unfinished(self.plan)
         resumed_from = self.done = self.plan.count - sum(segment.count for segment in todo)
@@ -185,7 +222,7 @@ class _Render:
             began = time.perf_counter()
             self.warnings += self._join() if joined is None else joined
             self._publish()
-            self.busy.join = time.perf_counter() - began
+            self.film.busy.join = time.perf_counter() - began
         except DreamvidError as error:
             self._add_what_is_kept(error)
         except KeyboardInterrupt:
@@ -196,16 +233,7 @@ class _Render:
             self.plan.count,
             tuple(self.warnings),
             resumed_from,
-            self.busy,
-        )
-
-    def _make_plan(self) -> Plan:
-        return make_plan(
-            self.source,
-            self.info,
-            self.settings,
-            on_scan=lambda done: self.report(Progress("scan", done, None)),
-            on_cuts=lambda done, total: self.report(Progress("plan", done, total)),
+            self.film.busy,
         )
 
     def _tell(self, stage: str, message: str = "") -> None:
@@ -226,32 +254,16 @@ class _Render:
 
     def _dream_run(self, run: Sequence[Segment]) -> None:
         """Dream segments that follow one another."""
-        first, video = run[0], self.settings.video
-        if not first.new_shot:
-            state = self.job.load_state(first)
-            assert state is not None, "a segment without the state before it is begun at its shot's beginning"
-            self.dreamer.load_state(state)
-        prepared: Channel[_Prepared] = Channel(_MOTION_QUEUE)
+        state = None if run[0].new_shot else self.job.load_state(run[0])
         dreamed: Channel[_Message] = Channel(_ENCODE_QUEUE)
         with ExitStack() as stack:
-            reader = stack.enter_context(
-                FrameReader(
-                    self.source,
-                    self.info,
-                    start=first.start if first.new_shot else first.start - 1,  # motion needs the frame before
-                    stop=run[-1].stop,
-                    size=video.size_pixels(),
-                    fps=video.rate(),
-                )
-            )
-            # Left in the reverse order: queues are closed first, then the threads end, then the decoder.
+            # Left in the reverse order: the film's own threads end first, then the queue, then the encoding thread.
             stack.enter_context(Worker("encode", lambda: self._encode(dreamed)))
-            stack.enter_context(Worker("motion", lambda: self._prepare(run, reader, prepared)))
-            stack.callback(reader.close)
-            stack.callback(prepared.close)
             stack.callback(dreamed.finish)  # also after a failure: what was sent may complete a segment
+            pictures = stack.enter_context(self.film.dreams(run, self.plan, state))
             try:
-                self._dream_frames(run, prepared, dreamed)
+                with enough_memory():
+                    self._dream_frames(run, pictures, dreamed)
             except Closed:
                 pass  # the encoding thread says why
             except KeyboardInterrupt:
@@ -260,29 +272,22 @@ class _Render:
         if self._encoding_failure is not None:
             raise self._encoding_failure
 
-    def _dream_frames(self, run: Sequence[Segment], prepared: Channel[_Prepared], dreamed: Channel[_Message]) -> None:
+    def _dream_frames(self, run: Sequence[Segment], pictures: Iterator[Tensor], dreamed: Channel[_Message]) -> None:
         dtype = np.uint8 if self.spec.bit_depth <= 8 else np.uint16
-        frames = iter(prepared)
-        pace = Pace(self.busy)
+        busy = self.film.busy
+        pace = Pace(busy)
         for segment in run:
             dreamed.put(segment)
-            for _ in range(segment.count):
-                item = next(frames)
+            for index in range(segment.start, segment.stop):
+                picture = next(pictures)
                 began = time.perf_counter()
-                picture = self.dreamer.dream(
-                    item.frame,
-                    item.motion,
-                    index=item.index,
-                    elapsed_seconds=self.plan.elapsed_seconds(item.index),
-                    time_seconds=self.plan.time_seconds(item.index),
-                )
                 pixels = to_pixels(picture, dtype)  # waits for the device, so the time is the dream's
-                self.busy.dream += time.perf_counter() - began
-                dreamed.put(_Picture(item.index, pixels))
+                busy.dream += time.perf_counter() - began
+                dreamed.put(_Picture(index, pixels))
                 self.done += 1
                 message = "Finishing. Ctrl-C again stops at once." if self.stop.asked else ""
                 self.report(pace.measure(self.done, self.plan.count, message))
-                if self.stop.asked and item.index + 1 < segment.stop:
+                if self.stop.asked and index + 1 < segment.stop:
                     dreamed.put(_EarlyEnd())
                     return
             dreamed.put(_SegmentEnd(self._state_after(segment)))
@@ -294,50 +299,14 @@ class _Render:
         if following == len(self.plan.segments) or self.plan.segments[following].new_shot:
             return None
         # A copy, as the dream goes on while it is written.
-        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.dreamer.state().items()}
-
-    # --- the motion thread
-
-    def _prepare(self, run: Sequence[Segment], reader: FrameReader, prepared: Channel[_Prepared]) -> None:
-        alone = self.settings.coherence.half_life_seconds == 0
-        try:
-            with torch.no_grad():
-                previous = None if run[0].new_shot else self._next_frame(reader, run[0].start - 1)
-                for segment in run:
-                    for index in range(segment.start, segment.stop):
-                        this = self._next_frame(reader, index)
-                        began = time.perf_counter()
-                        anew = alone or previous is None or (segment.new_shot and index == segment.start)
-                        motion = None if anew or previous is None else self.dreamer.motion(this, previous)
-                        self.busy.motion += time.perf_counter() - began
-                        prepared.put(_Prepared(index, this, motion))
-                        previous = this
-            prepared.finish()
-        except Closed:
-            pass
-        except BaseException as error:  # whatever it is, the dreaming thread has to see it
-            prepared.finish(error)
-
-    def _next_frame(self, reader: FrameReader, index: int) -> Tensor:
-        began = time.perf_counter()
-        frame: VideoFrame | None = next(reader, None)
-        self.busy.decode += time.perf_counter() - began
-        if frame is None or frame.index != index:
-            raise SourceError(
-                f"{self.source.text} ended before frame {index}; when the render was planned it had frames "
-                f"up to {self.plan.start + self.plan.count - 1}. Is it still there as it was?"
-            )
-        began = time.perf_counter()
-        tensor = to_tensor(frame.pixels, self.dreamer.device)
-        self.busy.motion += time.perf_counter() - began
-        return tensor
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.film.state().items()}
 
     # --- the encoding thread
 
     def _encode(self, dreamed: Channel[_Message]) -> None:
         writer: SegmentWriter | None = None
         segment: Segment | None = None
-        film = PartialFilm(self.job, self.plan, self.spec, self.source, self.info)
+        film = PartialFilm(self.job, self.plan, self.spec, self.film.sound)
         every = self.preview_every_seconds
         preview = None if every is None else Preview(film, every)
         try:
@@ -365,7 +334,7 @@ class _Render:
                             self.pieces.append(Piece(path, segment.start, segment.start + count))
                         if preview is not None:
                             preview.forget_pieces()
-                self.busy.encode += time.perf_counter() - began
+                self.film.busy.encode += time.perf_counter() - began
         except BaseException as error:  # whatever it is, the dreaming thread has to see it
             self._encoding_failure = error
         finally:
@@ -388,7 +357,7 @@ class _Render:
     # --- the end
 
     def _join(self) -> list[str]:
-        fmt = self.job.destination.fmt
+        fmt, sound = self.job.destination.fmt, self.film.sound
         with writing(self.job.folder):
             warnings = join_segments(
                 [self.job.segment_path(segment) for segment in self.plan.segments],
@@ -397,8 +366,8 @@ class _Render:
                 spec=self.spec,
                 pts=[self.plan.segment_pts(segment) for segment in self.plan.segments],
                 end_pts=self.plan.end_pts,
-                source=self.source,
-                info=self.info,
+                source=None if sound is None else sound.source,
+                info=None if sound is None else sound.info,
                 trimmed=self.plan.trimmed,
             )
         self.job.record_joined(warnings)
@@ -412,7 +381,7 @@ class _Render:
                 destination.refuse_overwriting()
             destination.publish(self.job.joined, self.plan.count)
             self.job.record_published()
-        recipe = Recipe(self.settings, provenance=self._provenance())
+        recipe = Recipe(self.settings, kind=self.film.kind, provenance=self._provenance())
         with writing(self.job.folder):
             part = self.job.folder / "recipe.toml"
             part.write_text(recipe.to_toml(), encoding="utf-8")
@@ -422,11 +391,10 @@ class _Render:
     def _provenance(self) -> dict[str, str | int]:
         return {
             "output": self.job.destination.path.name,
-            "source": self.source.text,
-            "source_sha256": self.source.fingerprint(),
+            **self.film.provenance(),
             "frames": self.plan.count,
             "rate": str(self.plan.rate),
-            "device": str(self.dreamer.device),
+            "device": str(self.film.device),
             **{name.replace("-", "_"): text for name, text in versions().items()},
         }
 
@@ -441,7 +409,7 @@ class _Render:
     def _leave_partial(self) -> NoReturn:
         said = ""
         try:
-            film = PartialFilm(self.job, self.plan, self.spec, self.source, self.info).write(self.pieces)
+            film = PartialFilm(self.job, self.plan, self.spec, self.film.sound).write(self.pieces)
             said = f" What is done so far can be watched: {film}." if film is not None else ""
         except DreamvidError as error:
             said = f" No film of what is done could be written: {error}."
@@ -473,7 +441,7 @@ def _remove_dead_job(destination: Destination) -> None:
             pass  # leaving it removes what holds no work
 
 
-def _refuse_writing_to(source: Source, destination: Destination) -> None:
-    for path in source.paths:
+def _refuse_writing_to(paths: Sequence[Path], destination: Destination) -> None:
+    for path in paths:
         if destination.path.exists() and path.exists() and destination.path.samefile(path):
             raise OutputError(f"the output is the source itself: {path}. Give another output with -o.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import torch
+from torch import Tensor
 
 from dreamvid.dream.device import find_device, find_precision
 from dreamvid.dream.networks import load_network
@@ -11,6 +12,7 @@ from dreamvid.dream.objective import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, octave_sizes
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.dream.update import UpdateRule
+from dreamvid.pipeline.guides import bind_objective
 from dreamvid.settings import Settings
 from dreamvid.settings.stations import parse_stations
 
@@ -27,7 +29,7 @@ class ScheduledAscent:
         dtype = find_precision(settings.render.precision, self.device)
         network = load_network(settings.network.model, settings.network.weights, device=self.device)
         self._stations = parse_stations(settings.dream.objective)
-        self._objectives = {text: parse_objective(text).bind(network) for text in self._stations.objectives}
+        self._objectives = {text: bind_objective(parse_objective(text), network) for text in self._stations.objectives}
         layers = dict.fromkeys(layer for bound in self._objectives.values() for layer in bound.layers)
         gradient = TiledGradient(
             network.truncate(tuple(layers)).to(dtype),
@@ -51,3 +53,11 @@ class ScheduledAscent:
         )
         self.ascent.rule = UpdateRule.of(settings.dream)
         return settings
+
+    def density(self, picture: Tensor) -> Tensor:
+        """Where the objective of the moment is in a picture (1, 3, H, W): (1, 1, h, w), on the layer's grid."""
+        gradient = self.ascent.gradient
+        with torch.no_grad():
+            activations = gradient.network(picture.to(gradient.dtype, memory_format=torch.channels_last))
+            objective, _ = max(gradient.objectives, key=lambda pair: pair[1])
+            return objective.density(activations).float()

@@ -34,6 +34,7 @@ from dreamvid.motion.flow import flow_estimator
 from dreamvid.motion.shots import DETECTION_HEIGHT, find_cuts
 from dreamvid.motion.validity import follows, occlusion_mask
 from dreamvid.motion.warp import warp
+from dreamvid.pipeline.guides import bind_objective
 from dreamvid.pipeline.score_measures import RevealedPlaces, Tone, warping_error
 from dreamvid.pipeline.score_result import Score
 from dreamvid.settings import Settings, find_preset, load_settings, merge
@@ -65,7 +66,7 @@ class ObjectiveMeter:
         self.objective = objective
         self.model = model
         self.device = torch.device(device)
-        self._bound = parse_objective(objective).bind(network)
+        self._bound = bind_objective(parse_objective(objective), network)
         self._module = network.truncate(self._bound.layers)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from dreamvid.settings.merge import merge
 from dreamvid.settings.model import (
+    CameraSettings,
     CoherenceSettings,
     DreamSettings,
     NetworkSettings,
@@ -9,11 +10,23 @@ from dreamvid.settings.model import (
     Settings,
     VideoSettings,
 )
-from dreamvid.settings.presets import DEFAULT_PRESET, Preset, find_preset, list_presets, load_settings
+from dreamvid.settings.presets import (
+    DEFAULT_PRESET,
+    DEFAULT_ZOOM_PRESET,
+    JOURNEY_FORMAT,
+    Preset,
+    find_preset,
+    list_presets,
+    load_settings,
+    refuse_journey,
+)
 from dreamvid.settings.recipe import Recipe, write_recipe
 
 __all__ = [
     "DEFAULT_PRESET",
+    "DEFAULT_ZOOM_PRESET",
+    "JOURNEY_FORMAT",
+    "CameraSettings",
     "CoherenceSettings",
     "DreamSettings",
     "NetworkSettings",
@@ -26,5 +39,6 @@ __all__ = [
     "list_presets",
     "load_settings",
     "merge",
+    "refuse_journey",
     "write_recipe",
 ]

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from dreamvid.errors import SettingsError, nearest
+from dreamvid.settings.dial import turn_dial
 from dreamvid.settings.model import Group, Settings, numeric_leaves
 from dreamvid.settings.model import bounds as bounds
 from dreamvid.settings.model import flag_name as flag_name
@@ -68,7 +69,7 @@ def merge(*layers: Settings | Mapping[str, Any], origin: str = "") -> Settings:
                 )
             if group == "schedules":
                 continue
-            for name, value in table.items():
+            for name, value in (turn_dial(table) if group == "coherence" else table).items():
                 schedules.pop(name, None)
                 if _is_schedule(group, name, value, origin):
                     texts[name] = value

@@ -20,6 +20,7 @@ from dreamvid.settings.schedule import parse_schedule
 from dreamvid.settings.stations import parse_stations
 
 _RANGE = re.compile(r"(\d*):(\d*)")
+_RATE = re.compile(r"[0-9]{0,9}(\.[0-9]{0,12}|/[0-9]{1,9})?")
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
 
@@ -44,7 +45,7 @@ def _size(text: str) -> str:
 
 def _rate(text: str) -> str:
     try:
-        rate = Fraction(text)
+        rate = Fraction(text if _RATE.fullmatch(text) else "")  # it would take 1e9999999 for a number, in hours
     except (ValueError, ZeroDivisionError):
         raise ValueError("allowed is a number or a fraction, such as 25 or 30000/1001") from None
     if not 0 < rate <= 1000:
@@ -104,7 +105,8 @@ class DreamSettings(Group):
     objective: Annotated[str, BeforeValidator(_objective)] = Field(
         "blocks.4.1",
         description="What to make more of: layers, channels and classes, weighted and summed. "
-        "Such as 'blocks.4.1', '0.5*blocks.3.2 + blocks.4.1:7', 'class:peacock'; or several in turn: "
+        "Such as 'blocks.4.1', '0.5*blocks.3.2 + blocks.4.1:7', 'class:peacock', "
+        "'guide(\"flowers.jpg\")@blocks.3.2'; or several in turn: "
         "'blocks.3.2 | blocks.4.1 @ 5s'.",
     )
     octaves: int = Field(4, ge=1, le=12, description="Number of scales, coarse to fine.")
@@ -153,6 +155,14 @@ class DreamSettings(Group):
         description="What goes up from one octave to the next: what was added, with the source's own detail, "
         "or the whole picture, enlarged.",
     )
+    mask: str | None = Field(
+        None,
+        description="Picture or video that says where to dream: white wholly, grey partly, black not. "
+        "Stretched to the frame; a video runs beside the source by its own times.",
+    )
+    keep_color: bool = Field(
+        False, description="Dream in brightness only: the source's colours stay, none are added."
+    )
     tile: int = Field(
         1024,
         ge=64,
@@ -165,6 +175,13 @@ class DreamSettings(Group):
 class CoherenceSettings(Group):
     """How the dream stays on what moves."""
 
+    coherence: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="One dial for half-life and warm-iterations, which go over it: 0 each frame dreams alone "
+        "and boils, 0.25 rough, 0.5 the default, 0.75 calm, 1 locked onto what moves.",
+    )
     half_life_seconds: float = Field(
         1.2,
         ge=0.0,
@@ -182,6 +199,85 @@ class CoherenceSettings(Group):
     )
 
 
+class CameraSettings(Group):
+    """How an animation moves, and how its picture lives on: all of it per second."""
+
+    zoom: float = Field(
+        1.25,
+        gt=0.0,
+        le=16.0,
+        json_schema_extra={"unit": "per s"},
+        description="Factor by which the picture grows in a second; 1 stands still, 0.8 moves away.",
+    )
+    rotate: float = Field(
+        0.0, ge=-3600.0, le=3600.0, json_schema_extra={"unit": "degrees per s"}, description="Turn, clockwise."
+    )
+    pan_x: float = Field(
+        0.0,
+        ge=-10.0,
+        le=10.0,
+        json_schema_extra={"unit": "widths per s"},
+        description="Move of the picture to the right.",
+    )
+    pan_y: float = Field(
+        0.0, ge=-10.0, le=10.0, json_schema_extra={"unit": "heights per s"}, description="Move of the picture down."
+    )
+    shear_x: float = Field(
+        0.0,
+        ge=-10.0,
+        le=10.0,
+        json_schema_extra={"unit": "px per px and s"},
+        description="Shear: pixels to the right per pixel down.",
+    )
+    shear_y: float = Field(
+        0.0,
+        ge=-10.0,
+        le=10.0,
+        json_schema_extra={"unit": "px per px and s"},
+        description="Shear: pixels down per pixel to the right.",
+    )
+    centre_x: float = Field(
+        0.5, ge=0.0, le=1.0, description="What zoom, turn and shear leave in its place: 0 left, 1 right."
+    )
+    centre_y: float = Field(
+        0.5, ge=0.0, le=1.0, description="What zoom, turn and shear leave in its place: 0 top, 1 bottom."
+    )
+    follow: bool = Field(
+        False, description="Let the centre drift to where the picture shows most of the objective."
+    )
+    path: str | None = Field(
+        None,
+        description="File that leads the centre: a line 'x y t' for each point, x and y from 0 to 1, t in seconds.",
+    )
+    kaleidoscope: int = Field(
+        0, ge=0, le=48, description="Sectors of a kaleidoscope about the centre, mirror images in themselves; 0 is none."
+    )
+    growth: float = Field(
+        0.3,
+        ge=0.0,
+        le=10.0,
+        json_schema_extra={"unit": "per s"},
+        description="How fast the dream goes on: mean change of a pixel by ascent, per octave, on the scale 0 to 1.",
+    )
+    frame_iterations: int = Field(
+        1, ge=1, le=100, description="Ascent steps per octave on each frame behind the first, that share the growth."
+    )
+    hold_half_life_seconds: float = Field(
+        0.15,
+        ge=0.0,
+        le=3600.0,
+        json_schema_extra={"unit": "s"},
+        description="Time in which colours and contrast come half of the way back to those of the start; "
+        "without the hold, what is fed back soon runs to the ends of its range.",
+    )
+    loop: bool = Field(False, description="Close the film: its last frame leads to its first.")
+    audio: str | None = Field(
+        None,
+        description="Sound or video file whose sound drives schedules (rms, bass, mid, treble, onset, beat) and "
+        "becomes that of the film.",
+    )
+
+
 class VideoSettings(Group):
     """Which part of the source, and how the result is stored."""
 
@@ -190,6 +286,11 @@ class VideoSettings(Group):
     )
     size: Annotated[str, AfterValidator(_size)] | None = Field(
         None, description="Size WIDTHxHEIGHT to render at, in place of the source's own."
+    )
+    draft: bool = Field(
+        False,
+        description="Try out a film: smaller and at half the frame rate, several times faster, with patterns of much "
+        "the same size and strength.",
     )
     fps: Annotated[str, AfterValidator(_rate)] | None = Field(
         None,
@@ -247,6 +348,7 @@ class Settings(Group):
     network: NetworkSettings = NetworkSettings()
     dream: DreamSettings = DreamSettings()
     coherence: CoherenceSettings = CoherenceSettings()
+    camera: CameraSettings = CameraSettings()
     video: VideoSettings = VideoSettings()
     render: RenderSettings = RenderSettings()
     schedules: dict[str, str] = Field(
@@ -318,8 +420,9 @@ class Settings(Group):
         return value
 
 
-# What holds for the whole film: its format, its seed.
+# What holds for the whole film: its format, its seed; and the dial, which stands for numbers that can change.
 _FIXED_GROUPS = ("video", "render")
+_FIXED_NAMES = ("coherence",)
 
 
 @functools.cache
@@ -332,7 +435,7 @@ def numeric_leaves() -> Mapping[str, tuple[str, FieldInfo]]:
             continue
         for name, field in kind.model_fields.items():
             kinds = set(get_args(field.annotation) or (field.annotation,)) - {NoneType}
-            if kinds in ({int}, {float}):
+            if name not in _FIXED_NAMES and kinds in ({int}, {float}):
                 found[name] = (group, field)
     return MappingProxyType(found)
 

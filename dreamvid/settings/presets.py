@@ -1,5 +1,6 @@
 """Preset files: TOML found by name, shipped in the wheel, or given as a path."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +9,13 @@ from typing import Any
 
 from dreamvid.errors import SettingsError, nearest
 from dreamvid.settings.merge import merge, nest
-from dreamvid.settings.model import Settings
+from dreamvid.settings.model import Settings, VideoSettings
 
 DEFAULT_PRESET = "animals"
+DEFAULT_ZOOM_PRESET = "infinite-zoom"
+
+# What footage says by itself, and a journey from one picture cannot.
+JOURNEY_FORMAT = VideoSettings(frames="0:300", size="640x480", fps="30")
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,11 @@ def find_preset(name: str | Path) -> Preset:
     """
     path = Path(name)
     if path.suffix == ".toml":
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - unlike Path's it knows no name that cannot be asked for
             raise SettingsError(f"There is no preset file {str(path)!r}. Shipped presets: {_shipped()}.")
         return _read(path)
     shipped = preset_folder() / f"{name}.toml"
-    if path.name != str(name) or not shipped.is_file():
+    if path.name != str(name) or not os.path.isfile(shipped):  # noqa: PTH113
         names = [preset.name for preset in list_presets()]
         raise SettingsError(
             f"There is no preset {str(name)!r}.{nearest(str(name), names)} "
@@ -73,6 +78,16 @@ def load_settings(
     return merge(base, *layers, nest(given))
 
 
+def refuse_journey(preset: str | Path | None) -> None:
+    """Raise SettingsError for a preset that moves a camera, where footage is to be dreamed on."""
+    if preset is not None and find_preset(preset).kind == "zoom":
+        looks = ", ".join(look.name for look in list_presets("run"))
+        raise SettingsError(
+            f"The preset {str(preset)!r} moves a camera through one picture: dreamvid zoom --preset {preset}. "
+            f"For a film choose one of: {looks}."
+        )
+
+
 def _shipped() -> str:
     return ", ".join(preset.name for preset in list_presets())
 
@@ -82,7 +97,7 @@ def _read(path: Path) -> Preset:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"The preset file {str(path)!r} cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, or deep brackets
         raise SettingsError(f"The preset file {str(path)!r} is not valid TOML: {error}.") from None
     description = str(tables.pop("description", ""))
     kind = str(tables.pop("kind", "run"))

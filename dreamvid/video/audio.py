@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid.errors import SourceError
-from dreamvid.video.process import PROTOCOL_WHITELIST, Ffmpeg
+from dreamvid.video.process import REFUSED_FORMAT, Ffmpeg, file_args
 
 _SILENCE = 1e-5  # -100 dB
 
@@ -23,7 +23,7 @@ def decode_audio(path: Path | str, rate: int = 22050) -> tuple[npt.NDArray[np.fl
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "is not there"
         raise SourceError(f"the sound file {path} {kind}. Give a sound or video file, such as song.wav.")
-    args = [*PROTOCOL_WHITELIST, "-i", f"file:{path.absolute()}", "-map", "0:a:0", "-ac", "1", "-ar", str(rate)]
+    args = [*file_args(), "-i", f"file:{path.absolute()}", "-map", "0:a:0", "-ac", "1", "-ar", str(rate)]
     args += ["-af", "aresample=async=1:first_pts=0", "-f", "f32le", "pipe:1"]
     with Ffmpeg(args, stdout=True, level="info") as process:
         data = process.stdout.read()
@@ -32,6 +32,8 @@ def decode_audio(path: Path | str, rate: int = 22050) -> tuple[npt.NDArray[np.fl
             said = " ".join(process.log)
             if "matches no streams" in said:
                 raise SourceError(f"{path} has no sound. Give a file with sound, or leave --audio out.")
+            if REFUSED_FORMAT in said:
+                raise SourceError(f"{path} is a playlist or a script, which opens other files. Give the sound itself.")
             words = " / ".join(process.first_errors[:2]) or f"exit status {code}"
             raise SourceError(f"{path} is no sound that ffmpeg can read: {words}")
     samples = np.frombuffer(data[: len(data) // 4 * 4], dtype="<f4").astype(np.float32)

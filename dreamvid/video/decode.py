@@ -1,7 +1,9 @@
 """Frames out of a source: upright RGB in the order of time, decoded ahead by a thread."""
 
 import contextlib
+import os
 import queue
+import shutil
 import tempfile
 import threading
 import time
@@ -167,7 +169,7 @@ class FrameReader:
         deep = self._info.bit_depth > 8
         dtype = np.dtype("<u2") if deep else np.dtype(np.uint8)
         clock = Clock(self.time_base)
-        with tempfile.TemporaryDirectory(prefix="dreamvid-") as folder:
+        with tempfile.TemporaryDirectory(prefix="dreamvid-", ignore_cleanup_errors=True) as folder:
             statistics = Path(folder) / "times.txt"
             args = [
                 *("-reinit_filter", "0"),  # a change of size must not start the counting of `trim` anew
@@ -225,6 +227,8 @@ def _read_into(process: Ffmpeg, buffer: memoryview) -> int:
 def _lines(path: Path) -> Iterator[str]:
     """The complete lines of a file that another process is still writing."""
     with path.open("r", encoding="ascii") as file:
+        if os.name == "posix":  # without a name nothing is left of it, however this program ends
+            shutil.rmtree(path.parent, ignore_errors=True)
         while True:
             line = file.readline()
             deadline = time.monotonic() + 10.0

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -105,7 +106,8 @@ def join_segments(
     count = sum(map(len, pts))
     with tempfile.TemporaryDirectory(prefix="dreamvid-") as folder:
         listing = Path(folder) / "segments.ffconcat"
-        listing.write_bytes(os.fsencode("\n".join(_concat_lines(segments, starts, end))))
+        listed = _one_line(segments, Path(folder))
+        listing.write_bytes(os.fsencode("\n".join(_concat_lines(listed, starts, end))))
         pictures = [*PROTOCOL_WHITELIST, "-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
         if fmt.file_pattern is not None:
             _write_sequence(pictures, output, fmt, spec, count)
@@ -134,6 +136,18 @@ def _timeline(pts: Sequence[Sequence[int]], spec: StreamSpec, end_pts: int | Non
         mean = Fraction(last - first, count - 1) if count > 1 else 1 / (spec.rate * spec.time_base)
         end_pts = last + max(1, round(mean))
     return [spec.seconds(part[0]) for part in pts], spec.seconds(end_pts)
+
+
+def _one_line(segments: Sequence[Path], folder: Path) -> list[Path]:
+    """The same files by names without a line break, which no quotes hold in a list: by way of links in `folder`."""
+    named = []
+    for number, segment in enumerate(segments):
+        path = segment.absolute()
+        if re.search(r"[\r\n]", str(path)):
+            path = folder / f"{number:06d}{segment.suffix}"
+            path.symlink_to(segment.absolute())
+        named.append(path)
+    return named
 
 
 def _concat_lines(segments: Sequence[Path], starts: Sequence[Fraction], end: Fraction) -> Iterator[str]:

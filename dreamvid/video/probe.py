@@ -14,7 +14,7 @@ from PIL import Image
 
 from dreamvid.errors import SourceError
 from dreamvid.video.image import read_image
-from dreamvid.video.process import Ffmpeg, capture_ffmpeg, level_and_text
+from dreamvid.video.process import REFUSED_FORMAT, Ffmpeg, capture_ffmpeg, level_and_text
 from dreamvid.video.source import Source
 
 _ENDLESS_FRAMES = 20_000
@@ -162,6 +162,32 @@ def probe(source: Source) -> VideoInfo:
     return found
 
 
+def probe_sound(source: Source) -> VideoInfo:
+    """Describe a file of which only the first sound stream is wanted. Raises SourceError where there is none."""
+    with Ffmpeg([*source.input_args(), "-t", "0", "-map", "0:a:0", "-f", "null", "-"], level="info") as process:
+        process.wait()
+        texts = [level_and_text(line)[1] for line in process.log]
+    streams = [match for match in map(_STREAM.match, _input_lines(texts)) if match and match[3] == "Audio"]
+    if not streams:
+        raise SourceError(f"{source.text} has no sound.")
+    return VideoInfo(
+        width=0,
+        height=0,
+        sample_aspect=Fraction(1),
+        frame_rate=Fraction(1),
+        time_base=Fraction(1),
+        bit_depth=8,
+        pixel_format="",
+        matrix="",
+        primaries="",
+        transfer="",
+        full_range=False,
+        interlaced=False,
+        hdr=False,
+        audio=(StreamInfo(streams[0][4]),),
+    )
+
+
 def _input_lines(texts: Sequence[str]) -> list[str]:
     """The description of the input, without that of the outputs that follows."""
     lines: list[str] = []
@@ -181,6 +207,11 @@ def _refuse_non_video(source: Source, texts: Sequence[str], words: Sequence[str]
         return
     path = source.paths[0]
     if header is None:
+        if any(REFUSED_FORMAT in word for word in words):
+            raise SourceError(
+                f"{path} is a playlist or a script: it opens other files or addresses, which is not done. "
+                "Give the video itself."
+            )
         with path.open("rb") as file:
             head = file.read(4096)
         if _is_text(head):

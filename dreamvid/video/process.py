@@ -15,8 +15,15 @@ from typing import IO, Self
 
 from dreamvid.errors import FfmpegError
 
-# Local files only: a playlist inside a source must not be able to open a connection.
+# Local files only: nothing inside a source must be able to open a connection.
 PROTOCOL_WHITELIST = ("-protocol_whitelist", "file,pipe,crypto")
+# Playlists and scripts: what they name is opened in their stead, whoever wrote them.
+_READS_OTHER_FILES = frozenset(
+    {"applehttp", "avisynth", "concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vapoursynth", "vobsub"}
+    | {"webm_dash_manifest"}
+)
+_DEMUXER = re.compile(r"^ D[ E]  (\S+) ", re.MULTILINE)
+REFUSED_FORMAT = "Format not on whitelist"  # how ffmpeg says it
 
 
 class DiskFullError(FfmpegError):
@@ -60,6 +67,13 @@ def ffmpeg_path() -> Path:
 def ffmpeg_version() -> str:
     """The first line of `ffmpeg -version`, for a render's record: frames depend on it."""
     return capture_ffmpeg(["-version"]).partition("\n")[0].strip() or "unknown"
+
+
+@functools.cache
+def file_args() -> tuple[str, ...]:
+    """Input options for a file of the user's: it is read alone, whatever it names, and no connection is opened."""
+    formats = [name for name in _DEMUXER.findall(capture_ffmpeg(["-demuxers"])) if name not in _READS_OTHER_FILES]
+    return (*PROTOCOL_WHITELIST, "-format_whitelist", ",".join(formats))
 
 
 def capture_ffmpeg(args: Sequence[str]) -> str:

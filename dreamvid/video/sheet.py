@@ -26,17 +26,12 @@ def contact_sheet(
     """
     width = max(picture.shape[1] for picture, _ in cells)
     height = max(picture.shape[0] for picture, _ in cells)
-    count = min(len(cells), columns or math.ceil(math.sqrt(len(cells) * height / width)))
     font = ImageFont.load_default(_FONT_SIZE)
     labels = [_lines(label, font, width) for _, label in cells]
     cell_width = width + 2 * _MARGIN
     cell_height = height + 2 * _MARGIN + _LINE_HEIGHT * max(len(lines) for lines in labels)
+    count = check_layout(len(cells), (height, width), columns=columns)
     rows = -(-len(cells) // count)
-    if max(count * cell_width, rows * cell_height) > _LARGEST_SIDE:
-        raise OutputError(
-            f"a sheet of {len(cells)} pictures of {width}x{height} would have {count * cell_width}x{rows * cell_height} "
-            f"pixels; allowed are {_LARGEST_SIDE} a side. Make the pictures smaller (--size), or fewer."
-        )
     sheet = Image.new("RGB", (count * cell_width, rows * cell_height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for index, ((picture, _), lines) in enumerate(zip(cells, labels, strict=True)):
@@ -44,6 +39,19 @@ def contact_sheet(
         sheet.paste(Image.fromarray(picture), (left, top))
         draw.multiline_text((left, top + height + 1), "\n".join(lines), _INK, font, spacing=2)
     return np.asarray(sheet)
+
+
+def check_layout(cells: int, size: tuple[int, int], *, columns: int | None = None) -> int:
+    """Work out the columns of a sheet of pictures of size (h, w), before they are made; raises as `contact_sheet`."""
+    height, width = size
+    count = min(cells, columns or math.ceil(math.sqrt(cells * height / width)))
+    sheet = -(-cells // count) * (height + 2 * _MARGIN + _LINE_HEIGHT), count * (width + 2 * _MARGIN)
+    if max(sheet) > _LARGEST_SIDE:
+        raise OutputError(
+            f"a sheet of {cells} pictures of {width}x{height} has {sheet[1]}x{sheet[0]} pixels; allowed are "
+            f"{_LARGEST_SIDE} a side. Make the pictures smaller (--size), or fewer."
+        )
+    return count
 
 
 def _lines(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:

@@ -1,11 +1,15 @@
 """What the user names as a source, before anything is decoded."""
 
 import atexit
+import contextlib
 import hashlib
+import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,10 +18,21 @@ from typing import Literal
 
 from dreamvid.errors import SourceError
 from dreamvid.video.image import IMAGE_SUFFIXES
-from dreamvid.video.process import PROTOCOL_WHITELIST
+from dreamvid.video.process import file_args
 
 IMAGES_RATE = Fraction(25)  # pictures carry no time; this is also what ffmpeg assumes of them
 _MIB = 1 << 20
+_SPOOL, _SPOOLED, _SPOOL_SECONDS = "dreamvid-stdin-", "stdin.y4m", 60
+_LONGEST_NAME = 255  # bytes; asking whether a longer one is there is an error on most systems
+
+# What `demo` stands for: two seconds of clouds that drift by and change, made by ffmpeg, so that nothing is needed to
+# begin. A seeded Perlin noise of 6 octaves, from blue to white.
+DEMO = (
+    "lavfi:perlin=size=640x400:rate=24:octaves=6:persistence=0.6:xscale=3:yscale=3:tscale=0.2"
+    ":random_mode=seed:random_seed=7,format=gbrp"
+    ",lutrgb=r='clip(1.9*val-90,40,255)':g='clip(1.5*val-30,90,255)':b='clip(0.9*val+60,150,255)'"
+    ",crop=480:360:x=3*n:y=20+n/2,trim=end_frame=48"
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,7 @@ class Source:
         # `file:` keeps names such as `-x.mp4` and `pipe:x.mp4` from meaning something else.
         # Named, because a `%d` in the name of a WebP would make ffmpeg look for numbered pictures.
         told = ["-f", "webp_anim"] if _is_animated_webp(self.paths[0]) else []
-        return [*PROTOCOL_WHITELIST, *told, "-i", f"file:{self.paths[0].absolute()}"]
+        return [*file_args(), *told, "-i", f"file:{self.paths[0].absolute()}"]
 
     def fingerprint(self) -> str:
         """A hash of the content, whatever the file is called and whenever it was touched.
@@ -78,7 +93,7 @@ def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Sou
 
     Allowed: a video file; one picture; a folder of pictures (in natural order: 2 before 10); a pattern such
     as `f_%04d.png` or `shots/*.png`; `lavfi:GRAPH` (an ffmpeg filter graph, e.g. `lavfi:testsrc2=r=30:d=5`);
-    `-` for y4m (or any other format that ffmpeg recognises) on stdin, which is first copied to a temporary
+    `demo` (clouds, made on the spot); `-` for y4m (or any other format that ffmpeg recognises) on stdin, which is first copied to a temporary
     file that lives until the program ends. A file that exists is always taken as itself.
 
     Raises:
@@ -94,6 +109,10 @@ def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Sou
             )
         return Source("lavfi", name)
     path = Path(name).expanduser()
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise SourceError(f"no such file or folder: {name}")
+    if name == "demo" and not path.exists():
+        return Source("lavfi", DEMO)
     if path.is_dir():
         return Source("images", name, _pictures(path.iterdir(), f"the folder {path}"), images_rate)
     if path.exists():
@@ -135,17 +154,44 @@ def _is_animated_webp(path: Path) -> bool:
 def _spool_stdin() -> Path:
     if sys.stdin is None or sys.stdin.isatty():
         raise SourceError("'-' reads y4m from stdin, and nothing is piped in. Give a file instead.")
-    folder = Path(tempfile.mkdtemp(prefix="dreamvid-stdin-"))
+    _remove_abandoned_spools()
+    folder = Path(tempfile.mkdtemp(prefix=_SPOOL))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "stdin.y4m"
+    path = folder / _SPOOLED
     try:
         with path.open("wb") as file:
+            _hold(path)
             shutil.copyfileobj(sys.stdin.buffer, file, _MIB)
     except OSError as error:
         raise SourceError(f"cannot keep stdin's video in {folder}: {error.strerror or error}") from error
     if path.stat().st_size == 0:
         raise SourceError("nothing came in on stdin: the program before the pipe gave no video")
     return path
+
+
+def _hold(path: Path) -> bool:
+    """Lock a file until this program ends, however that is; whether it was free. Nothing is locked on Windows."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    return True  # left open: closing it would free it
+
+
+def _remove_abandoned_spools() -> None:
+    """Remove what programs that were killed have left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SPOOL}*"):
+        with contextlib.suppress(OSError):
+            status = folder.lstat()
+            begun = time.time() - status.st_mtime < _SPOOL_SECONDS  # its film may not be locked yet
+            if stat.S_ISDIR(status.st_mode) and not begun and _hold(folder / _SPOOLED):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _natural_key(path: Path) -> list[tuple[int, int, str]]:

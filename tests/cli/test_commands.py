@@ -105,7 +105,7 @@ def test_a_preset_is_shown_in_full_and_is_a_preset_again(dreamvid: Run, tmp_path
     (tmp_path / "mine.toml").write_text(told, encoding="utf-8")
     assert load_settings(tmp_path / "mine.toml").model_dump() == load_settings("plants").model_dump()
     tables = tomllib.loads(told)
-    assert tables["dream"].keys() == load_settings().dream.model_dump().keys()
+    assert tables["dream"].keys() == load_settings().dream.model_dump(exclude_none=True).keys()
 
 
 def test_layers(dreamvid: Run) -> None:

@@ -192,3 +192,13 @@ def test_what_goes_up_an_octave() -> None:
 
     torch.testing.assert_close(dreamed("residual"), checks)
     assert dreamed("picture")[..., 8:-8, 8:-8].std() < 0.1 * checks.std()
+
+
+@pytest.mark.parametrize("preset", ["notebook-tf", "notebook-keras", "notebook-pytorch"])
+def test_every_recipe_runs_on_a_small_picture(preset: str) -> None:
+    settings = load_settings(preset, weights="random", octaves=2, iterations=1, dream_height=48, device="cpu")
+    picture = photograph(48, 64).float()
+    dreamed = FrameDreamer(settings).dream(picture, None, index=0, elapsed_seconds=0)
+    assert dreamed.shape == picture.shape
+    assert 0.0005 < (dreamed - picture).abs().mean() < 0.2
+    assert (dreamed.min() >= 0) & (dreamed.max() <= 1)

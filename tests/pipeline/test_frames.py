@@ -98,3 +98,22 @@ def test_a_frame_keeps_its_own_detail_above_the_dream_height():
     spectrum = torch.fft.rfft2(residual.mean(1)).abs().square()[0]
     assert spectrum[100:284, 100:].sum() < 0.01 * spectrum.sum()
     assert residual.abs().mean() > 0.01
+
+
+def test_the_strength_is_the_same_at_every_frame_rate():
+    """A pan over a second and a half: what the last half second adds on average."""
+    wide = texture(96, 240)
+    dreamer = FrameDreamer(load_settings(None, **SMALL))
+    strength = {}
+    for rate in (8, 24):
+        dreamer.reset()
+        amounts, previous = [], None
+        for i in range(3 * rate // 2):
+            start = 96 - 48 * i // rate
+            frame = wide[..., start : start + 128]
+            motion = None if previous is None else dreamer.motion(frame, previous)
+            residual = dreamer.dream(frame, motion, index=i, elapsed_seconds=1 / rate) - frame
+            amounts.append(float(residual.abs().mean()))
+            previous = frame
+        strength[rate] = np.mean(amounts[rate:])
+    assert strength[24] == pytest.approx(strength[8], rel=0.15)

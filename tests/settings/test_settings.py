@@ -266,6 +266,8 @@ def values(name: str, field: FieldInfo) -> st.SearchStrategy[Any]:
         strategy: st.SearchStrategy[Any] = _TEXTS[name]
     elif get_origin(kind) is Literal:
         strategy = st.sampled_from(get_args(kind))
+    elif kind is bool:
+        strategy = st.booleans()
     elif kind in (int, float):
         strategy = _numbers(field, kind is int)
     else:

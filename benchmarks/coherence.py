@@ -1,0 +1,163 @@
+"""How steady, how strong and how quick: ways of dreaming on a film, on the same clips, in one table.
+
+    python -m benchmarks.coherence CLIP [CLIP …] [--frames 40] [--width 320] [--ways alone,carried,dreamvid]
+
+The same network, layer, octaves (3 at 1.4) and Laplacian levels for all ways:
+
+    alone     each frame by itself, 10 steps an octave
+    blend     half the frame and half the dream before, 10 steps
+    warped    half the frame and half the dream before, moved by the flow where it holds, 10 steps
+    carried   the residual moved by the flow, decay 0.98 a frame, one step of 0.006 an octave everywhere
+    dreamvid  the default preset
+
+Excess is the warping error of the dream minus that of the source (× 1e4, `dreamvid score`), strength the objective
+over the source's; both also relative to the first way. An error without its strength says nothing.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamvid.dream.octaves import Shifts
+from dreamvid.motion.estimate import estimate_motion
+from dreamvid.motion.flow import flow_estimator
+from dreamvid.motion.warp import warp
+from dreamvid.pipeline.frames import FrameDreamer
+from dreamvid.pipeline.pixels import to_tensor
+from dreamvid.pipeline.scheduled import ScheduledAscent
+from dreamvid.pipeline.score import ObjectiveMeter, score_frames
+from dreamvid.pipeline.score_result import Score
+from dreamvid.settings import Settings, load_settings
+from dreamvid.video.decode import FrameReader
+from dreamvid.video.probe import probe
+from dreamvid.video.source import open_source
+
+STEPS, STEP = 10, 0.012
+
+Way = Callable[[list[Tensor], Settings, Fraction], Iterator[Tensor]]
+
+
+def read(path: str, width: int, count: int) -> tuple[list[Tensor], Fraction]:
+    source = open_source(path)
+    info = probe(source)
+    height = round(info.height * width / info.width / 2) * 2
+    with FrameReader(source, info, stop=count, size=(width, height)) as reader:
+        return [to_tensor(frame.pixels) for frame in reader], info.frame_rate
+
+
+class Stepper:
+    """Steps of ascent from a picture, the same for every way."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.scheduled = ScheduledAscent(settings)
+        self.flow = flow_estimator("dis")
+
+    def ascend(self, picture: Tensor, carried: Tensor | None, index: int, iterations: int, step: float) -> Tensor:
+        sizes = self.scheduled.sizes(picture.shape[2], picture.shape[3])
+        return self.scheduled.ascent.grow(
+            picture, carried, sizes, iterations=iterations, step=step, shifts=Shifts(0, index)
+        )
+
+
+def alone(frames: list[Tensor], settings: Settings, fps: Fraction) -> Iterator[Tensor]:
+    stepper = Stepper(settings)
+    for index, frame in enumerate(frames):
+        yield frame + stepper.ascend(frame, None, index, STEPS, STEP)
+
+
+def blend(frames: list[Tensor], settings: Settings, fps: Fraction) -> Iterator[Tensor]:
+    stepper = Stepper(settings)
+    dream: Tensor | None = None
+    for index, frame in enumerate(frames):
+        start = frame if dream is None else 0.5 * frame + 0.5 * dream
+        dream = start + stepper.ascend(start, None, index, STEPS, STEP)
+        yield dream
+
+
+def warped(frames: list[Tensor], settings: Settings, fps: Fraction) -> Iterator[Tensor]:
+    stepper = Stepper(settings)
+    dream: Tensor | None = None
+    for index, frame in enumerate(frames):
+        start = frame
+        if dream is not None:
+            flow, valid = estimate_motion(stepper.flow, frame, frames[index - 1])
+            start = torch.lerp(frame, warp(dream, flow), 0.5 * valid)
+        dream = start + stepper.ascend(start, None, index, STEPS, STEP)
+        yield dream
+
+
+def carried(frames: list[Tensor], settings: Settings, fps: Fraction) -> Iterator[Tensor]:
+    stepper = Stepper(settings)
+    residual: Tensor | None = None
+    for index, frame in enumerate(frames):
+        if residual is None:
+            residual = stepper.ascend(frame, None, index, STEPS, STEP)
+        else:
+            flow, valid = estimate_motion(stepper.flow, frame, frames[index - 1])
+            residual = stepper.ascend(frame, 0.98 * valid * warp(residual, flow), index, 1, 0.006)
+        yield frame + residual
+
+
+def dreamvid(frames: list[Tensor], settings: Settings, fps: Fraction) -> Iterator[Tensor]:
+    dreamer = FrameDreamer(settings)
+    for index, frame in enumerate(frames):
+        motion = dreamer.motion(frame, frames[index - 1]) if index else None
+        yield dreamer.dream(frame, motion, index=index, elapsed_seconds=float(1 / fps))
+
+
+WAYS: dict[str, Way] = {"alone": alone, "blend": blend, "warped": warped, "carried": carried, "dreamvid": dreamvid}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way on one clip."""
+
+    score: Score
+    seconds: float
+
+
+def measure(way: str, frames: list[Tensor], settings: Settings, fps: Fraction, meter: ObjectiveMeter) -> Row:
+    began = time.perf_counter()
+    dreamed = list(WAYS[way](frames, settings, fps))
+    seconds = (time.perf_counter() - began) / len(frames)
+    return Row(score_frames(frames, dreamed, meter, fps=float(fps)), seconds)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", nargs="+")
+    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--width", type=int, default=320)
+    parser.add_argument("--ways", default=",".join(WAYS))
+    given = parser.parse_args(words)
+    print(
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, {given.frames} frames, {given.width} px wide\n"
+    )
+    print("| clip | way | strength | of alone | excess × 1e4 | of alone | clipped | s/frame |")
+    print("|---|---|---|---|---|---|---|---|")
+    for clip in given.clips:
+        frames, fps = read(clip, given.width, given.frames)
+        settings = load_settings(None, dream_height=frames[0].shape[2], octaves=3, device="cpu")
+        meter = ObjectiveMeter.of(settings)
+        reference: Row | None = None
+        for way in given.ways.split(","):
+            row = measure(way, frames, settings, fps, meter)
+            reference = reference or row
+            score, base = row.score, reference.score
+            print(
+                f"| {Path(clip).stem} | {way} | {score.mean_strength:.2f} "
+                f"| {score.mean_strength / base.mean_strength:.0%} | {score.mean_excess:.2f} "
+                f"| {score.mean_excess / base.mean_excess:.2%} | {score.mean_clipped:.1%} | {row.seconds:.2f} |",
+                flush=True,
+            )
+        print(f"| {Path(clip).stem} | source | 1.00 | | error {score.mean_source_error:.2f} | | | |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

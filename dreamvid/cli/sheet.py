@@ -1,0 +1,89 @@
+"""`dreamvid sheet`: a frame of yours, dreamed in many ways, on one sheet."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.progress import Progress
+
+from dreamvid.cli import console
+from dreamvid.cli.flags import JOB, MAIN, with_settings
+from dreamvid.settings import DEFAULT_PRESET, load_settings
+
+
+@with_settings(("network", "dream", "render"), main=("objective",))
+def sheet(
+    source: Annotated[
+        str, Parameter(group=MAIN, help="Picture, or VIDEO@TIME with a time such as 12.5 (seconds) or 1:30.")
+    ],
+    /,
+    *,
+    output: Annotated[
+        str | None,
+        Parameter(
+            alias="-o",
+            group=MAIN,
+            metavar="PATH",
+            show_default="NAME-OF-SOURCE.sheet.png in the current folder",
+            help="Result: .png .jpg .webp .bmp .tif.",
+        ),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        Parameter(
+            group=MAIN,
+            metavar="NAME=A|B|…",
+            negative=(),
+            show_default="the presets of the same network",
+            help="Setting to compare values of: 'objective=blocks.3.2|blocks.4.1:7', 'objective=blocks.4.*' (all such "
+            "layers), 'objective=blocks.4.1:*' (all its channels), 'preset=animals|plants', 'model=…', 'step=…'. Give "
+            "it twice for a table.",
+        ),
+    ] = None,
+    size: Annotated[
+        int, Parameter(group=MAIN, metavar="INT", help="Width of each picture on the sheet, in pixels.")
+    ] = 320,
+    preset: Annotated[
+        str | None,
+        Parameter(group=MAIN, metavar="NAME", show_default=DEFAULT_PRESET, help="Look that all start from."),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors."),
+    ] = False,
+    **overrides: str | None,
+) -> None:
+    """Compare looks on a frame of yours. Each picture's label has the flags that give it: try them with `image`."""
+    load_settings(preset, **overrides)
+    if quiet:
+        warnings.simplefilter("ignore")
+    from dreamvid.cli.output import check_picture
+    from dreamvid.video.image import write_image
+    from dreamvid.video.still import read_still
+
+    target = Path(f"{Path(source).stem}.sheet.png" if output is None else output).expanduser()
+    check_picture(target, overwrite, Path(source).expanduser())
+    frame = read_still(source)
+    from dreamvid.api import dream_image  # torch comes with it
+    from dreamvid.pipeline.compare import comparison_sheet
+
+    given = {name: str(value) for name, value in {"preset": preset, **overrides}.items() if value is not None}
+    terminal = console.stderr()
+    with Progress(console=terminal, transient=True, disable=quiet or not terminal.is_terminal) as bar:
+        task = bar.add_task("Dreaming", total=None)
+        picture = comparison_sheet(
+            frame,
+            given,
+            vary or (),
+            dream=dream_image,
+            width=size,
+            on_picture=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    write_image(target, picture)
+    if not quiet:
+        console.result(str(target))

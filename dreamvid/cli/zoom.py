@@ -1,0 +1,107 @@
+"""`dreamvid zoom`: one picture in, a journey through its dream out."""
+
+import re
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from dreamvid.cli.flags import JOB, MAIN, with_settings
+from dreamvid.cli.progress import RenderDisplay
+from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, load_settings
+
+_DEFAULTS = load_settings(DEFAULT_ZOOM_PRESET, {"video": JOURNEY_FORMAT.model_dump(exclude_unset=True)})
+
+
+@with_settings(
+    ("network", "dream", "camera", "video", "render"),
+    main=("objective", "frames", "size", "zoom", "rotate", "audio", "loop"),
+    defaults=_DEFAULTS,
+)
+def zoom(
+    start: Annotated[
+        str,
+        Parameter(
+            group=MAIN,
+            help="What to begin with: a picture, VIDEO@TIME (seconds, m:ss or h:mm:ss), or noise.",
+        ),
+    ] = "noise",
+    /,
+    *,
+    output: Annotated[
+        str | None,
+        Parameter(
+            alias="-o",
+            group=MAIN,
+            metavar="PATH",
+            show_default="NAME-OF-START.zoom.mp4 in the current folder",
+            help="Result: .mp4 .mkv .webm .mov .gif .webp, name_%06d.png, or a folder of PNGs (ends in /). "
+            "The recipe is written beside it, as OUTPUT.toml.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        Parameter(
+            group=MAIN,
+            metavar="NAME",
+            show_default=DEFAULT_ZOOM_PRESET,
+            help="Journey to start from: a name from `dreamvid presets`, or a .toml file such as a recipe. "
+            "Flags go over it.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."),
+    ] = False,
+    fresh: Annotated[
+        bool,
+        Parameter(
+            group=JOB,
+            negative=(),
+            show_default=False,
+            help="Begin anew, whatever an interrupted run left behind.",
+        ),
+    ] = False,
+    preview_every: Annotated[
+        float | None,
+        Parameter(
+            group=JOB,
+            metavar="SECONDS",
+            help="Keep a film of what is done, and a still, fresh beside the output: NAME.partial.mp4 and "
+            "NAME.partial.png.",
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool,
+        Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors."),
+    ] = False,
+    **overrides: str | None,
+) -> None:
+    """Make a film from one picture, or from noise: the camera moves, and the dream goes on for ever.
+
+    Any number can be a schedule: --zoom '0s: 1.2, 4s: 0.8 ease-in-out', --rotate '20*sin(tau*t/8)', --zoom '1.1 +
+    0.5*beat' --audio song.wav. A run that was interrupted goes on where it stopped when started again as it was.
+    """
+    settings = load_settings(DEFAULT_ZOOM_PRESET if preset is None else preset, **overrides)
+    if quiet:
+        warnings.simplefilter("ignore")
+    from dreamvid.api import zoom_video  # torch comes with it; a wrong flag is told without that wait
+
+    with RenderDisplay(quiet=quiet) as display:
+        result = zoom_video(
+            start,
+            default_output(start) if output is None else output,
+            settings,
+            overwrite=overwrite,
+            fresh=fresh,
+            on_progress=display.show,
+            preview_every_seconds=preview_every,
+        )
+    display.finish(result)
+
+
+def default_output(start: str) -> str:
+    """Name the result after its start, in the current folder: `photos/cat.jpg` → `cat.zoom.mp4`."""
+    path = Path(start if Path(start).exists() else re.sub(r"@[\d:.]+s?$", "", start))
+    return f"{path.stem.strip(' ._-') or 'dream'}.zoom.mp4"

@@ -1,0 +1,175 @@
+"""Footage as a film to render: decoder and motion work ahead in their threads, the caller dreams."""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dreamvid.errors import SourceError
+from dreamvid.pipeline.channel import Channel, Closed, Worker
+from dreamvid.pipeline.draft import draft
+from dreamvid.pipeline.film import Sound
+from dreamvid.pipeline.frames import FrameDreamer, Motion
+from dreamvid.pipeline.identity import identify
+from dreamvid.pipeline.mask import Mask
+from dreamvid.pipeline.pixels import to_tensor
+from dreamvid.pipeline.plan import Plan, Segment, make_plan
+from dreamvid.pipeline.progress import BusySeconds, Progress
+from dreamvid.settings import Settings
+from dreamvid.video.decode import FrameReader, VideoFrame
+from dreamvid.video.encode import StreamSpec
+from dreamvid.video.formats import OutputFormat
+from dreamvid.video.probe import VideoInfo, probe
+from dreamvid.video.source import Source
+
+_MOTION_QUEUE = 2  # frames that may wait: enough to even out, few enough for 8K
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A source frame with its motion, ready to be dreamed."""
+
+    index: int
+    frame: Tensor
+    motion: Motion | None
+    mask: Tensor | None
+
+
+class Footage:
+    """A `Film` of a source's frames, with its sound."""
+
+    kind: Literal["run", "zoom"] = "run"
+
+    def __init__(self, settings: Settings, source: Source, info: VideoInfo) -> None:
+        self._settings, self._source, self._info = settings, source, info
+        self._dreamer = FrameDreamer(settings)
+        self.device = torch.device(self._dreamer.device)
+        self.sound: Sound | None = Sound(source, info)
+        self.busy = BusySeconds()
+
+    @classmethod
+    def of(cls, source: Source, settings: Settings) -> "Footage":
+        """Look into a source; with the settings' draft on, render smaller. Raises SourceError and more."""
+        info = probe(source)
+        return cls(draft(settings, info), source, info)
+
+    def identity(self, fmt: OutputFormat) -> dict[str, str]:
+        """Write down what the frames depend on."""
+        contents = {"the source's content": self._source.fingerprint()}
+        return identify(self._settings, contents, fmt, self.device, bit_depth=self._info.bit_depth, hdr=self._info.hdr)
+
+    def make_plan(self, report: Callable[[Progress], None]) -> Plan:
+        """Decode the source twice without dreaming."""
+        return make_plan(
+            self._source,
+            self._info,
+            self._settings,
+            on_scan=lambda done: report(Progress("scan", done, None)),
+            on_cuts=lambda done, total: report(Progress("plan", done, total)),
+        )
+
+    def check(self, plan: Plan) -> list[str]:
+        """Evaluate the schedules at every frame."""
+        self._settings.check_schedules(plan.time_seconds(plan.start + plan.count - 1), plan.rate)
+        return list(plan.damage)
+
+    def spec(self, plan: Plan) -> StreamSpec:
+        """What the result's frames have in common."""
+        return plan.spec(self._info, self._settings)
+
+    @contextmanager
+    def dreams(
+        self, run: Sequence[Segment], plan: Plan, state: Mapping[str, Tensor] | None
+    ) -> Generator[Iterator[Tensor]]:
+        """Dream the frames of segments that follow one another."""
+        first, video = run[0], self._settings.video
+        if not first.new_shot:
+            assert state is not None, "a segment without the state before it is begun at its shot's beginning"
+            self._dreamer.load_state(state)
+        prepared: Channel[_Prepared] = Channel(_MOTION_QUEUE)
+        with ExitStack() as stack:
+            reader = stack.enter_context(
+                FrameReader(
+                    self._source,
+                    self._info,
+                    start=first.start if first.new_shot else first.start - 1,  # motion needs the frame before
+                    stop=run[-1].stop,
+                    size=video.size_pixels(),
+                    fps=video.rate(),
+                )
+            )
+            # Left in the reverse order: the queue is closed first, then the thread ends, then the decoder.
+            stack.enter_context(Worker("motion", lambda: self._prepare(run, plan, reader, prepared)))
+            stack.callback(reader.close)
+            stack.callback(prepared.close)
+            yield self._dream(plan, prepared)
+
+    def _dream(self, plan: Plan, prepared: Channel[_Prepared]) -> Iterator[Tensor]:
+        for item in prepared:
+            began = time.perf_counter()
+            picture = self._dreamer.dream(
+                item.frame,
+                item.motion,
+                index=item.index,
+                elapsed_seconds=plan.elapsed_seconds(item.index),
+                time_seconds=plan.time_seconds(item.index),
+                mask=item.mask,
+            )
+            self.busy.dream += time.perf_counter() - began
+            yield picture
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next frame needs."""
+        return self._dreamer.state()
+
+    def provenance(self) -> dict[str, str]:
+        """Where the frames come from."""
+        return {"source": self._source.text, "source_sha256": self._source.fingerprint()}
+
+    # --- the motion thread
+
+    def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader, prepared: Channel[_Prepared]) -> None:
+        alone = self._settings.coherence.half_life_seconds == 0
+        try:
+            with torch.no_grad(), self._open_mask() as mask:
+                previous = None if run[0].new_shot else self._next_frame(reader, run[0].start - 1, plan)
+                for segment in run:
+                    for index in range(segment.start, segment.stop):
+                        this = self._next_frame(reader, index, plan)
+                        began = time.perf_counter()
+                        anew = alone or previous is None or (segment.new_shot and index == segment.start)
+                        motion = None if anew or previous is None else self._dreamer.motion(this, previous)
+                        self.busy.motion += time.perf_counter() - began
+                        shown = None if mask is None else mask.at(plan.time_seconds(index))
+                        prepared.put(_Prepared(index, this, motion, shown))
+                        previous = this
+            prepared.finish()
+        except Closed:
+            pass
+        except BaseException as error:  # whatever it is, the dreaming thread has to see it
+            prepared.finish(error)
+
+    def _open_mask(self) -> AbstractContextManager[Mask | None]:
+        text = self._settings.dream.mask
+        if text is None:
+            return nullcontext()
+        size = self._settings.video.size_pixels() or (self._info.width, self._info.height)
+        return Mask(text, (size[1], size[0]), self.device)
+
+    def _next_frame(self, reader: FrameReader, index: int, plan: Plan) -> Tensor:
+        began = time.perf_counter()
+        frame: VideoFrame | None = next(reader, None)
+        self.busy.decode += time.perf_counter() - began
+        if frame is None or frame.index != index:
+            raise SourceError(
+                f"{self._source.text} ended before frame {index}; when the render was planned it had frames "
+                f"up to {plan.start + plan.count - 1}. Is it still there as it was?"
+            )
+        began = time.perf_counter()
+        tensor = to_tensor(frame.pixels, self.device)
+        self.busy.motion += time.perf_counter() - began
+        return tensor

@@ -86,7 +86,7 @@ def warped(frames: list[Tensor], settings: Settings, fps: Fraction) -> Iterator[
     for index, frame in enumerate(frames):
         start = frame
         if dream is not None:
-            flow, valid = estimate_motion(stepper.flow, frame, frames[index - 1])
+            flow, valid, _ = estimate_motion(stepper.flow, frame, frames[index - 1])
             start = torch.lerp(frame, warp(dream, flow), 0.5 * valid)
         dream = start + stepper.ascend(start, None, index, STEPS, STEP)
         yield dream
@@ -99,7 +99,7 @@ def carried(frames: list[Tensor], settings: Settings, fps: Fraction) -> Iterator
         if residual is None:
             residual = stepper.ascend(frame, None, index, STEPS, STEP)
         else:
-            flow, valid = estimate_motion(stepper.flow, frame, frames[index - 1])
+            flow, valid, _ = estimate_motion(stepper.flow, frame, frames[index - 1])
             residual = stepper.ascend(frame, 0.98 * valid * warp(residual, flow), index, 1, 0.006)
         yield frame + residual
 

@@ -1,14 +1,17 @@
 """`dreamvid presets`: what looks there are, and what they are made of."""
 
+from pathlib import Path
 from typing import Annotated
 
 import tomli_w
 from cyclopts import App, Parameter
 
 from dreamvid.cli import console
-from dreamvid.settings import DEFAULT_PRESET, find_preset, list_presets, load_settings
+from dreamvid.errors import SettingsError
+from dreamvid.settings import DEFAULT_PRESET, DEFAULT_ZOOM_PRESET, Preset, find_preset, list_presets, load_settings
+from dreamvid.settings.model import Settings
 
-presets = App("presets", "List the presets.", help_epilogue="Use one:  dreamvid run clip.mp4 --preset NAME")
+presets = App("presets", "List the presets.", help_epilogue="Use one:  dreamvid run clip.mp4 --preset NAME, or for a zoom preset  dreamvid zoom --preset NAME")
 
 
 @presets.default
@@ -17,7 +20,7 @@ def table() -> None:
     rows = (
         (
             preset.name,
-            preset.kind + (", default" if preset.name == DEFAULT_PRESET else ""),
+            preset.kind + (", default" if preset.name in (DEFAULT_PRESET, DEFAULT_ZOOM_PRESET) else ""),
             preset.description,
         )
         for preset in list_presets()
@@ -29,9 +32,16 @@ def table() -> None:
 def show(
     name: Annotated[str, Parameter(help="Name of a shipped preset, or a .toml file.")],
     /,
+    *,
+    plot: Annotated[
+        str | None, Parameter(metavar="PATH", help="Draw the schedules, over the film's time, into this picture.")
+    ] = None,
 ) -> None:
     """Print every setting of a preset as TOML: a file with it is a preset again."""
     preset, settings = find_preset(name), load_settings(name)
+    if plot is not None:
+        _plot(settings, Path(plot).expanduser(), name)
+        return
     head = {"description": preset.description, "kind": preset.kind}
     tables = {name: table for name, table in settings.model_dump(exclude_none=True).items() if table}
     console.result(tomli_w.dumps({**head, **tables}).rstrip())
@@ -43,3 +53,43 @@ def show(
     ]
     if unset:
         console.result(f"\n# Not set: {', '.join(unset)}")
+
+
+@presets.command
+def sheet(
+    *names: Annotated[str, Parameter(help="Zoom presets to draw; all of them without.")],
+    output: Annotated[str, Parameter(alias="-o", metavar="PATH", help="Picture to write.")] = "presets.png",
+    size: Annotated[str, Parameter(metavar="WIDTHxHEIGHT", help="Size of a frame, in pixels.")] = "200x150",
+    overwrite: Annotated[bool, Parameter(negative=(), show_default=False, help="Replace the picture.")] = False,
+) -> None:
+    """Draw the gallery: a few frames of each zoom preset, as one picture."""
+    from dreamvid.cli.output import check_picture
+
+    target = Path(output).expanduser()
+    check_picture(target, overwrite)
+    chosen = [_journey(name) for name in names] or list_presets("zoom")
+    pixels = load_settings(size=size).video.size_pixels()
+    assert pixels is not None
+    from dreamvid.pipeline.gallery import draw_gallery
+    from dreamvid.video.image import write_image
+
+    write_image(target, draw_gallery(chosen, size=pixels, on_preset=lambda name: console.say(f"Drawing {name}")))
+    console.result(str(target))
+
+
+def _journey(name: str) -> Preset:
+    preset = find_preset(name)
+    if preset.kind != "zoom":
+        allowed = ", ".join(journey.name for journey in list_presets("zoom"))
+        raise SettingsError(f"The preset {name!r} dreams on footage and has no journey to draw. Allowed: {allowed}.")
+    return preset
+
+
+def _plot(settings: Settings, target: Path, name: str) -> None:
+    from dreamvid.cli.output import check_picture
+    from dreamvid.pipeline.schedule_plot import plot_schedules
+
+    check_picture(target, overwrite=True)
+    if not plot_schedules(settings, target):
+        raise SettingsError(f"Nothing in {name!r} changes while the film runs: there is no schedule to draw.")
+    console.result(str(target))

@@ -11,20 +11,19 @@ from fractions import Fraction
 
 from dreamvid.dream.octaves import octave_sizes
 from dreamvid.settings import Settings, merge
-from dreamvid.video.probe import VideoInfo
 
 # Height of the draft relative to the finest octave of the film, and how many of its frames are one frame of the draft.
 HEIGHT_PART, FRAMES_PART = math.sqrt(0.5), 2
 
 
-def draft(settings: Settings, info: VideoInfo) -> Settings:
-    """Resolve settings for a source: changed where `draft` is on, else as they are.
+def draft(settings: Settings, size: tuple[int, int], frame_rate: Fraction) -> Settings:
+    """Resolve settings for a source of a size (width, height) and rate: changed where `draft` is on, else as they are.
 
     Schedules of what the draft decides itself (the octaves) end.
     """
     if not settings.video.draft:
         return settings
-    width, height = settings.video.size_pixels() or (info.width, info.height)
+    width, height = settings.video.size_pixels() or size
     dream = settings.dream
     sizes = octave_sizes(
         height, width, dream_height=dream.dream_height, octaves=dream.octaves, octave_scale=dream.octave_scale
@@ -36,7 +35,7 @@ def draft(settings: Settings, info: VideoInfo) -> Settings:
     start, stop = settings.video.frame_range()
     first = start // FRAMES_PART
     last = "" if stop is None else str(max(first + 1, -(-stop // FRAMES_PART)))
-    rate = (settings.video.rate() or info.frame_rate) / FRAMES_PART
+    rate = (settings.video.rate() or frame_rate) / FRAMES_PART
     return merge(
         settings,
         {

@@ -12,7 +12,7 @@ a place is newly seen. A lack is made up for within a few frames; what fades is 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
@@ -30,10 +30,11 @@ from dreamvid.settings import Settings
 # A place that is newly seen gets its whole dream in this many frames: soon enough not to look bare, slow enough not to
 # pop.
 RAMP_FRAMES = 4
-# What fades in a frame is renewed by this many times its share of a dream from scratch. Successive gradients agree
-# only in part (each has its own random shift), so a held dream takes more steps than a grown one: measured on real
-# clips, the strength then neither rises nor falls.
-RENEWAL = 2.8
+# What fades in a frame is renewed by this many times its share of a dream from scratch: where the footage is calm, and
+# what comes on top where it is restless. Successive gradients agree only in part (each has its own random shift), so a
+# held dream takes more steps than a grown one. Where water or leaves change the dream loses its hold and has to be
+# renewed faster, and it is not seen there. Chosen on real clips so that the strength of both kinds holds.
+RENEWAL_CALM, RENEWAL_RESTLESS = 1.8, 4.5
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,12 @@ class Motion:
     """How a frame follows from the one before, at the size of the finest octave.
 
     flow: backward (1, 2, h, w), x then y in pixels. validity: (1, 1, h, w) in [0, 1], 1 where the flow can be trusted.
+    unrest: (1, 1, h, w) in [0, 1), how much the footage changes beside its motion.
     """
 
     flow: Tensor
     validity: Tensor
+    unrest: Tensor
 
 
 class FrameDreamer:
@@ -132,7 +135,7 @@ class FrameDreamer:
         assert self._reference is not None
         now = coarse(resize(frame, self._size(frame)))
         kept, self._reference = follow(self._reference, now, motion.flow, motion.validity, decay)
-        return Motion(motion.flow, kept)
+        return replace(motion, validity=kept)
 
     def _carry(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Move what is carried to the new frame; `decay` is what is left of it, `wanted` how much is to be there.
@@ -146,7 +149,8 @@ class FrameDreamer:
         amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear")
         residual, amount = confine(residual, amount, wanted)
         growth = (wanted - amount).clamp(0, 1 / RAMP_FRAMES)
-        return residual, amount + growth, growth + RENEWAL * (1 - decay) * wanted
+        renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.unrest) * (1 - decay)
+        return residual, amount + growth, growth + renewal * wanted
 
     def state(self) -> dict[str, Tensor]:
         """What is carried to the next frame, exactly; empty when nothing is."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dreamvid.audio.curves import analyse_sound
 from dreamvid.errors import SettingsError
+from dreamvid.pipeline.draft import draft
 from dreamvid.pipeline.film import Sound
 from dreamvid.pipeline.identity import identify
 from dreamvid.pipeline.mask import Mask
@@ -86,6 +87,14 @@ class Journey:
         )
         self.device: torch.device = self._dreamer.device
         self.busy = BusySeconds()
+
+    @classmethod
+    def of(cls, start: Start, settings: Settings) -> "Journey":
+        """Begin with a start; with the settings' draft on, render smaller."""
+        size, rate = settings.video.size_pixels(), settings.video.rate()
+        assert size is not None
+        assert rate is not None
+        return cls(draft(settings, size, rate), start)
 
     def _listen(self, path: Path) -> None:
         samples, per_second = decode_audio(path)

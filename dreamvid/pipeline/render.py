@@ -108,7 +108,7 @@ def render_zoom(
     _refuse_writing_to(beginning.paths, destination)
     settings = with_format(settings, beginning)
     return _render(
-        lambda: Journey(settings, beginning),
+        lambda: Journey.of(beginning, settings),
         settings,
         destination,
         overwrite=overwrite,

@@ -19,7 +19,7 @@ def left_at_the_end(frames: list[torch.Tensor], decay: float = 1.0) -> torch.Ten
     reference = coarse(frames[0])
     weight = torch.ones_like(reference)
     for previous, this in pairwise(frames):
-        flow, validity = estimate_motion(DIS, this, previous)
+        flow, validity, _ = estimate_motion(DIS, this, previous)
         kept, reference = follow(reference, coarse(this), flow, validity, decay)
         weight = decay * kept * warp(weight, flow, mode="bilinear")
     return weight

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamvid.pipeline.render import render_video
+from dreamvid.pipeline.render import render_video, render_zoom
 from dreamvid.settings import Settings, load_settings
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe
@@ -95,6 +95,21 @@ def _render(source: str, output: str, settings: Settings, die_at: int | None) ->
     if die_at is not None:
         _die_at(die_at, os.path.dirname(output))  # noqa: PTH120
     render_video(source, output, settings)
+
+
+def finish_render_zoom(start: str, output: Path, settings: Settings, die_at: int) -> int:
+    """Make an animation in another process that is ended before the file operation of that number; its exit status."""
+    _CONTEXT.set_forkserver_preload(["dreamvid.pipeline.render"])
+    process = _CONTEXT.Process(target=_render_zoom, args=(start, str(output), settings, die_at))
+    process.start()
+    process.join(60)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def _render_zoom(start: str, output: str, settings: Settings, die_at: int) -> None:
+    _die_at(die_at, os.path.dirname(output))  # noqa: PTH120
+    render_zoom(start, output, settings)
 
 
 def _die_at(number: int, folder: str) -> None:

@@ -2,65 +2,87 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+import torch
+from renders import FRAMES, frames_of, names, segments_done, tiny
+from torch import nn
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space")
+from dreamvid.errors import DeviceError
+from dreamvid.pipeline.progress import Progress
+from dreamvid.pipeline.render import render_video
 
-# The network is given less memory than a picture takes: in a process of its own, whose limit can be lowered.
-SCRIPT = """
-import re, resource, sys
+
+@contextmanager
+def full_device(pixels: int) -> Iterator[None]:
+    """While this lasts every layer fails, as on a full device, for pictures of more than so many pixels."""
+
+    def fail(module: nn.Module, inputs: tuple[object, ...]) -> None:
+        x = inputs[0]
+        if isinstance(x, torch.Tensor) and x.ndim == 4 and x.shape[1] == 3 and x[:, 0].numel() > pixels:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    hook = nn.modules.module.register_module_forward_pre_hook(fail)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def test_tiles_get_smaller_with_a_warning(film: Path, tmp_path: Path) -> None:
+    large = tiny(size="288x192", dream_height=192, octaves=1, frames="0:3")
+    with full_device(160 * 160), pytest.warns(UserWarning, match=r"going on with tiles of 144 pixels \(--tile 144\)"):
+        assert render_video(film, tmp_path / "dream.mp4", large).frames == 3
+
+
+def test_too_little_is_an_error_that_names_the_knobs_and_the_render_goes_on(
+    film: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "dream.mkv"
+    device = full_device(10)
+    begun: list[int] = []
+
+    def look(progress: Progress) -> None:
+        if not begun and segments_done(output) >= 1:
+            begun.append(progress.done)
+            device.__enter__()
+
+    try:
+        with pytest.raises(DeviceError) as caught:
+            render_video(film, output, tiny(codec="ffv1"), on_progress=look)
+    finally:
+        if begun:
+            device.__exit__(None, None, None)
+    assert begun
+    for said in ("Out of memory", "--dream-height", "--model", "--device cpu", f"of {FRAMES} frames are kept"):
+        assert said in str(caught.value)
+    assert render_video(film, output, tiny(codec="ffv1")).resumed_from > 0
+    assert (frames_of(output) == frames_of(undisturbed)).all()
+    assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]
+
+
+# The network is truly given less memory than a picture takes: in a process of its own, whose limit can be lowered.
+LIMITED = """
+import re, resource
 from pathlib import Path
 import torch
-from dreamvid.errors import DeviceError
-from dreamvid.pipeline.render import render_video
+from dreamvid import Dreamer
 from dreamvid.settings import load_settings
 
 torch.set_num_threads(1)
-spare, folder = int(sys.argv[1]), Path(sys.argv[2])
-# Frames 0 to 3 are passed through; a dream begins after them, in the second segment.
-settings = load_settings(
-    objective="blocks.1.0", octaves=1, iterations="0f: 0, 4f: 1 hold", half_life_seconds=0, flow="none",
-    dream_height=512, codec="ffv1", device="cpu",
-)
-small = load_settings(objective="blocks.1.0", octaves=1, iterations=1, dream_height=48, device="cpu")
-film = "lavfi:testsrc2=size=768x512:rate=1:duration=6"
-render_video("lavfi:testsrc2=size=64x48:rate=5:duration=0.4", folder / "first.mp4", small)  # loads what is loaded once
-
-def limit(spare):
-    size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-    most = size + spare * 2**20 if spare else resource.RLIM_INFINITY
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
-
-limit(spare)
-try:
-    result = render_video(film, folder / "dream.mkv", settings)
-except DeviceError as error:
-    print("error:", str(error).replace("\\n", " "))
-    limit(0)
-    result = render_video(film, folder / "dream.mkv", settings)
-print("rendered", result.frames, "after", result.resumed_from)
+dreamer = Dreamer(load_settings(objective="blocks.1.0", octaves=1, iterations=1, dream_height=768, device="cpu"))
+dreamer.dream(torch.rand(3, 48, 64))
+size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (size + 200 * 2**20,) * 2)
+print(tuple(dreamer.dream(torch.rand(3, 768, 1024)).shape))
 """
 
 
-def render_with(spare_mib: int, folder: object) -> tuple[str, str]:
-    command = [sys.executable, "-c", SCRIPT, str(spare_mib), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
-
-
-def test_tiles_get_smaller_with_a_warning(tmp_path: object) -> None:
-    said, warned = render_with(160, tmp_path)
-    assert said == "rendered 6 after 0\n"
-    assert "Out of memory on cpu: going on with tiles of" in warned
-    assert "(--tile " in warned
-
-
-def test_too_little_is_an_error_that_names_the_knobs_and_the_render_goes_on(tmp_path: object) -> None:
-    said, _ = render_with(24, tmp_path)
-    error, after = said.splitlines()
-    assert error.startswith("error: Out of memory")
-    for knob in ("--dream-height", "--model", "--device cpu", "3 of 6 frames are kept; the same command again"):
-        assert knob in error
-    assert after == "rendered 6 after 3"
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space")
+def test_a_real_limit_makes_tiles_smaller() -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "(3, 768, 1024)\n", done.stderr
+    assert "Out of memory on cpu: going on with tiles of 512 pixels (--tile 512)" in done.stderr

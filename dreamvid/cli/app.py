@@ -22,7 +22,7 @@ _LAYERS = (
 # Name, where it is, what it does. A command is imported only when it is called: `--help` stays fast.
 _COMMANDS = (
     ("run", "dreamvid.cli.run:run", "Dream on a video."),
-    ("zoom", "dreamvid.cli.zoom:zoom", "Make a film from one picture, or from noise: the camera moves, the dream goes on."),
+    ("zoom", "dreamvid.cli.zoom:zoom", "Make a film from one picture, or from noise: the camera moves on."),
     ("image", "dreamvid.cli.image:image", "Dream on a single picture."),
     ("presets", "dreamvid.cli.presets:presets", "List the presets; `presets show NAME` prints one in full."),
     ("models", "dreamvid.cli.models:models", "List the networks that can dream, and which need a download."),
@@ -38,7 +38,7 @@ Dream on video: a network's patterns grow out of it, ride on what moves, and nev
 
 Begin with:  dreamvid run clip.mp4 -o dream.mp4
 
-Without a clip:  dreamvid run lavfi:mandelbrot --size 320x240 --frames 0:48
+Without a clip:  dreamvid run demo -o dream.mp4
 
 All flags of a command:  dreamvid run --help
 """

@@ -11,7 +11,11 @@ from dreamvid.errors import SettingsError
 from dreamvid.settings import DEFAULT_PRESET, DEFAULT_ZOOM_PRESET, Preset, find_preset, list_presets, load_settings
 from dreamvid.settings.model import Settings
 
-presets = App("presets", "List the presets.", help_epilogue="Use one:  dreamvid run clip.mp4 --preset NAME, or for a zoom preset  dreamvid zoom --preset NAME")
+presets = App(
+    "presets",
+    "List the presets.",
+    help_epilogue="Use one:  dreamvid run clip.mp4 --preset NAME, or for a zoom preset  dreamvid zoom --preset NAME",
+)
 
 
 @presets.default

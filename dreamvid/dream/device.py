@@ -38,7 +38,7 @@ def find_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-# What the CPU's allocator, CUDA with cuDNN and cuBLAS, Metal and the C++ library say; only some have a class of their own.
+# What the CPU's allocator, CUDA with cuDNN and cuBLAS, Metal and the C++ library say; few have a class of their own.
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|can't allocate memory|bad_alloc|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED", re.IGNORECASE
 )

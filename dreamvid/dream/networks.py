@@ -9,6 +9,7 @@ from torch import nn
 
 from dreamvid.dream import architectures
 from dreamvid.dream import weights as weight_files
+from dreamvid.dream.device import out_of_memory
 from dreamvid.dream.inception5h import Inception5h
 from dreamvid.dream.layers import LayerInfo, layer_table
 from dreamvid.dream.trace import trace
@@ -56,6 +57,8 @@ class Network:
         try:
             return layer_table(self._traced, self.input_size)
         except Exception as error:  # whatever an operator says of shapes that it cannot take
+            if out_of_memory(error):
+                raise
             first_line = str(error).partition("\n")[0]
             raise NetworkError(
                 f"The layers of {self.name!r} cannot be worked out ({type(error).__name__}: {first_line}). "

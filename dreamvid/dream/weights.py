@@ -1,5 +1,6 @@
 """Weights of a classifier from files, which are read as data and never run as code."""
 
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
     A pickle that would have to run code is refused, as is anything else that is no state dict: NetworkError.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - Path's raises for names that are too long
         raise NetworkError(f"There is no checkpoint file {str(path)!r}. Give a .pth, .pt or .safetensors file.")
     content: Any
     try:
@@ -56,8 +57,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # damaged bytes fail in the reader in any way they like
         first_line = str(error).partition("\n")[0]
         raise NetworkError(
-            f"{str(path)!r} cannot be read as a checkpoint ({type(error).__name__}: {first_line[:200]}). Is it complete? "
-            "Fetch it again, or save it with torch.save(model.state_dict(), FILE)."
+            f"{str(path)!r} cannot be read as a checkpoint ({type(error).__name__}: {first_line[:200]}). Is it "
+            "complete? Fetch it again, or save it with torch.save(model.state_dict(), FILE)."
         ) from error
     for nest in _NESTS:
         if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _WAIT_SECONDS = 0.2
 
 
-class Closed(Exception):  # noqa: N818 - it is no error: the other side needs no more
+class Closed(Exception):
     """The receiving side has closed; what is sent has nowhere to go."""
 
 

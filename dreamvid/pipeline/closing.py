@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.motion.camera import Moved
@@ -37,17 +38,16 @@ class Closing:
         way = min(max((index - self.start + 1) / (_ARRIVED * (self.count - self.start)), 0.0), 1.0)
         return way * way * (3 - 2 * way)
 
-    def lead_back(self, picture: Tensor, first: Moved, index: int) -> tuple[Tensor, Tensor]:
-        """Blend the first frame, moved back to where it comes from, into a picture (1, 3, H, W).
+    def weights(self, first: Moved, index: int) -> tuple[Tensor, Tensor]:
+        """How much of the first frame, moved back to where it comes from, to blend into frame `index`.
 
-        Returns the blend and how freely each place may still dream, (1, 1, H, W), 0 where it must not any more.
+        Returns that weight and how freely each place may still dream, both (1, 1, H, W) from 0 to 1.
         """
         before, now = self._presence(index - 1), self._presence(index)
         # What is fed back holds `before` of it already; so much more makes it `now`.
-        weight = (now - before) / max(1 - before, 1e-9) if before < 1 else 1.0
+        weight = (now - before) / (1 - before) if before < 1 else 1.0
         mask = _feathered(first.inside, 1 - (index - self.start) / (self.count - self.start))
-        blend = torch.lerp(picture, first.picture, weight * mask)
-        return blend, 1 - now * mask
+        return weight * mask, 1 - now * mask
 
 
 def _feathered(inside: Tensor, amount: float) -> Tensor:
@@ -62,10 +62,10 @@ def _feathered(inside: Tensor, amount: float) -> Tensor:
     # The least within a square, averaged over a square: 0 at the edge, 1 from `reach` on.
     for axis in ((radius, 0), (0, radius)):
         size = (2 * axis[0] + 1, 2 * axis[1] + 1)
-        mask = -torch.nn.functional.max_pool2d(-mask, size, 1, axis)
+        mask = -F.max_pool2d(-mask, size, 1, axis)
     for axis in ((radius, 0), (0, radius)):
         size = (2 * axis[0] + 1, 2 * axis[1] + 1)
-        padded = torch.nn.functional.pad(mask, (axis[1], axis[1], axis[0], axis[0]), mode="replicate")
-        mask = torch.nn.functional.avg_pool2d(padded, size, 1)
+        padded = F.pad(mask, (axis[1], axis[1], axis[0], axis[0]), mode="replicate")
+        mask = F.avg_pool2d(padded, size, 1)
     ramp = mask * mask * (3 - 2 * mask)
     return torch.minimum(ramp, inside)

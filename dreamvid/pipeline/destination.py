@@ -35,7 +35,7 @@ class Destination:
         if not path.name or path.name == "..":
             path = path.resolve()
         folder = path.parent
-        if not folder.exists():
+        if not os.path.exists(folder):  # noqa: PTH110 - Path's raises for names that are too long
             raise OutputError(f"the folder for the output does not exist: {folder}. Make it first: mkdir -p {folder}")
         if not folder.is_dir():
             raise OutputError(f"the output's folder is a file: {folder}. Give another output with -o.")

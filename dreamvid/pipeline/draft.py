@@ -8,6 +8,7 @@ Memory is in seconds and so stays what it is at half the frame rate.
 
 import math
 from fractions import Fraction
+from typing import Protocol
 
 from dreamvid.dream.octaves import octave_sizes
 from dreamvid.settings import Settings, merge
@@ -16,14 +17,30 @@ from dreamvid.settings import Settings, merge
 HEIGHT_PART, FRAMES_PART = math.sqrt(0.5), 2
 
 
-def draft(settings: Settings, size: tuple[int, int], frame_rate: Fraction) -> Settings:
-    """Resolve settings for a source of a size (width, height) and rate: changed where `draft` is on, else as they are.
+class Format(Protocol):
+    """Size and rate of a source, such as its `VideoInfo` has them."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames per second."""
+
+
+def draft(settings: Settings, info: Format) -> Settings:
+    """Resolve settings for a source: changed where `draft` is on, else as they are.
 
     Schedules of what the draft decides itself (the octaves) end.
     """
     if not settings.video.draft:
         return settings
-    width, height = settings.video.size_pixels() or size
+    width, height = settings.video.size_pixels() or (info.width, info.height)
     dream = settings.dream
     sizes = octave_sizes(
         height, width, dream_height=dream.dream_height, octaves=dream.octaves, octave_scale=dream.octave_scale
@@ -35,7 +52,7 @@ def draft(settings: Settings, size: tuple[int, int], frame_rate: Fraction) -> Se
     start, stop = settings.video.frame_range()
     first = start // FRAMES_PART
     last = "" if stop is None else str(max(first + 1, -(-stop // FRAMES_PART)))
-    rate = (settings.video.rate() or frame_rate) / FRAMES_PART
+    rate = (settings.video.rate() or info.frame_rate) / FRAMES_PART
     return merge(
         settings,
         {

@@ -55,7 +55,7 @@ class Footage:
     def of(cls, source: Source, settings: Settings) -> "Footage":
         """Look into a source; with the settings' draft on, render smaller. Raises SourceError and more."""
         info = probe(source)
-        return cls(draft(settings, (info.width, info.height), info.frame_rate), source, info)
+        return cls(draft(settings, info), source, info)
 
     def identity(self, fmt: OutputFormat) -> dict[str, str]:
         """Write down what the frames depend on."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -59,6 +60,13 @@ def _size_for(start: Start) -> str | None:
     return f"{width}x{height}"
 
 
+@dataclass(frozen=True)
+class _Format:
+    width: int
+    height: int
+    frame_rate: Fraction
+
+
 class Journey:
     """A `Film` from one picture. settings: those of `with_format`.
 
@@ -94,12 +102,12 @@ class Journey:
         size, rate = settings.video.size_pixels(), settings.video.rate()
         assert size is not None
         assert rate is not None
-        return cls(draft(settings, size, rate), start)
+        return cls(draft(settings, _Format(*size, rate)), start)
 
     def _listen(self, path: Path) -> None:
         samples, per_second = decode_audio(path)
         self._signals = analyse_sound(samples, per_second, self._rate, self._count).at
-        source = Source("file", str(path), (path,))
+        source = Source("sound", str(path), (path,))
         self.sound = Sound(source, probe_sound(source))
 
     def identity(self, fmt: OutputFormat) -> dict[str, str]:

@@ -62,7 +62,7 @@ class Start:
         return cls(name, read_image(path), open_source(path).fingerprint(), (path,))
 
     def picture(self, size: tuple[int, int], seed: int) -> Tensor:
-        """The start at a film's size (width, height), (1, 3, H, W) in [0, 1]; what does not fit the shape is cut off."""
+        """The start at a film's size (width, height), (1, 3, H, W) in [0, 1]; what does not fit is cut off."""
         if self.pixels is None:
             return noise_picture(size, seed)
         return fit(to_tensor(self.pixels), size)

@@ -115,21 +115,23 @@ class CameraDreamer:
         movement = self._movement(camera, index)
         moved = self._move(self._picture, movement, camera, elapsed, (settings.render.seed, index))
         lack = self._look_for_what_came_in(moved, movement, camera, elapsed)
-        held = hold_statistics(
-            moved.picture, self._target, elapsed_seconds=elapsed, half_life_seconds=camera.hold_half_life_seconds
-        )
         growth: float | Tensor = camera.growth * elapsed
         if lack is not None:
             growth = growth + lack * (_PORTION * dream.iterations * dream.step)
         if mask is not None:
             growth = growth * mask
+        weight = back = None
         if self._closing is not None and self._closing.reached(index):
             assert self._first is not None
             back = move(self._first, torch.linalg.inv(self._remaining(index, width, height)), seed=index)
-            held, freedom = self._closing.lead_back(held, back, index)
+            weight, freedom = self._closing.weights(back, index)
             growth = growth * freedom
         share = growth / camera.frame_iterations
-        return self._grow(held, settings, index, camera.frame_iterations, share, wide=lack is not None)
+        grown = self._grow(moved.picture, settings, index, camera.frame_iterations, share, wide=lack is not None)
+        held = hold_statistics(
+            grown, self._target, elapsed_seconds=elapsed, half_life_seconds=camera.hold_half_life_seconds
+        )
+        return held if weight is None or back is None else torch.lerp(held, back.picture, weight)
 
     def _grow(
         self,
@@ -141,7 +143,7 @@ class CameraDreamer:
         *,
         wide: bool = False,
     ) -> Tensor:
-        """Dream a picture on; `wide` keeps the border free of patterns that only grow there, for where it moves inwards."""
+        """Dream a picture on; `wide` keeps the border free of patterns that only grow there, as it moves inwards."""
         height, width = picture.shape[2:]
         sizes = self._scheduled.sizes(height, width, settings)
         # All detail is dreamed here, none comes from a source: the finest octave is the picture's own size.

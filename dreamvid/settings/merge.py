@@ -29,9 +29,7 @@ def group_of(name: str) -> str:
     """Find the group that a leaf belongs to; raises SettingsError with the nearest names otherwise."""
     groups = {leaf: group for group, leaf, _ in leaves()}
     if name not in groups:
-        raise SettingsError(
-            f"There is no setting {name!r}.{nearest(name, groups)} List them: dreamvid run --help"
-        )
+        raise SettingsError(f"There is no setting {name!r}.{nearest(name, groups)} List them: dreamvid run --help")
     return groups[name]
 
 
@@ -60,13 +58,10 @@ def merge(*layers: Settings | Mapping[str, Any], origin: str = "") -> Settings:
             if group not in Settings.model_fields:
                 hint = nearest(group, Settings.model_fields)
                 raise SettingsError(
-                    f"{_place(origin)}There is no group [{group}]. "
-                    f"Allowed: {', '.join(Settings.model_fields)}.{hint}"
+                    f"{_place(origin)}There is no group [{group}]. Allowed: {', '.join(Settings.model_fields)}.{hint}"
                 )
             if not isinstance(table, Mapping):
-                raise SettingsError(
-                    f"{_place(origin)}[{group}] has to be a table of settings, got {table!r}."
-                )
+                raise SettingsError(f"{_place(origin)}[{group}] has to be a table of settings, got {table!r}.")
             if group == "schedules":
                 continue
             for name, value in (turn_dial(table) if group == "coherence" else table).items():
@@ -88,9 +83,7 @@ def merge(*layers: Settings | Mapping[str, Any], origin: str = "") -> Settings:
     try:
         settings = Settings.model_validate({**tree, "schedules": schedules} if schedules else tree)
     except ValidationError as error:
-        raise SettingsError(
-            "\n".join(_place(origin) + _explain(dict(item)) for item in error.errors())
-        ) from None
+        raise SettingsError("\n".join(_place(origin) + _explain(dict(item)) for item in error.errors())) from None
     if not schedules:
         return settings
     try:
@@ -134,9 +127,7 @@ def _explain(item: dict[str, Any]) -> str:
         return f"[schedules] {said}"
     known = {leaf: field for table, leaf, field in leaves() if table == group}
     if item["type"] == "extra_forbidden":
-        return (
-            f"There is no setting {name!r} in [{group}]. Allowed: {', '.join(known)}.{nearest(name, known)}"
-        )
+        return f"There is no setting {name!r} in [{group}]. Allowed: {', '.join(known)}.{nearest(name, known)}"
     if item["type"] == "value_error":
         allowed = str(item["ctx"]["error"])
     else:

@@ -160,9 +160,7 @@ class DreamSettings(Group):
         description="Picture or video that says where to dream: white wholly, grey partly, black not. "
         "Stretched to the frame; a video runs beside the source by its own times.",
     )
-    keep_color: bool = Field(
-        False, description="Dream in brightness only: the source's colours stay, none are added."
-    )
+    keep_color: bool = Field(False, description="Dream in brightness only: the source's colours stay, none are added.")
     tile: int = Field(
         1024,
         ge=64,
@@ -242,15 +240,13 @@ class CameraSettings(Group):
     centre_y: float = Field(
         0.5, ge=0.0, le=1.0, description="What zoom, turn and shear leave in its place: 0 top, 1 bottom."
     )
-    follow: bool = Field(
-        False, description="Let the centre drift to where the picture shows most of the objective."
-    )
+    follow: bool = Field(False, description="Let the centre drift to where the picture shows most of the objective.")
     path: str | None = Field(
         None,
         description="File that leads the centre: a line 'x y t' for each point, x and y from 0 to 1, t in seconds.",
     )
     kaleidoscope: int = Field(
-        0, ge=0, le=48, description="Sectors of a kaleidoscope about the centre, mirror images in themselves; 0 is none."
+        0, ge=0, le=48, description="Sectors of a kaleidoscope about the centre, each its own mirror image; 0 is none."
     )
     growth: float = Field(
         0.3,

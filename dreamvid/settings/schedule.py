@@ -92,8 +92,7 @@ class Schedule:
                 return value
             problem = f"the value {value}"
         raise SettingsError(
-            f"The schedule '{self.text}' has no finite value at {time_seconds:g} s "
-            f"(frame {frame:g}): {problem}."
+            f"The schedule '{self.text}' has no finite value at {time_seconds:g} s (frame {frame:g}): {problem}."
         )
 
 
@@ -238,9 +237,7 @@ class _Parser:
         line = re.sub(r"\s", " ", self.text[first : first + _SHOWN])
         before, after = "…" * (first > 0), "…" * (first + _SHOWN < len(self.text))
         caret = " " * (len(before) + place - first) + "^"
-        raise SettingsError(
-            f"The schedule is not understood:\n  {before}{line}{after}\n  {caret}\nExpected {expected}"
-        )
+        raise SettingsError(f"The schedule is not understood:\n  {before}{line}{after}\n  {caret}\nExpected {expected}")
 
     def schedule(self) -> Schedule:
         # Only keyframes have a colon, so its place alone tells which form is meant.
@@ -273,9 +270,7 @@ class _Parser:
                 self.fail("keyframes all in seconds or all in frames, not both", place)
             unit = its_unit
             if times and time <= times[-1]:
-                self.fail(
-                    f"a time above {times[-1]:g}{unit}: keyframes stand in the order of their times", place
-                )
+                self.fail(f"a time above {times[-1]:g}{unit}: keyframes stand in the order of their times", place)
             times.append(time)
             values.append(self._sum(0))
             easings.append(EASINGS[self._easing()])
@@ -404,9 +399,7 @@ class _Parser:
         if not self._take(")"):
             self.fail(f"an operator, ',' or ')' to close {name}(")
         if function is _noise:
-            return lambda moment: _noise(
-                values[0](moment), values[1](moment) if len(values) > 1 else 0.0, moment.seed
-            )
+            return lambda moment: _noise(values[0](moment), values[1](moment) if len(values) > 1 else 0.0, moment.seed)
         if least == most == 1:
             (only,) = values
             return lambda moment: function(only(moment))

@@ -106,9 +106,7 @@ def _station(text: object, number: int) -> Station:
             f"such as '@ 5s'. {_EXAMPLE}"
         )
     if match is None and number > 1:
-        raise SettingsError(
-            f"Objective {number} ({objective!r}) needs its time: '{objective} @ 5s'. {_EXAMPLE}"
-        )
+        raise SettingsError(f"Objective {number} ({objective!r}) needs its time: '{objective} @ 5s'. {_EXAMPLE}")
     easing = (match and match[2]) or "ease-in-out"
     if easing not in EASINGS:
         raise SettingsError(

@@ -1,5 +1,6 @@
 """Sound as samples, decoded by ffmpeg."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ def decode_audio(path: Path | str, rate: int = 22050) -> tuple[npt.NDArray[np.fl
         SourceError: there is no such file, it has no sound, or nothing but silence, or cannot be decoded.
     """
     path = Path(path)
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "is not there"
+    if not os.path.isfile(path):  # noqa: PTH113 - Path's raises for names that are too long
+        kind = "is a folder" if os.path.isdir(path) else "is not there"  # noqa: PTH112
         raise SourceError(f"the sound file {path} {kind}. Give a sound or video file, such as song.wav.")
     args = [*file_args(), "-i", f"file:{path.absolute()}", "-map", "0:a:0", "-ac", "1", "-ar", str(rate)]
     args += ["-af", "aresample=async=1:first_pts=0", "-f", "f32le", "pipe:1"]

@@ -148,7 +148,7 @@ def output_format(path: str | Path, codec: str | None = None, crf: int | None = 
     text = str(path)
     path = Path(path)
     suffix = path.suffix.lower()
-    folder = text.endswith(("/", os.sep)) or path.is_dir()
+    folder = text.endswith(("/", os.sep)) or os.path.isdir(path)  # noqa: PTH112 - Path's raises for long names
     if folder or (suffix == ".png" and re.search(r"%0?\d*d", path.name)):
         what = "a PNG sequence"
         chosen = OutputFormat("image2", _FFV1, None, True, _SEQUENCE_NAME if folder else path.name)

@@ -315,9 +315,9 @@ def clock_args(source: Source) -> list[str]:
     """A second, discarded output with the sound: times then count from the container's start.
 
     Without it MPEG-TS and MPEG-PS lose the offset between picture and sound. A graph starts at 0 anyway,
-    and its sound may have no end.
+    and its sound may have no end; a file that is only heard has no picture to keep in step with.
     """
-    return [] if source.kind == "lavfi" else ["-map", "0:a?", "-c", "copy", "-f", "null", "-"]
+    return [] if source.kind in ("lavfi", "sound") else ["-map", "0:a?", "-c", "copy", "-f", "null", "-"]
 
 
 class Clock:

@@ -37,13 +37,13 @@ DEMO = (
 
 @dataclass(frozen=True)
 class Source:
-    """A film to be read: a file, a lavfi graph, numbered pictures, or what came in on stdin.
+    """A film to be read: a file, a lavfi graph, numbered pictures, or what came in on stdin; or a file for its sound.
 
     `text` is what the user wrote. `paths` is the one file, every picture in order, or nothing for lavfi.
     `images_rate` is how many pictures a second there are; only pictures need it.
     """
 
-    kind: Literal["file", "lavfi", "images", "stdin"]
+    kind: Literal["file", "lavfi", "images", "stdin", "sound"]
     text: str
     paths: tuple[Path, ...] = ()
     images_rate: Fraction = IMAGES_RATE
@@ -93,8 +93,9 @@ def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Sou
 
     Allowed: a video file; one picture; a folder of pictures (in natural order: 2 before 10); a pattern such
     as `f_%04d.png` or `shots/*.png`; `lavfi:GRAPH` (an ffmpeg filter graph, e.g. `lavfi:testsrc2=r=30:d=5`);
-    `demo` (clouds, made on the spot); `-` for y4m (or any other format that ffmpeg recognises) on stdin, which is first copied to a temporary
-    file that lives until the program ends. A file that exists is always taken as itself.
+    `demo` (clouds, made on the spot); `-` for y4m (or any other format that ffmpeg recognises) on stdin, which
+    is first copied to a temporary file that lives until the program ends. A file that exists is always taken
+    as itself.
 
     Raises:
         SourceError: nothing is there, it is empty, or a folder or pattern without pictures.
@@ -109,7 +110,7 @@ def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Sou
             )
         return Source("lavfi", name)
     path = Path(name).expanduser()
-    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+    if any(len(part.encode("utf-8", "replace")) > _LONGEST_NAME for part in path.parts):
         raise SourceError(f"no such file or folder: {name}")
     if name == "demo" and not path.exists():
         return Source("lavfi", DEMO)

@@ -33,7 +33,7 @@ sys.exit(code)
         (["run", "--help"], {"torch", "torchvision", "timm", "cv2", "numpy", "PIL"}),
         (["image", "--help"], {"torch", "torchvision", "timm", "cv2", "numpy", "PIL"}),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(sorted(value)) if isinstance(value, set) else " ".join(value),
 )
 def test_help_loads_nothing_heavy(words: list[str], heavy: set[str]) -> None:
     done = subprocess.run(
@@ -62,7 +62,9 @@ def test_every_command_has_help(command: str, dreamvid: Run) -> None:
 def test_run_has_a_flag_for_every_setting(dreamvid: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     told = dreamvid("run", "--help").out
-    for _, name, field in leaves():
+    for group, name, field in leaves():
+        if group == "camera":
+            continue  # of `dreamvid zoom`
         lines = [line for line in told.splitlines() if f"{flag_name(name)} " in line]
         assert lines, name
         assert str(field.description)[:30] in lines[0]

@@ -96,7 +96,7 @@ MEMORY = """
 import resource, sys, torch
 from dreamvid.settings import load_settings
 from dreamvid import Dreamer
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 small = load_settings(None, dream_height=64, octaves=1, iterations=1, device="cpu")
 Dreamer(small).dream(torch.rand(3, 64, 96))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -29,10 +29,11 @@ def nothing_left_running() -> Iterator[None]:
 
 
 def kill_ffmpeg(pipe: str) -> bool:
-    """SIGKILL the child that has this pipe in its command line."""
+    """SIGKILL the child whose first pipe this is: the encoder also tells its progress through pipe:1."""
     for task in Path("/proc/self/task").iterdir():
         for child in (task / "children").read_text().split():
-            if pipe in Path(f"/proc/{child}/cmdline").read_text().split("\0"):
+            words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            if pipe in words and (pipe == "pipe:0" or "pipe:0" not in words):
                 os.kill(int(child), signal.SIGKILL)
                 return True
     return False

@@ -33,8 +33,8 @@ def full_device(pixels: int) -> Iterator[None]:
 
 
 def test_tiles_get_smaller_with_a_warning(film: Path, tmp_path: Path) -> None:
-    large = tiny(size="288x192", dream_height=192, octaves=1, frames="0:3")
-    with full_device(160 * 160), pytest.warns(UserWarning, match=r"going on with tiles of 144 pixels \(--tile 144\)"):
+    large = tiny(size="512x384", dream_height=384, octaves=1, frames="0:3")
+    with full_device(400 * 400), pytest.warns(UserWarning, match=r"going on with tiles of 256 pixels \(--tile 256\)"):
         assert render_video(film, tmp_path / "dream.mp4", large).frames == 3
 
 

@@ -68,9 +68,7 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(inner, st.sampled_from(["2", "0.5", "-1"])).map(lambda p: f"({p[0]})**{p[1]}"),
         inner.map(lambda x: f"-{x}"),
         inner.map(lambda x: f"({x})"),
-        st.tuples(st.sampled_from(["sin", "cos", "floor", "abs", "sqrt"]), inner).map(
-            lambda p: f"{p[0]}({p[1]})"
-        ),
+        st.tuples(st.sampled_from(["sin", "cos", "floor", "abs", "sqrt"]), inner).map(lambda p: f"{p[0]}({p[1]})"),
         pair.map(lambda p: f"max({p[0]}, {p[1]}, 1)"),
     )
 

@@ -26,9 +26,7 @@ def test_weights_sum_to_1_and_each_station_is_reached_alone() -> None:
     assert stations.at(-1) == stations.at(0) == [("blocks.3.2", 1.0)]
     assert stations.at(5) == [("0.5*blocks.4.1 + blocks.5.0:7", 1.0)]
     assert stations.at(10) == stations.at(99) == [("class:peacock", 1.0)]
-    assert dict(stations.at(7.5)) == pytest.approx(
-        {"0.5*blocks.4.1 + blocks.5.0:7": 0.5, "class:peacock": 0.5}
-    )
+    assert dict(stations.at(7.5)) == pytest.approx({"0.5*blocks.4.1 + blocks.5.0:7": 0.5, "class:peacock": 0.5})
 
 
 def test_a_station_may_begin_late_and_say_how_it_is_reached() -> None:

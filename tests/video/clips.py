@@ -146,9 +146,7 @@ def _plain(path: Path) -> Path:
 def _set_times(times: Sequence[Fraction], base: Fraction) -> str:
     """A filter that shows frame n at times[n]."""
     ticks = [round(time / base) for time in times]
-    steps = "+".join(
-        f"{second - first}*gt(N\\,{index})" for index, (first, second) in enumerate(pairwise(ticks))
-    )
+    steps = "+".join(f"{second - first}*gt(N\\,{index})" for index, (first, second) in enumerate(pairwise(ticks)))
     return f"settb={base},setpts={ticks[0]}+{steps}"
 
 
@@ -212,18 +210,14 @@ def _resized(path: Path) -> Path:
         height = size * HEIGHT // WIDTH
         keep = f"trim=start_frame={number * 15}:end_frame={number * 15 + 15}"
         parts.append(
-            make(
-                part, "-vf", f"{keep},scale={size}:{height},{yuv()}", *X264, "-bf", "0", "-copyts"
-            ).read_bytes()
+            make(part, "-vf", f"{keep},scale={size}:{height},{yuv()}", *X264, "-bf", "0", "-copyts").read_bytes()
         )
     path.write_bytes(b"".join(parts))
     return path
 
 
 def _truncated(path: Path) -> Path:
-    whole = make(
-        path.with_name("whole-" + path.name), "-vf", yuv(), *X264, "-g", "5", "-movflags", "+faststart"
-    )
+    whole = make(path.with_name("whole-" + path.name), "-vf", yuv(), *X264, "-g", "5", "-movflags", "+faststart")
     data = whole.read_bytes()
     path.write_bytes(data[: len(data) * 55 // 100])
     return path

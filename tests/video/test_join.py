@@ -75,9 +75,7 @@ def test_sound_is_copied_packet_by_packet(zoo: Zoo, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["constant.mp4", "jitter.mp4", "stream.ts", "av1.webm"])
 @pytest.mark.parametrize(("start", "stop"), [(0, 20), (9, None), (9, 25)])
-def test_a_part_keeps_its_sound_in_time(
-    zoo: Zoo, tmp_path: Path, name: str, start: int, stop: int | None
-) -> None:
+def test_a_part_keeps_its_sound_in_time(zoo: Zoo, tmp_path: Path, name: str, start: int, stop: int | None) -> None:
     output = tmp_path / "o.mp4"
     pass_through(zoo(name), output, tmp_path, start=start, stop=stop, cuts=(5, 8))
     before, after = read(zoo(name)), read(output)

@@ -24,9 +24,7 @@ def test_the_bundled_ffmpeg_is_run() -> None:
 
 
 def test_success_returns_its_log() -> None:
-    log = run_ffmpeg(
-        ["-f", "lavfi", "-i", "color=s=16x16:d=0.2:r=10", "-f", "null", "-"], "looking", level="info"
-    )
+    log = run_ffmpeg(["-f", "lavfi", "-i", "color=s=16x16:d=0.2:r=10", "-f", "null", "-"], "looking", level="info")
     assert any("Input #0, lavfi" in line for line in log)
 
 
@@ -60,9 +58,7 @@ def test_no_network_protocol_is_opened_from_inside_a_file(tmp_path: Path) -> Non
     from dreamvid.video.source import open_source
 
     playlist = tmp_path / "list.m3u8"
-    playlist.write_text(
-        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
-    )
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
     with pytest.raises(SourceError):
         probe(open_source(playlist))
 

@@ -12,6 +12,8 @@ from dreamvid.dream.update import UpdateRule
 
 # A network sees nothing in less; the coarsest octaves of small pictures are left out.
 SMALLEST_SIDE = 32
+# An octave that is larger than the picture by this factor or less is not worth losing.
+HARDLY_LARGER = 1.1
 # Shifts of a whole picture: enough for every phase of the network's strides, so that no grid stays.
 JITTER = 32
 
@@ -23,14 +25,15 @@ def octave_sizes(
 
     The ladder hangs from `dream_height`: octave k works at dream_height / octave_scale**k lines, whatever the
     picture's size, so the patterns keep their size relative to the picture. Octaves that would be larger than the
-    picture itself are left out (a picture below every octave is dreamed at its own size), and so are those with a side
-    below 32 pixels.
+    picture itself are left out, and so are those with a side below 32 pixels; one that is hardly larger works at the
+    picture's own size, and so does all of a picture that is below every octave.
     """
     sizes = []
     for k in range(octaves):
         scale = dream_height / octave_scale**k / height
-        if scale > 1:
+        if scale > HARDLY_LARGER:
             continue
+        scale = min(scale, 1.0)
         size = max(1, round(height * scale)), max(1, round(width * scale))
         if min(size) >= SMALLEST_SIDE:
             sizes.append(size)

@@ -38,6 +38,11 @@ def test_octaves_above_the_frame_are_left_out():
     assert sizes == [(60, 80), (120, 160), (240, 320)]
 
 
+def test_an_octave_that_is_hardly_larger_works_at_the_frames_own_size():
+    sizes = octave_sizes(240, 320, dream_height=480, octaves=4, octave_scale=1.4)  # 480, 343, 245, 175
+    assert sizes == [(175, 233), (240, 320)]
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (33, 77), (16, 4000)])
 def test_a_tiny_frame_is_dreamed_at_its_own_size(height, width):
     ladder = dict(dream_height=480, octaves=2, octave_scale=1.4)

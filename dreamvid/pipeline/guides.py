@@ -1,13 +1,15 @@
 """Objectives with the guide pictures that they name."""
 
+import hashlib
 from pathlib import Path
 
 from torch import Tensor
 
 from dreamvid.dream.networks import Network
-from dreamvid.dream.objective import BoundObjective, Objective
+from dreamvid.dream.objective import BoundObjective, Objective, parse_objective
 from dreamvid.dream.octaves import resize
 from dreamvid.pipeline.pixels import to_tensor
+from dreamvid.settings.stations import parse_stations
 from dreamvid.video.image import read_image
 
 # Larger guides are shrunk: a network knows things at about the size of the pictures that it was trained on.
@@ -20,6 +22,13 @@ def bind_objective(objective: Objective, network: Network) -> BoundObjective:
     Raises ObjectiveError, NetworkError, and SourceError for a guide that cannot be read.
     """
     return objective.bind(network, {name: _guide(name) for name in objective.guides})
+
+
+def guide_fingerprints(objective: str) -> list[str]:
+    """Hashes of the pictures that an objective's text (its stations too) names as guides; raises as `bind_objective`."""
+    texts = parse_stations(objective).objectives
+    names = dict.fromkeys(name for text in texts for name in parse_objective(text).guides)
+    return [hashlib.sha256(read_image(Path(name).expanduser()).tobytes()).hexdigest() for name in names]
 
 
 def _guide(name: str) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from dreamvid.errors import NetworkError
+from dreamvid.pipeline.guides import guide_fingerprints
 from dreamvid.pipeline.mask import mask_fingerprint
 from dreamvid.settings import Settings
 from dreamvid.settings.merge import flag_name, leaves
@@ -50,6 +51,7 @@ def identify(
         **contents,
         "the content of the weights": "" if weights in (None, "random") else _hash(Path(weights)),
         "the content of the mask": "" if settings.dream.mask is None else mask_fingerprint(settings.dream.mask),
+        "the content of the guides": " ".join(guide_fingerprints(settings.dream.objective)),
         "the device": str(device),
         "the encoding": " ".join((fmt.container, *fmt.encoder_args(bit_depth, hdr))),
         **versions(),

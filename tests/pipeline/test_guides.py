@@ -13,8 +13,10 @@ from dreamvid.dream.objective import GuideTerm, parse_objective
 from dreamvid.errors import NetworkError, ObjectiveError, SourceError
 from dreamvid.pipeline.frames import FrameDreamer
 from dreamvid.pipeline.guides import LARGEST_SIDE, bind_objective
+from dreamvid.pipeline.identity import differences, identify
 from dreamvid.settings import load_settings
 from dreamvid.settings.stations import parse_stations
+from dreamvid.video.formats import output_format
 from dreamvid.video.image import write_image
 
 
@@ -112,3 +114,14 @@ def test_a_dream_moves_toward_its_guide(guide: np.ndarray) -> None:
     dreamed = dreamer.dream(picture, None, index=0, elapsed_seconds=0)
     gradient = dreamer._scheduled.ascent.gradient
     assert gradient.value(dreamed) > gradient.value(picture)
+
+
+def test_another_guide_of_the_same_name_is_another_render(tmp_path: Path) -> None:
+    guide = tmp_path / "guide.png"
+    settings = load_settings(None, objective=f'blocks.1.0 | guide("{guide}")@blocks.1.0 @ 2s')
+    seen = []
+    for level in (10, 200, 10):
+        write_image(guide, np.full((8, 8, 3), level, np.uint8))
+        seen.append(identify(settings, {}, output_format("a.mp4", None, None), torch.device("cpu")))
+    assert seen[0] == seen[2]
+    assert differences(seen[0], seen[1]) == ["the content of the guides has changed"]

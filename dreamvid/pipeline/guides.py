@@ -25,7 +25,7 @@ def bind_objective(objective: Objective, network: Network) -> BoundObjective:
 
 
 def guide_fingerprints(objective: str) -> list[str]:
-    """Hashes of the pictures that an objective's text (its stations too) names as guides; raises as `bind_objective`."""
+    """Hash the pictures that an objective's text, its stations too, names as guides; raises as `bind_objective`."""
     texts = parse_stations(objective).objectives
     names = dict.fromkeys(name for text in texts for name in parse_objective(text).guides)
     return [hashlib.sha256(read_image(Path(name).expanduser()).tobytes()).hexdigest() for name in names]

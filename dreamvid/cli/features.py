@@ -9,7 +9,9 @@ from cyclopts import Parameter
 from rich.progress import Progress
 
 from dreamvid.cli import console
-from dreamvid.cli.flags import JOB, MAIN, with_settings
+from dreamvid.cli.flags import MAIN, with_settings
+from dreamvid.cli.options import Overwrite, Quiet
+from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 
 
@@ -28,13 +30,7 @@ def features(
     *more: Annotated[str, Parameter(group=MAIN, metavar="TARGET", help="Further ones, on the same sheet.")],
     output: Annotated[
         str | None,
-        Parameter(
-            alias="-o",
-            group=MAIN,
-            metavar="PATH",
-            show_default="TARGET.png in the current folder",
-            help="Result: .png .jpg .webp .bmp .tif; several pictures are a sheet with labels.",
-        ),
+        output_flag("TARGET.png", "Result: .png .jpg .webp .bmp .tif; several pictures are a sheet with labels."),
     ] = None,
     method: Annotated[
         Literal["naive", "multiscale", "laplacian"],
@@ -60,14 +56,8 @@ def features(
             group=MAIN, metavar="NAME", show_default=DEFAULT_PRESET, help="Preset to take the network and seed from."
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors."),
-    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
     """Show what features look for, as pictures grown from grey noise."""

@@ -7,7 +7,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dreamvid.cli import console
-from dreamvid.cli.flags import JOB, MAIN, with_settings
+from dreamvid.cli.flags import MAIN, with_settings
+from dreamvid.cli.options import PICTURES, Overwrite, Quiet
+from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 
 
@@ -16,16 +18,7 @@ def image(
     source: Annotated[str, Parameter(group=MAIN, help="Picture to dream on.")],
     /,
     *,
-    output: Annotated[
-        str | None,
-        Parameter(
-            alias="-o",
-            group=MAIN,
-            metavar="PATH",
-            show_default="NAME-OF-SOURCE.dream.png in the current folder",
-            help="Result: .png .jpg .webp .bmp .tif.",
-        ),
-    ] = None,
+    output: Annotated[str | None, output_flag("NAME-OF-SOURCE.dream.png", PICTURES)] = None,
     preset: Annotated[
         str | None,
         Parameter(
@@ -35,14 +28,8 @@ def image(
             help="Look to start from: a name from `dreamvid presets`, or a .toml file. Flags go over it.",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors."),
-    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
     """Dream on a single picture."""

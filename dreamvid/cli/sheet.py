@@ -8,7 +8,9 @@ from cyclopts import Parameter
 from rich.progress import Progress
 
 from dreamvid.cli import console
-from dreamvid.cli.flags import JOB, MAIN, with_settings
+from dreamvid.cli.flags import MAIN, with_settings
+from dreamvid.cli.options import PICTURES, Overwrite, Quiet
+from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 
 
@@ -19,16 +21,7 @@ def sheet(
     ],
     /,
     *,
-    output: Annotated[
-        str | None,
-        Parameter(
-            alias="-o",
-            group=MAIN,
-            metavar="PATH",
-            show_default="NAME-OF-SOURCE.sheet.png in the current folder",
-            help="Result: .png .jpg .webp .bmp .tif.",
-        ),
-    ] = None,
+    output: Annotated[str | None, output_flag("NAME-OF-SOURCE.sheet.png", PICTURES)] = None,
     vary: Annotated[
         list[str] | None,
         Parameter(
@@ -48,14 +41,8 @@ def sheet(
         str | None,
         Parameter(group=MAIN, metavar="NAME", show_default=DEFAULT_PRESET, help="Look that all start from."),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors."),
-    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
     """Compare looks on a frame of yours. Each picture's label has the flags that give it: try them with `image`."""

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dreamvid.cli.flags import JOB, MAIN, with_settings
+from dreamvid.cli.flags import MAIN, with_settings
+from dreamvid.cli.options import FILMS, Fresh, Overwrite, PreviewEvery, Quiet
+from dreamvid.cli.options import output as output_flag
 from dreamvid.cli.progress import RenderDisplay
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, load_settings
 
@@ -29,17 +31,7 @@ def zoom(
     ] = "noise",
     /,
     *,
-    output: Annotated[
-        str | None,
-        Parameter(
-            alias="-o",
-            group=MAIN,
-            metavar="PATH",
-            show_default="NAME-OF-START.zoom.mp4 in the current folder",
-            help="Result: .mp4 .mkv .webm .mov .gif .webp, name_%06d.png, or a folder of PNGs (ends in /). "
-            "The recipe is written beside it, as OUTPUT.toml.",
-        ),
-    ] = None,
+    output: Annotated[str | None, output_flag("NAME-OF-START.zoom.mp4", FILMS)] = None,
     preset: Annotated[
         str | None,
         Parameter(
@@ -50,32 +42,10 @@ def zoom(
             "Flags go over it.",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already."),
-    ] = False,
-    fresh: Annotated[
-        bool,
-        Parameter(
-            group=JOB,
-            negative=(),
-            show_default=False,
-            help="Begin anew, whatever an interrupted run left behind.",
-        ),
-    ] = False,
-    preview_every: Annotated[
-        float | None,
-        Parameter(
-            group=JOB,
-            metavar="SECONDS",
-            help="Keep a film of what is done, and a still, fresh beside the output: NAME.partial.mp4 and "
-            "NAME.partial.png.",
-        ),
-    ] = None,
-    quiet: Annotated[
-        bool,
-        Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors."),
-    ] = False,
+    overwrite: Overwrite = False,
+    fresh: Fresh = False,
+    preview_every: PreviewEvery = None,
+    quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
     """Make a film from one picture, or from noise: the camera moves, and the dream goes on for ever.

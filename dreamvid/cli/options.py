@@ -1,0 +1,39 @@
+"""Flags that several commands share, each said once."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from dreamvid.cli.flags import JOB, MAIN
+
+Overwrite = Annotated[
+    bool, Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already.")
+]
+Quiet = Annotated[
+    bool, Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors.")
+]
+Fresh = Annotated[
+    bool,
+    Parameter(group=JOB, negative=(), show_default=False, help="Begin anew, whatever an interrupted run left behind."),
+]
+PreviewEvery = Annotated[
+    float | None,
+    Parameter(
+        group=JOB,
+        metavar="SECONDS",
+        help="Keep a film of what is done, and a still, fresh beside the output: NAME.partial.mp4 and "
+        "NAME.partial.png.",
+    ),
+]
+
+
+def output(default: str, help: str) -> Parameter:
+    """Make the flag `-o` of a command; `default` says what it is without it."""
+    return Parameter(alias="-o", group=MAIN, metavar="PATH", show_default=f"{default} in the current folder", help=help)
+
+
+FILMS = (
+    "Result: .mp4 .mkv .webm .mov .gif .webp, name_%06d.png, or a folder of PNGs (ends in /). "
+    "The recipe is written beside it, as OUTPUT.toml."
+)
+PICTURES = "Result: .png .jpg .webp .bmp .tif."

@@ -3,9 +3,14 @@
 blocks.4.1                        mean square of a layer's activations (DeepDream, Mordvintsev et al., 2015)
 mixed4d:139                       mean of one channel
 mixed4d:0-19    mixed4d:1,5,9     mean over these channels
+mixed4d:strongest(8)              the channels that the picture of the moment shows most of; also :weakest(8),
+                                  :average(8), and :strongest(10%) for a share of the layer's channels
+mixed4d:ignore(65,139-142)        the layer without these channels
 class:"golden retriever"          a class's logit; also class:peacock, class:207
 guide("flowers.jpg")@mixed3b      the features of another picture, each place's best match
 0.5*(mixed3 + mixed4d:65) - 0.2*mixed5
+
+What counts of activations is a choice beside the text (`Measure`), their mean or their mean square.
 """
 
 import math
@@ -13,13 +18,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.dream.imagenet import class_index
+from dreamvid.dream.selection import Selection, SelectionMode
 from dreamvid.errors import ObjectiveError
 
 if TYPE_CHECKING:
@@ -30,10 +36,16 @@ _MAX_CHANNEL = 65535
 _MAX_NESTING = 50
 _MAX_PRODUCTS = 2**24
 
+# What counts of activations: their mean, the mean of their squares, or `auto`: that for a layer and what is selected of
+# it, and the mean for channels that are named. Guides and classes have their own values.
+Measure = Literal["auto", "mean", "l2"]
+
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _WEIGHT = re.compile(rf"({_NUMBER})\s*\*")
 _LAYER = re.compile(r"[A-Za-z0-9_./]+")
 _CHANNELS = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
+_SELECTED = re.compile(rf"({'|'.join(get_args(SelectionMode))}|ignore)\s*\(\s*")
+_AMOUNT = re.compile(r"(\d{1,5}(?:\.\d{1,6})?)\s*(%?)")
 _CLASS = re.compile(r'"([^"]*)"|([A-Za-z0-9_]+)')
 _QUOTED = re.compile(r'"([^"]*)"')
 _SPACE = re.compile(r"\s*")
@@ -41,7 +53,7 @@ _SPACE = re.compile(r"\s*")
 
 @dataclass(frozen=True)
 class LayerTerm:
-    """The mean square of a layer's activations or, with `channels` (sorted, unique), those channels' mean."""
+    """A layer or, with `channels` (sorted, unique), these of its channels."""
 
     layer: str
     channels: tuple[int, ...] | None = None
@@ -49,8 +61,29 @@ class LayerTerm:
     def __str__(self) -> str:
         if self.channels is None:
             return self.layer
-        runs = (str(a) if a == b else f"{a}-{b}" for a, b in _runs(self.channels))
-        return f"{self.layer}:{','.join(runs)}"
+        return f"{self.layer}:{_listed(self.channels)}"
+
+
+@dataclass(frozen=True)
+class SelectionTerm:
+    """Those channels of a layer that a selection chooses on the picture of the moment."""
+
+    layer: str
+    selection: Selection
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.selection}"
+
+
+@dataclass(frozen=True)
+class IgnoreTerm:
+    """A layer without some of its channels (sorted, unique)."""
+
+    layer: str
+    channels: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.layer}:ignore({_listed(self.channels)})"
 
 
 @dataclass(frozen=True)
@@ -78,7 +111,7 @@ class GuideTerm:
         return f'guide("{self.picture}")@{self.layer}'
 
 
-Term = LayerTerm | ClassTerm | GuideTerm
+Term = LayerTerm | SelectionTerm | IgnoreTerm | ClassTerm | GuideTerm
 
 
 @dataclass(frozen=True)
@@ -122,13 +155,19 @@ class Objective:
             text += str(term) if abs(weight) == 1 else f"{_number(abs(weight))}*{term}"
         return text
 
-    def bind(self, network: "Network", guides: Mapping[str, Tensor] = MappingProxyType({})) -> "BoundObjective":
+    def bind(
+        self,
+        network: "Network",
+        guides: Mapping[str, Tensor] = MappingProxyType({}),
+        *,
+        measure: Measure = "auto",
+    ) -> "BoundObjective":
         """Look up layers, channels and classes in `network`, and the features of guide pictures.
 
-        guides: the pictures that `guides` names, (1, 3, H, W) in [0, 1]. Raises NetworkError for an unknown layer,
-        ObjectiveError for a channel that the layer lacks or an unknown class.
+        guides: the pictures that `guides` names, (1, 3, H, W) in [0, 1]. measure: what counts of activations. Raises
+        NetworkError for an unknown layer, ObjectiveError for channels that the layer lacks or an unknown class.
         """
-        bound: list[_BoundTerm | _BoundGuide] = []
+        bound: list[_BoundTerm | _BoundSelection | _BoundGuide] = []
         for weight, term in self.terms:
             if isinstance(term, GuideTerm):
                 layer = network.resolve(term.layer)
@@ -136,26 +175,62 @@ class Objective:
                     raise ObjectiveError(f"The guide {term.picture!r} of {self} was not handed in as a picture.")
                 bound.append(_BoundGuide(weight, layer, _features(network, layer, guides[term.picture])))
                 continue
-            if isinstance(term, LayerTerm):
-                layer, channels = network.resolve(term.layer), term.channels
-                count = network.channels(layer)
-                if channels and channels[-1] >= count:
-                    raise ObjectiveError(
-                        f"Layer {term.layer!r} of network {network.name!r} has no channel {channels[-1]}: "
-                        f"its {count} channels are numbered 0 to {count - 1}. Objective: {self}"
-                    )
-            else:
-                layer, channels = network.logits, (class_index(term.name),)
-                count = network.channels(layer)
-                if channels[0] >= count or count not in (1000, 1001):
-                    raise ObjectiveError(
-                        f"Class {term.name!r}: network {network.name!r} has {count} classes, not ImageNet's "
-                        f"1000. Choose one by its channel: {layer}:0-{count - 1}"
-                    )
-                if count == 1001:  # TensorFlow's models with a background class in front
-                    channels = (channels[0] + 1,)
-            bound.append(_BoundTerm(weight, layer, None if channels is None else tuple(_runs(channels))))
+            if isinstance(term, ClassTerm):
+                bound.append(_BoundTerm(weight, network.logits, (self._class(term, network),), square=False))
+                continue
+            layer = network.resolve(term.layer)
+            square = measure == "l2"
+            if measure == "auto":
+                square = not isinstance(term, LayerTerm) or term.channels is None
+            if isinstance(term, SelectionTerm):
+                self._check_count(term, network)
+                bound.append(_BoundSelection(weight, layer, term.selection, square))
+                continue
+            runs = None if term.channels is None else self._runs(term, term.channels, network)
+            bound.append(_BoundTerm(weight, layer, runs, square))
         return BoundObjective(tuple(bound))
+
+    def _runs(
+        self, term: LayerTerm | IgnoreTerm, channels: tuple[int, ...], network: "Network"
+    ) -> tuple[tuple[int, int], ...]:
+        """The channels that count, as runs (first, last)."""
+        count = network.channels(term.layer)
+        if channels and channels[-1] >= count:
+            raise ObjectiveError(
+                f"Layer {term.layer!r} of network {network.name!r} has no channel {channels[-1]}: "
+                f"its {count} channels are numbered 0 to {count - 1}. Objective: {self}"
+            )
+        if isinstance(term, IgnoreTerm):
+            ignored = set(channels)
+            channels = tuple(channel for channel in range(count) if channel not in ignored)
+            if not channels:
+                raise ObjectiveError(
+                    f"Nothing of layer {term.layer!r} is left: all of its {count} channels are ignored. "
+                    f"Objective: {self}"
+                )
+        return tuple(_runs(channels))
+
+    def _check_count(self, term: SelectionTerm, network: "Network") -> None:
+        count = network.channels(term.layer)
+        if term.selection.count(count) > count:
+            raise ObjectiveError(
+                f"Layer {term.layer!r} of network {network.name!r} has {count} channels; of them "
+                f"{term.selection} cannot be chosen. Allowed: 1 to {count}, or a share such as 10%. Objective: {self}"
+            )
+
+    @staticmethod
+    def _class(term: ClassTerm, network: "Network") -> tuple[int, int]:
+        """The channel of a class, as a run."""
+        layer, channel = network.logits, class_index(term.name)
+        count = network.channels(layer)
+        if channel >= count or count not in (1000, 1001):
+            raise ObjectiveError(
+                f"Class {term.name!r}: network {network.name!r} has {count} classes, not ImageNet's "
+                f"1000. Choose one by its channel: {layer}:0-{count - 1}"
+            )
+        if count == 1001:  # TensorFlow's models with a background class in front
+            channel += 1
+        return channel, channel
 
 
 @dataclass(frozen=True)
@@ -163,22 +238,42 @@ class _BoundTerm:
     weight: float
     layer: str
     runs: tuple[tuple[int, int], ...] | None
+    square: bool
 
     def density(self, activations: Mapping[str, Tensor]) -> Tensor:
         """The term at each position, (N, 1, h, w), without its weight; its mean is the term's value."""
-        x = activations[self.layer]
-        if x.dtype in (torch.float16, torch.bfloat16):
-            x = x.float()  # squares overflow half precision
-        if x.ndim == 2:
-            x = x[:, :, None, None]
+        x = _at_positions(activations[self.layer])
         if self.runs is None:
-            return x.square().mean(dim=1, keepdim=True)
+            return (x.square() if self.square else x).mean(dim=1, keepdim=True)
         # Slices are views; a list of indices would be copied to the device at every call.
-        sums = [x[:, first : last + 1].sum(dim=1, keepdim=True) for first, last in self.runs]
+        parts = [x[:, first : last + 1] for first, last in self.runs]
+        sums = [(part.square() if self.square else part).sum(dim=1, keepdim=True) for part in parts]
         total = sums[0]
         for one in sums[1:]:
             total = total + one
         return total / sum(last - first + 1 for first, last in self.runs)
+
+
+@dataclass(frozen=True)
+class _BoundSelection:
+    weight: float
+    layer: str
+    selection: Selection
+    square: bool
+
+    def density(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """The term at each position, (N, 1, h, w), without its weight; its mean is the term's value."""
+        x = _at_positions(activations[self.layer])
+        chosen = self.selection.mask(x)
+        values = x.square() if self.square else x
+        return (values * chosen).sum(dim=1, keepdim=True) / self.selection.count(x.shape[1])
+
+
+def _at_positions(x: Tensor) -> Tensor:
+    """Bring (N, C, h, w) or (N, C) to (N, C, h, w), in a precision that squares do not overflow."""
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    return x[:, :, None, None] if x.ndim == 2 else x
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +308,7 @@ def _features(network: "Network", layer: str, picture: Tensor) -> Tensor:
 class BoundObjective:
     """An objective whose layers, channels and classes are those of one network."""
 
-    terms: tuple[_BoundTerm | _BoundGuide, ...]
+    terms: tuple[_BoundTerm | _BoundSelection | _BoundGuide, ...]
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -249,9 +344,10 @@ class BoundObjective:
 def parse_objective(text: str) -> Objective:
     """Read an objective's text: `TERM ((+|-) TERM)*` with `TERM = [NUMBER *] ATOM`.
 
-    An atom is `LAYER`, `LAYER:CHANNEL`, `LAYER:A-B` (both included), `LAYER:1,5,9`, `class:NAME`,
-    `class:"NAME"`, `class:NUMBER`, `guide("FILE")@LAYER` or a sum in parentheses. Raises ObjectiveError
-    showing the place.
+    An atom is `LAYER`, `LAYER:CHANNEL`, `LAYER:A-B` (both included), `LAYER:1,5,9`, `LAYER:strongest(N)`,
+    `LAYER:weakest(N)`, `LAYER:average(N)` (N a number or a share such as 10%), `LAYER:ignore(1,5-9)`, `class:NAME`,
+    `class:"NAME"`, `class:NUMBER`, `guide("FILE")@LAYER` or a sum in parentheses. Raises ObjectiveError showing the
+    place.
     """
     parser = _Parser(text)
     objective = parser.sum(0)
@@ -319,8 +415,29 @@ class _Parser:
             if not self._take(":"):
                 self.fail("':' and the name or number of a class")
             return Objective(((1.0, self._class()),))
-        channels = self._channels() if self._take(":") else None
-        return Objective(((1.0, LayerTerm(match[0], channels)),))
+        if not self._take(":"):
+            return Objective(((1.0, LayerTerm(match[0])),))
+        selected = _SELECTED.match(self.text, self.position)
+        if selected:
+            self._skip(selected.end())
+            return Objective(((1.0, self._selected(match[0], selected[1])),))
+        return Objective(((1.0, LayerTerm(match[0], self._channels())),))
+
+    def _selected(self, layer: str, mode: str) -> SelectionTerm | IgnoreTerm:
+        term: SelectionTerm | IgnoreTerm
+        term = IgnoreTerm(layer, self._channels()) if mode == "ignore" else SelectionTerm(layer, self._selection(mode))
+        if not self._take(")"):
+            self.fail(f"')' behind what is in {mode}(…)")
+        return term
+
+    def _selection(self, mode: str) -> Selection:
+        match = _AMOUNT.match(self.text, self.position)
+        amount, percent = (float(match[1]), bool(match[2])) if match else (0.0, False)
+        if not match or not 0 < amount <= (100 if percent else _MAX_CHANNEL) or not (percent or amount.is_integer()):
+            self.fail(f"a whole number of channels, such as {mode}(8), or a share of them up to 100%: {mode}(10%)")
+        self._skip(match.end())
+        chosen: SelectionMode = next(one for one in get_args(SelectionMode) if one == mode)
+        return Selection(chosen, amount, percent)
 
     def _guide(self) -> GuideTerm:
         match = _QUOTED.match(self.text, self.position)
@@ -347,7 +464,10 @@ class _Parser:
     def _channels(self) -> tuple[int, ...]:
         match = _CHANNELS.match(self.text, self.position)
         if not match:
-            self.fail("a channel's number, a range such as 0-19, or a list such as 1,5,9")
+            self.fail(
+                "a channel's number, a range such as 0-19, a list such as 1,5,9, or strongest(8), weakest(8), "
+                "average(8), ignore(1,5-9)"
+            )
         channels: set[int] = set()
         for item in match[0].split(","):
             first, _, last = item.partition("-")
@@ -376,6 +496,10 @@ def _number(value: float) -> str:
     """Write a number in the shortest way that reads back as the same one."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
+
+
+def _listed(channels: Iterable[int]) -> str:
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in _runs(channels))
 
 
 def _runs(channels: Iterable[int]) -> Iterator[tuple[int, int]]:

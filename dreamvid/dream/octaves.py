@@ -103,8 +103,9 @@ class OctaveAscent:
                 x = resize(x, size)
             local_step = resize(step, size).clamp_min(0) if isinstance(step, Tensor) else step
             reach = self._reach(size)
+            moments = self.rule.moments()
             for shift in shifts.draw(octave, iterations, reach):
-                x = self.rule(x, self.gradient(x, shift), local_step)
+                x = self.rule(x, self.gradient(x, shift), local_step, moments)
             added = x - base
         assert added is not None
         source = resize(picture, fine)

@@ -7,10 +7,13 @@ import torch
 from torch import Tensor
 
 from dreamvid.dream import pyramid
+from dreamvid.dream.adam import Adam
+from dreamvid.dream.variation import total_variation_gradient
 from dreamvid.settings import DreamSettings
 
 # Of ImageNet's pictures, RGB in [0, 1]: what torchvision's classifiers are fed with is (x - mean) / deviation.
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+_TINY = 1e-20
 
 
 @dataclass(frozen=True)
@@ -22,24 +25,54 @@ class UpdateRule:
     space: Literal["rgb", "imagenet"]
     clip: Literal["step", "end"]
     keep_color: bool = False
+    optimizer: Literal["ascent", "adam"] = "ascent"
+    total_variation: float = 0.0
 
     @classmethod
     def of(cls, settings: DreamSettings) -> Self:
         """Take the rule from settings."""
-        return cls(settings.levels, settings.normalize, settings.space, settings.clip, settings.keep_color)
+        return cls(
+            levels=settings.levels,
+            normalize=settings.normalize,
+            space=settings.space,
+            clip=settings.clip,
+            keep_color=settings.keep_color,
+            optimizer=settings.optimizer,
+            total_variation=settings.total_variation,
+        )
 
-    def __call__(self, x: Tensor, gradient: Tensor, step: float | Tensor) -> Tensor:
-        """Move a picture (1, 3, h, w) along d(objective)/dx; step: a number, or a map (1, 1, h, w)."""
-        if self.keep_color:
-            # Along R = G = B = y the derivative is the sum of the three; its size is made 1 anyway.
-            gradient = gradient.mean(dim=1, keepdim=True).expand_as(gradient)
+    def moments(self) -> Adam | None:
+        """Make what Adam remembers from step to step of one picture; None for plain ascent, which remembers nothing."""
+        return Adam() if self.optimizer == "adam" else None
+
+    def __call__(self, x: Tensor, gradient: Tensor, step: float | Tensor, moments: Adam | None = None) -> Tensor:
+        """Move a picture (1, 3, h, w) along d(objective)/dx.
+
+        step: a number, or a map (1, 1, h, w). moments: of the steps before, from `moments`.
+        """
         if self.space == "rgb":
-            x = x + step * pyramid.normalize(gradient, self.levels, self.normalize)
+            x = x + step * self._direction(x, gradient, None, moments)
         else:
             # With z = (x - mean) / deviation: dL/dz = deviation · dL/dx, and dx = deviation · dz.
             deviation = x.new_tensor(_IMAGENET_DEVIATION).view(1, 3, 1, 1)
-            x = x + step * deviation * pyramid.normalize(gradient * deviation, self.levels, self.normalize)
+            x = x + step * deviation * self._direction(x, gradient, deviation, moments)
         return x.clamp(0, 1) if self.clip == "step" else x
+
+    def _direction(self, x: Tensor, gradient: Tensor, deviation: Tensor | None, moments: Adam | None) -> Tensor:
+        """The direction of the step, in the space of the steps; `deviation`: that space's unit, in RGB."""
+        direction = pyramid.normalize(self._in_space(gradient, deviation), self.levels, self.normalize)
+        if self.total_variation:
+            # Of the same mean absolute value, whatever that is: the weight is the ratio of the two.
+            rough = self._in_space(total_variation_gradient(x), deviation)
+            ratio = _size(direction) / _size(rough).clamp_min(_TINY)
+            direction = direction - self.total_variation * ratio * rough
+        return direction if moments is None else moments.direction(direction)
+
+    def _in_space(self, gradient: Tensor, deviation: Tensor | None) -> Tensor:
+        if self.keep_color:
+            # Along R = G = B = y the derivative is the sum of the three; its size is made 1 anyway.
+            gradient = gradient.mean(dim=1, keepdim=True).expand_as(gradient)
+        return gradient if deviation is None else gradient * deviation
 
     def add(self, source: Tensor, residual: Tensor) -> Tensor:
         """Add a residual to its source, both (1, 3, h, w), within [0, 1].
@@ -53,3 +86,7 @@ class UpdateRule:
         room_below, room_above = source.amin(dim=1, keepdim=True), 1 - source.amax(dim=1, keepdim=True)
         grey = residual.mean(dim=1, keepdim=True)
         return source + torch.minimum(torch.maximum(grey, -room_below), room_above)
+
+
+def _size(x: Tensor) -> Tensor:
+    return x.abs().mean(dim=(1, 2, 3), keepdim=True)

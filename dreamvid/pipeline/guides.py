@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from dreamvid.dream.networks import Network
-from dreamvid.dream.objective import BoundObjective, Objective, parse_objective
+from dreamvid.dream.objective import BoundObjective, Measure, Objective, parse_objective
 from dreamvid.dream.octaves import resize
 from dreamvid.pipeline.pixels import to_tensor
 from dreamvid.settings.stations import parse_stations
@@ -16,12 +16,12 @@ from dreamvid.video.image import read_image
 LARGEST_SIDE = 448
 
 
-def bind_objective(objective: Objective, network: Network) -> BoundObjective:
+def bind_objective(objective: Objective, network: Network, *, measure: Measure = "auto") -> BoundObjective:
     """Bind an objective to the network and the files of its guides, which are relative to the current folder.
 
     Raises ObjectiveError, NetworkError, and SourceError for a guide that cannot be read.
     """
-    return objective.bind(network, {name: _guide(name) for name in objective.guides})
+    return objective.bind(network, {name: _guide(name) for name in objective.guides}, measure=measure)
 
 
 def guide_fingerprints(objective: str) -> list[str]:

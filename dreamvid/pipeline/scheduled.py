@@ -29,7 +29,10 @@ class ScheduledAscent:
         dtype = find_precision(settings.render.precision, self.device)
         network = load_network(settings.network.model, settings.network.weights, device=self.device)
         self._stations = parse_stations(settings.dream.objective)
-        self._objectives = {text: bind_objective(parse_objective(text), network) for text in self._stations.objectives}
+        self._objectives = {
+            text: bind_objective(parse_objective(text), network, measure=settings.dream.measure)
+            for text in self._stations.objectives
+        }
         layers = dict.fromkeys(layer for bound in self._objectives.values() for layer in bound.layers)
         gradient = TiledGradient(
             network.truncate(tuple(layers)).to(dtype),

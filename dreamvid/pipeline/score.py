@@ -28,7 +28,7 @@ from torch import Tensor
 
 from dreamvid.dream.device import find_device
 from dreamvid.dream.networks import load_network
-from dreamvid.dream.objective import parse_objective
+from dreamvid.dream.objective import Measure, parse_objective
 from dreamvid.errors import InputError, SettingsError
 from dreamvid.motion.flow import flow_estimator
 from dreamvid.motion.shots import DETECTION_HEIGHT, find_cuts
@@ -60,21 +60,27 @@ class ObjectiveMeter:
     """
 
     def __init__(
-        self, objective: str, model: str, weights: str | None = None, *, device: torch.device | str = "cpu"
+        self,
+        objective: str,
+        model: str,
+        weights: str | None = None,
+        *,
+        measure: Measure = "auto",
+        device: torch.device | str = "cpu",
     ) -> None:
         network = load_network(model, weights, device=device)
         self.objective = objective
         self.model = model
         self.device = torch.device(device)
-        self._bound = bind_objective(parse_objective(objective), network)
+        self._bound = bind_objective(parse_objective(objective), network, measure=measure)
         self._module = network.truncate(self._bound.layers)
 
     @classmethod
     def of(cls, settings: Settings) -> "ObjectiveMeter":
         """Make the meter of what a render's settings dream, on their device."""
-        network = settings.network
+        network, dream = settings.network, settings.dream
         device = find_device(settings.render.device)
-        return cls(settings.dream.objective, network.model, network.weights, device=device)
+        return cls(dream.objective, network.model, network.weights, measure=dream.measure, device=device)
 
     def value(self, picture: Tensor) -> float:
         """Evaluate the objective on a picture (1, 3, H, W) in [0, 1]; waits for the device."""

@@ -105,9 +105,14 @@ class DreamSettings(Group):
     objective: Annotated[str, BeforeValidator(_objective)] = Field(
         "blocks.4.1",
         description="What to make more of: layers, channels and classes, weighted and summed. "
-        "Such as 'blocks.4.1', '0.5*blocks.3.2 + blocks.4.1:7', 'class:peacock', "
+        "Such as 'blocks.4.1', '0.5*blocks.3.2 + blocks.4.1:7', 'blocks.4.1:strongest(8)', 'class:peacock', "
         "'guide(\"flowers.jpg\")@blocks.3.2'; or several in turn: "
         "'blocks.3.2 | blocks.4.1 @ 5s'.",
+    )
+    measure: Literal["auto", "mean", "l2"] = Field(
+        "auto",
+        description="What counts of a layer's or channel's activations: their mean, or l2, the mean of their squares. "
+        "auto: l2 for layers and what is selected of them, mean for channels that are named.",
     )
     octaves: int = Field(4, ge=1, le=12, description="Number of scales, coarse to fine.")
     octave_scale: float = Field(1.4, gt=1.0, le=4.0, description="Size ratio from one octave to the next.")
@@ -130,6 +135,18 @@ class DreamSettings(Group):
         gt=0.0,
         le=1.0,
         description="Length of one ascent step, as the mean change of a pixel on the scale 0 to 1.",
+    )
+    optimizer: Literal["ascent", "adam"] = Field(
+        "ascent",
+        description="How gradients become steps: each by itself, or by Adam (Kingma and Ba 2014), which evens the "
+        "pixels out and keeps its way; it starts anew in every octave of every frame.",
+    )
+    total_variation: float = Field(
+        0.0,
+        ge=0.0,
+        le=10.0,
+        description="Weight of smoothness: this many times as strong as the objective, every step takes from the "
+        "picture's total variation. 0.1 to 0.5 calms grain, 1 pulls as hard as the dream.",
     )
     levels: int = Field(
         4,

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dreamvid.dream.networks import Network, load_network
-from dreamvid.dream.objective import ClassTerm, LayerTerm, Objective, parse_objective
+from dreamvid.dream.objective import ClassTerm, IgnoreTerm, LayerTerm, Objective, SelectionTerm, parse_objective
+from dreamvid.dream.selection import Selection
 from dreamvid.errors import NetworkError, ObjectiveError
 
 
@@ -38,7 +39,17 @@ def activations(network: Network, text: str, size: tuple[int, int] = (11, 17)) -
 names = st.from_regex(r"[A-Za-z0-9_/]+(\.[A-Za-z0-9_/]+)*", fullmatch=True).filter(lambda name: name != "class")
 channels = st.none() | st.sets(st.integers(0, 300), min_size=1).map(lambda them: tuple(sorted(them)))
 class_names = st.from_regex(r"[A-Za-z0-9_']+( [A-Za-z0-9_'-]+)*", fullmatch=True)
-atoms = st.builds(LayerTerm, names, channels) | st.builds(ClassTerm, class_names)
+modes = st.sampled_from(["strongest", "weakest", "average"])
+shares = st.integers(1, 10_000).map(lambda hundredths: hundredths / 100)
+selections = st.builds(Selection, modes, st.integers(1, 65535).map(float)) | st.builds(
+    Selection, modes, shares, st.just(True)
+)
+atoms = (
+    st.builds(LayerTerm, names, channels)
+    | st.builds(ClassTerm, class_names)
+    | st.builds(SelectionTerm, names, selections)
+    | st.builds(IgnoreTerm, names, channels.filter(bool))
+)
 weights = st.floats(allow_nan=False, allow_infinity=False)
 objectives = st.lists(st.tuples(weights, atoms), min_size=1, max_size=5).map(lambda them: Objective(tuple(them)))
 
@@ -68,6 +79,8 @@ def test_any_text_is_read_or_refused_with_a_message(text: str) -> None:
         ("-(a - b)", "-a + b"),
         ('class:"golden retriever" + class:"peacock"', 'class:"golden retriever" + class:peacock'),
         ("features.20:3 + 20", "features.20:3 + 20"),
+        ("a:strongest( 8 ) - 2*b:weakest(12.50 %)", "a:strongest(8) - 2*b:weakest(12.5%)"),
+        ("a: average(3)+a:ignore( 9,2-4,3 )", "a:average(3) + a:ignore(2-4,9)"),
     ],
 )
 def test_text_in_its_plainest_form(text: str, same: str) -> None:
@@ -100,6 +113,12 @@ def test_objectives_are_values() -> None:
         ("class", 5, "':' and the name or number of a class"),
         ('a + class:"', 10, "a class: its number"),
         ("1e999*a", 0, "a finite weight"),
+        ("a:strong(8)", 2, r"strongest\(8\), weakest\(8\)"),
+        ("a:strongest(0)", 12, r"strongest\(10%\)"),
+        ("a:weakest(101%)", 10, "up to 100%"),
+        ("a:average(2.5)", 10, "a whole number of channels"),
+        ("a:average(2", 11, r"'\)' behind"),
+        ("a:ignore()", 9, "a channel's number"),
         ("(" * 60 + "a" + ")" * 60, 51, "at most 50 parentheses"),
     ],
 )
@@ -124,11 +143,60 @@ def test_values(tiny: Network) -> None:
         'class:"golden retriever"': logits[:, 207],
         "0.5*a - 2*b:1": 0.5 * a.square().mean((1, 2, 3)) - 2 * b[:, 1].mean((1, 2)),
         "2*fc": 2 * logits.square().mean(1),
+        "a:ignore(1,4-5)": a[:, [0, 2, 3]].square().mean((1, 2, 3)),
     }.items():
         torch.testing.assert_close(parse_objective(term).bind(tiny)(layers), expected)
 
 
-@pytest.mark.parametrize("text", ["a", "b:1", "a - 0.5*b", "a:1-2 + b:0,3 - 0.1*class:5", "class:207", "b + fc:3"])
+def test_what_counts_of_activations(tiny: Network) -> None:
+    layers = activations(tiny, "a + class:207")
+    a, logits = layers["a"], layers["fc"]
+    for term, chosen in {
+        "a": a,
+        "a:2": a[:, 2:3],
+        "a:0,4-5": a[:, [0, 4, 5]],
+        "a:ignore(3)": a[:, [0, 1, 2, 4, 5]],
+    }.items():
+        objective = parse_objective(term)
+        torch.testing.assert_close(objective.bind(tiny, measure="mean")(layers), chosen.mean((1, 2, 3)))
+        torch.testing.assert_close(objective.bind(tiny, measure="l2")(layers), chosen.square().mean((1, 2, 3)))
+    for measure in ("mean", "l2"):
+        torch.testing.assert_close(parse_objective("class:207").bind(tiny, measure=measure)(layers), logits[:, 207])
+
+
+@pytest.mark.parametrize("mode", ["strongest", "weakest", "average"])
+@pytest.mark.parametrize(("amount", "count"), [("1", 1), ("3", 3), ("6", 6), ("1%", 1), ("50%", 3), ("100%", 6)])
+def test_channels_are_selected_by_their_mean(tiny: Network, mode: str, amount: str, count: int) -> None:
+    """Each picture's own channels, by a search that knows nothing of tensors; and no slope for the others."""
+    text = f"a:{mode}({amount})"
+    a = activations(tiny, text)["a"].requires_grad_()
+    bound = parse_objective(text).bind(tiny)
+    expected, used = [], []
+    for picture in a.detach().double():
+        means = [float(channel.mean()) for channel in picture]
+        middle = sum(means) / len(means)
+        keys = {"strongest": [-m for m in means], "weakest": means, "average": [abs(m - middle) for m in means]}[mode]
+        chosen = sorted(range(6), key=keys.__getitem__)[:count]
+        expected.append(float(picture[chosen].square().mean()))
+        used.append(set(chosen))
+    value = bound({"a": a})
+    assert value.tolist() == pytest.approx(expected, rel=1e-5)
+    (slope,) = torch.autograd.grad(value.sum(), a)
+    assert [set(one.abs().sum((1, 2)).nonzero()[:, 0].tolist()) for one in slope] == used
+
+
+def test_of_equal_channels_the_first_are_selected(tiny: Network) -> None:
+    same = torch.ones(1, 6, 2, 2, requires_grad=True)
+    for mode in ("strongest", "weakest", "average"):
+        value = parse_objective(f"a:{mode}(2)").bind(tiny)({"a": same})
+        (slope,) = torch.autograd.grad(value.sum(), same)
+        assert slope.sum((0, 2, 3)).nonzero()[:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a", "b:1", "a - 0.5*b", "a:1-2 + b:0,3 - 0.1*class:5", "class:207", "b + fc:3", "a:weakest(2) + fc:strongest(9)"],
+)
 @pytest.mark.parametrize("size", [(11, 17), (3, 3), (6, 31)])
 def test_mean_of_the_density_is_the_value(tiny: Network, text: str, size: tuple[int, int]) -> None:
     layers = activations(tiny, text, size)
@@ -154,6 +222,12 @@ def test_half_precision_does_not_overflow(tiny: Network) -> None:
 def test_binding_checks_names(tiny: Network) -> None:
     with pytest.raises(ObjectiveError, match=r"no channel 6: its 6 channels are numbered 0 to 5"):
         parse_objective("a:2-6").bind(tiny)
+    with pytest.raises(ObjectiveError, match=r"no channel 6"):
+        parse_objective("a:ignore(6)").bind(tiny)
+    with pytest.raises(ObjectiveError, match=r"all of its 6 channels are ignored"):
+        parse_objective("a:ignore(0-5)").bind(tiny)
+    with pytest.raises(ObjectiveError, match=r"has 6 channels; of them strongest\(7\) cannot be chosen"):
+        parse_objective("a:strongest(7)").bind(tiny)
     with pytest.raises(NetworkError, match=r"no layer 'aa'.*`dreamvid layers tiny`"):
         parse_objective("b + aa").bind(tiny)
     with pytest.raises(ObjectiveError, match=r"'goldn retriever'.*'golden retriever'"):

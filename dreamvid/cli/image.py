@@ -8,14 +8,14 @@ from cyclopts import Parameter
 
 from dreamvid.cli import console
 from dreamvid.cli.flags import MAIN, with_settings
-from dreamvid.cli.options import PICTURES, Overwrite, Quiet
+from dreamvid.cli.options import PICTURES, AllowPrivateAddresses, Overwrite, Quiet
 from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 
 
 @with_settings(("network", "dream", "render"), main=("objective",))
 def image(
-    source: Annotated[str, Parameter(group=MAIN, help="Picture to dream on.")],
+    source: Annotated[str, Parameter(group=MAIN, help="Picture to dream on: a file, or an http(s) address.")],
     /,
     *,
     output: Annotated[str | None, output_flag("NAME-OF-SOURCE.dream.png", PICTURES)] = None,
@@ -29,6 +29,7 @@ def image(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    allow_private_addresses: AllowPrivateAddresses = False,
     quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
@@ -37,12 +38,15 @@ def image(
     if quiet:
         warnings.simplefilter("ignore")
     from dreamvid.cli.output import check_picture
+    from dreamvid.video.fetch import fetch_picture, file_stem, is_address
     from dreamvid.video.image import read_image, write_image
 
-    target = Path(f"{Path(source).stem}.dream.png" if output is None else output).expanduser()
+    fetched = is_address(source)
+    stem = file_stem(source) if fetched else Path(source).stem
+    target = Path(f"{stem}.dream.png" if output is None else output).expanduser()
     origin = Path(source).expanduser()
-    check_picture(target, overwrite, origin)
-    picture = read_image(origin)
+    check_picture(target, overwrite, None if fetched else origin)
+    picture = fetch_picture(source, allow_private_addresses=allow_private_addresses) if fetched else read_image(origin)
     from dreamvid.api import dream_image
 
     write_image(target, dream_image(picture, settings))

@@ -12,6 +12,15 @@ Overwrite = Annotated[
 Quiet = Annotated[
     bool, Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors.")
 ]
+AllowPrivateAddresses = Annotated[
+    bool,
+    Parameter(
+        group=JOB,
+        negative=(),
+        show_default=False,
+        help="Fetch a picture from this machine or the local network too, not only from public addresses.",
+    ),
+]
 Fresh = Annotated[
     bool,
     Parameter(group=JOB, negative=(), show_default=False, help="Begin anew, whatever an interrupted run left behind."),

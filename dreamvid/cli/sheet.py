@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from dreamvid.cli import console
 from dreamvid.cli.flags import MAIN, with_settings
-from dreamvid.cli.options import PICTURES, Overwrite, Quiet
+from dreamvid.cli.options import PICTURES, AllowPrivateAddresses, Overwrite, Quiet
 from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 
@@ -17,7 +17,11 @@ from dreamvid.settings import DEFAULT_PRESET, load_settings
 @with_settings(("network", "dream", "render"), main=("objective",))
 def sheet(
     source: Annotated[
-        str, Parameter(group=MAIN, help="Picture, or VIDEO@TIME with a time such as 12.5 (seconds) or 1:30.")
+        str,
+        Parameter(
+            group=MAIN,
+            help="Picture (a file, or an http(s) address), or VIDEO@TIME with a time such as 12.5 (seconds) or 1:30.",
+        ),
     ],
     /,
     *,
@@ -42,6 +46,7 @@ def sheet(
         Parameter(group=MAIN, metavar="NAME", show_default=DEFAULT_PRESET, help="Look that all start from."),
     ] = None,
     overwrite: Overwrite = False,
+    allow_private_addresses: AllowPrivateAddresses = False,
     quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
@@ -50,12 +55,15 @@ def sheet(
     if quiet:
         warnings.simplefilter("ignore")
     from dreamvid.cli.output import check_picture
+    from dreamvid.video.fetch import file_stem, is_address
     from dreamvid.video.image import write_image
     from dreamvid.video.still import read_still
 
-    target = Path(f"{Path(source).stem}.sheet.png" if output is None else output).expanduser()
-    check_picture(target, overwrite, Path(source).expanduser())
-    frame = read_still(source)
+    fetched = is_address(source)
+    stem = file_stem(source) if fetched else Path(source).stem
+    target = Path(f"{stem}.sheet.png" if output is None else output).expanduser()
+    check_picture(target, overwrite, None if fetched else Path(source).expanduser())
+    frame = read_still(source, allow_private_addresses=allow_private_addresses)
     from dreamvid.api import dream_image  # torch comes with it
     from dreamvid.pipeline.compare import comparison_sheet
 

@@ -1,5 +1,6 @@
 """Single pictures in and out, always as RGB."""
 
+import io
 import os
 import secrets
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dreamvid.errors import OutputError, SourceError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_PHOTOGRAPHS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow's names of them
 
 
 def read_image(path: str | Path, *, background: int = 0) -> npt.NDArray[np.uint8]:
@@ -29,15 +31,29 @@ def read_image(path: str | Path, *, background: int = 0) -> npt.NDArray[np.uint8
         raise SourceError(f"no such picture: {path}")
     if path.stat().st_size == 0:
         raise SourceError(f"the picture is an empty file: {path}")
+    return _decode(path, str(path), background, None)
+
+
+def decode_image(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+    """Read a picture that came from elsewhere, as `read_image` does; `name` is for messages.
+
+    Only the formats of photographs are looked at: some that Pillow knows are programs for other programs to run.
+    """
+    return _decode(io.BytesIO(data), name, 0, _PHOTOGRAPHS)
+
+
+def _decode(
+    file: Path | io.BytesIO, name: str, background: int, formats: tuple[str, ...] | None
+) -> npt.NDArray[np.uint8]:
     try:
-        with Image.open(path) as opened:
+        with Image.open(file, formats=formats) as opened:
             opened.load()
             return _rgb(ImageOps.exif_transpose(opened), background)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
-        raise SourceError(f"cannot read {path} as a picture{reason}. Allowed: {', '.join(IMAGE_SUFFIXES)}.") from error
+        raise SourceError(f"cannot read {name} as a picture{reason}. Allowed: {', '.join(IMAGE_SUFFIXES)}.") from error
     except Image.DecompressionBombError as error:
-        raise SourceError(f"the picture {path} is too large: {error}") from error
+        raise SourceError(f"the picture {name} is too large: {error}") from error
 
 
 def _rgb(picture: Image.Image, background: int) -> npt.NDArray[np.uint8]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from dreamvid.errors import SourceError
 from dreamvid.video.decode import FrameReader
+from dreamvid.video.fetch import fetch_picture, is_address
 from dreamvid.video.image import IMAGE_SUFFIXES, read_image
 from dreamvid.video.probe import VideoInfo, probe
 from dreamvid.video.source import Source, open_source
@@ -15,12 +16,15 @@ from dreamvid.video.source import Source, open_source
 _TIME = re.compile(r"(.+)@(?:(\d+):)?(?:(\d+):)?(\d+\.?\d*|\.\d+)s?", re.DOTALL)
 
 
-def read_still(text: str) -> npt.NDArray[np.uint8]:
+def read_still(text: str, *, allow_private_addresses: bool = False) -> npt.NDArray[np.uint8]:
     """Read a picture, or of VIDEO@TIME the frame that is shown at that time; uint8 RGB (H, W, 3).
 
     TIME is in seconds, or M:SS, or H:MM:SS; without it, it is the first frame. A file that exists is taken as itself.
-    Raises SourceError, also for a time behind the end.
+    A picture at an http or https address is fetched, as `fetch` says. Raises SourceError, also for a time behind the
+    end.
     """
+    if is_address(text):
+        return fetch_picture(text, allow_private_addresses=allow_private_addresses)
     path = Path(text).expanduser()
     match = None if path.exists() else _TIME.fullmatch(text)
     name, seconds = text, 0.0

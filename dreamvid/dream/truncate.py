@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,76 +9,12 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from dreamvid.dream.fused import CEILINGS, FusedConvolution
 from dreamvid.dream.trace import Traced
 from dreamvid.errors import NetworkError
 
 # Sides of a square picture that are tried, in pixels, to find the smallest one that gets through a network.
 _SIDES = (1, 8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 299, 384)
-
-
-class SameConv2d(nn.Module):
-    """TensorFlow's SAME convolution of any input size, without a padded copy of the input.
-
-    SAME often pads one pixel more behind than before. A kernel with a zero in front, padded evenly, computes
-    the same; which side needs it depends on the input's size, so there is a kernel for each case.
-    """
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.bias = convolution.bias
-        self.kernel_size = _pair(convolution.kernel_size)
-        self.stride = _pair(convolution.stride)
-        self.dilation = _pair(convolution.dilation)
-        self.groups = convolution.groups
-        for top in (0, 1):
-            for left in (0, 1):
-                kernel = F.pad(convolution.weight.detach(), (left, 0, top, 0))
-                self.register_buffer(f"kernel_{top}{left}", kernel.contiguous(memory_format=torch.channels_last))
-
-    def _padding(self, size: int, axis: int) -> tuple[int, int]:
-        """Padding of one axis before and after."""
-        stride = self.stride[axis]
-        reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
-        return total // 2, total - total // 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (N, C, H, W) to (N, C', ceil(H / stride), ceil(W / stride))."""
-        top, bottom = self._padding(x.shape[2], 0)
-        left, right = self._padding(x.shape[3], 1)
-        if self.dilation != (1, 1):  # a zero in front would reach further than one pixel
-            x = F.pad(x, (left, right, top, bottom))
-            return F.conv2d(x, self.get_buffer("kernel_00"), self.bias, self.stride, 0, self.dilation, self.groups)
-        kernel = self.get_buffer(f"kernel_{bottom - top}{right - left}")
-        return F.conv2d(x, kernel, self.bias, self.stride, (bottom, right), 1, self.groups)
-
-
-class _ClampInPlace(torch.autograd.Function):
-    """ReLU6 over its operand: `hardtanh_` computes a copy first, and for `clamp_` autograd keeps one."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        x.clamp_(0, 6)
-        ctx.mark_dirty(x)
-        ctx.save_for_backward(x)
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        result: Tensor = torch.ops.aten.hardtanh_backward(gradients[0], y, 0.0, 6.0)
-        return result
-
-
-class InPlaceReLU6(nn.Module):
-    """ReLU6 that overwrites its operand."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Clamp to [0, 6]."""
-        if torch.compiler.is_compiling():  # which plans its memory itself
-            return F.relu6(x)
-        result: Tensor = _ClampInPlace.apply(x)
-        return result
 
 
 class Truncated(nn.Module):
@@ -131,8 +66,7 @@ def truncate(traced: Traced, layers: Sequence[str], mean: Sequence[float], std: 
     graph.output({name: copies[node] for name, node in wanted.items()})
     body = fx.GraphModule(traced.module, graph)
     _fold_batch_norms(body)
-    _replace_same_convolutions(body)
-    _reuse_memory(body)
+    _fuse(body)
     body.graph.lint()
     body.recompile()
     body.delete_all_unused_submodules()
@@ -208,34 +142,44 @@ def _fold_batch_norms(body: fx.GraphModule) -> None:
             body.set_submodule(node.target, activation)
 
 
-def _replace_same_convolutions(body: fx.GraphModule) -> None:
-    for path in {node.target for node in body.graph.nodes if node.op == "call_module"}:
-        module = body.get_submodule(path)
-        if isinstance(module, Conv2dSame):
-            body.set_submodule(path, SameConv2d(module))
-
-
-def _reuse_memory(body: fx.GraphModule) -> None:
-    """Let a ReLU overwrite a convolution's result that nobody else reads: no gradient needs it."""
-    for index, node in enumerate(body.graph.nodes):
-        source = node.args[0] if node.args else None
-        if (
-            not isinstance(source, fx.Node)
-            or source.op != "call_module"
-            or not isinstance(body.get_submodule(str(source.target)), nn.Conv2d | SameConv2d)
-            or len(source.users) != 1
-        ):
+def _fuse(body: fx.GraphModule) -> None:
+    """Compute each convolution, and the ReLU that is its only reader, in one step."""
+    for node in list(body.graph.nodes):
+        if node.op != "call_module":
             continue
-        if node.op == "call_function" and node.target is F.relu:
-            node.update_kwarg("inplace", True)
-        elif node.op == "call_module":
-            activation = body.get_submodule(str(node.target))
-            if not isinstance(activation, nn.ReLU | nn.ReLU6):
-                continue
-            # A module of its own, as one ReLU may be called in several places.
-            node.target = f"relu_in_place_{index}"
-            body.add_submodule(node.target, nn.ReLU(True) if isinstance(activation, nn.ReLU) else InPlaceReLU6())
+        convolution = body.get_submodule(str(node.target))
+        if not isinstance(convolution, nn.Conv2d) or not FusedConvolution.takes(convolution):
+            continue
+        last, ceiling = node, None
+        if len(node.users) == 1:
+            (reader,) = node.users
+            ceiling = _ceiling(body, reader)
+            last = node if ceiling is None else reader
+        fused = FusedConvolution(
+            convolution,
+            same=isinstance(convolution, Conv2dSame),
+            ceiling=ceiling,
+            owns_gradient=len(last.users) == 1 and _is_convolution(body, *last.users),
+        )
+        if last is not node:
+            last.replace_all_uses_with(node)
+            body.graph.erase_node(last)
+        # A module of its own, as one convolution may be called in several places.
+        path = f"{node.target}_fused".replace(".", "_")
+        while hasattr(body, path):
+            path += "_"
+        node.target = path
+        body.add_submodule(path, fused)
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+def _ceiling(body: fx.GraphModule, node: fx.Node) -> float | None:
+    """What a ReLU or ReLU6 clamps to; None if the node is neither."""
+    if node.op == "call_function":
+        return CEILINGS[nn.ReLU] if node.target in (F.relu, torch.relu) else None
+    if node.op == "call_method":
+        return CEILINGS[nn.ReLU] if node.target == "relu" else None
+    return CEILINGS.get(type(body.get_submodule(str(node.target)))) if node.op == "call_module" else None
+
+
+def _is_convolution(body: fx.GraphModule, node: fx.Node) -> bool:
+    return node.op == "call_module" and isinstance(body.get_submodule(str(node.target)), nn.Conv2d | FusedConvolution)

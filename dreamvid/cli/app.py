@@ -15,7 +15,7 @@ from dreamvid.cli import console
 from dreamvid.errors import DreamvidError, nearest
 
 _LAYERS = (
-    "List the layers of a network that can be dreamed on.\n\n"
+    "List the layers of a network that can be dreamed on, or draw them (--graph).\n\n"
     "Stride: pixels of the picture from one position of the layer to the next. Receptive field: side in "
     "pixels of what one position sees. Both tell the size of a layer's patterns."
 )

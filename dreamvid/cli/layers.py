@@ -1,13 +1,20 @@
 """`dreamvid layers`: what of a network can be dreamed on."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from dreamvid.cli import console
-from dreamvid.settings import NetworkSettings
+from dreamvid.errors import OutputError
+from dreamvid.settings import NetworkSettings, load_settings
+from dreamvid.settings.stations import parse_stations
+
+if TYPE_CHECKING:
+    from dreamvid.dream.networks import Network
 
 _CONVOLUTIONS = ("Conv2d", "Conv2dSame")  # kinds
+_OTHER_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".pdf", ".html")
 _DEFAULT: str = NetworkSettings.model_fields["model"].default
 
 
@@ -18,12 +25,37 @@ def layers(
     weights: Annotated[
         str | None, Parameter(metavar="PATH", help="Checkpoint file, to see whether it fits the network.")
     ] = None,
+    graph: Annotated[
+        str | None,
+        Parameter(
+            metavar="PATH",
+            help="Draw the network in place of the table: NAME.svg for a picture, anything else is a folder for a "
+            "TensorBoard log.",
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        Parameter(
+            metavar="TEXT",
+            show_default="that of the default preset, for its network",
+            help="With --graph: the objective whose layers are marked.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Replace the picture if it is there already.")
+    ] = False,
 ) -> None:
-    """List the layers of a network that can be dreamed on."""
+    """List the layers of a network that can be dreamed on, or draw them."""
+    target = None if graph is None else Path(graph).expanduser()
+    if target is not None:
+        _check(target, overwrite)
     from dreamvid.dream.networks import load_network
 
     # Layers do not depend on the weights: published ones need not be downloaded to list them.
     network = load_network(model, "random" if weights is None else weights)
+    if target is not None:
+        _draw(network, _dreamed(network, objective), target)
+        return
     table = network.layer_table()
     rows = (
         (
@@ -48,3 +80,48 @@ def layers(
     convolutions = [layer.channels for layer in table if layer.kind in _CONVOLUTIONS]
     if convolutions:
         console.result(f"{len(convolutions)} convolution layers with {sum(convolutions):,} channels in all")
+
+
+def _check(target: Path, overwrite: bool) -> None:
+    """Refuse what could not be written, before the work."""
+    suffix = target.suffix.lower()
+    if suffix in _OTHER_PICTURES:
+        raise OutputError(
+            f"A network is drawn as .svg, not as {suffix}: {target}. Type --graph {target.with_suffix('.svg')}"
+        )
+    if suffix != ".svg":
+        if target.exists() and not target.is_dir():
+            raise OutputError(f"The folder for the TensorBoard log is a file: {target}. Give another name.")
+    elif not target.parent.is_dir():
+        raise OutputError(f"The folder for the picture does not exist: {target.parent}. Make it first.")
+    elif target.is_dir():
+        raise OutputError(f"{target} is a folder; give the name of a picture, such as {target / 'network.svg'}")
+    elif target.exists() and not overwrite:
+        raise OutputError(f"The picture exists: {target}. Add --overwrite to replace it, or give another name.")
+
+
+def _dreamed(network: "Network", objective: str | None) -> set[str]:
+    """The network's own names of the layers that an objective dreams on."""
+    from dreamvid.dream.objective import ClassTerm, parse_objective
+
+    default = load_settings()
+    if objective is None and network.name != default.network.model:
+        return set()
+    stations = parse_stations(default.dream.objective if objective is None else objective)
+    terms = [term for text in stations.objectives for _, term in parse_objective(text).terms]
+    return {network.logits if isinstance(term, ClassTerm) else network.resolve(term.layer) for term in terms}
+
+
+def _draw(network: "Network", dreamed: set[str], target: Path) -> None:
+    if target.suffix.lower() != ".svg":
+        from dreamvid.pipeline.graph_log import write_graph_log
+
+        console.result(str(write_graph_log(network, dreamed, target)))
+        return
+    from dreamvid.pipeline.diagram import draw_network
+
+    try:
+        target.write_text(draw_network(network, dreamed), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    console.result(str(target))

@@ -9,6 +9,7 @@ from torch import nn
 
 from dreamvid.dream import architectures
 from dreamvid.dream import weights as weight_files
+from dreamvid.dream.dataflow import LayerFlow, layer_flow
 from dreamvid.dream.device import out_of_memory
 from dreamvid.dream.inception5h import Inception5h
 from dreamvid.dream.layers import LayerInfo, layer_table
@@ -73,6 +74,10 @@ class Network:
     def layer_table(self) -> list[LayerInfo]:
         """Describe `layers`, in order of execution."""
         return list(self._table.values())
+
+    def flow(self) -> dict[str, LayerFlow]:
+        """Say of each of `layers`, in order of execution, which others it is computed from."""
+        return layer_flow(self._traced, self._table)
 
     @property
     def logits(self) -> str:

@@ -1,14 +1,23 @@
 """Dreams on video and animation: the public names, loaded when they are first used."""
 
 import importlib
+import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Read by libraries as they are loaded, so said before any of them is. Threads that wait for one another sleep rather
+# than spin: decoding, motion and encoding need the cores meanwhile, and two renders at once would fight over them. Big
+# tensors lie in huge pages, which the system maps and clears hundreds of times quicker.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 # Where each public name lives. Importing dreamvid stays instant: torch comes with the first name that needs it.
 _HOMES = {
     "Camera": "dreamvid.motion.camera",
     "Dreamer": "dreamvid.api",
+    "comparison_sheet": "dreamvid.api",
     "dream_frames": "dreamvid.api",
     "dream_image": "dreamvid.api",
     "dream_video": "dreamvid.api",
@@ -17,6 +26,10 @@ _HOMES = {
     "Settings": "dreamvid.settings",
     "load_settings": "dreamvid.settings",
     "list_presets": "dreamvid.settings",
+    "feature_sheet": "dreamvid.api",
+    "progress_bar": "dreamvid.notebook",
+    "read_still": "dreamvid.api",
+    "show": "dreamvid.notebook",
     "zoom_frames": "dreamvid.api",
     "zoom_video": "dreamvid.api",
     "Score": "dreamvid.api",
@@ -28,9 +41,12 @@ if TYPE_CHECKING:
     from dreamvid.api import (
         Dreamer,
         Score,
+        comparison_sheet,
         dream_frames,
         dream_image,
         dream_video,
+        feature_sheet,
+        read_still,
         score,
         score_frames,
         zoom_frames,
@@ -38,6 +54,7 @@ if TYPE_CHECKING:
     )
     from dreamvid.errors import DreamvidError, InputError
     from dreamvid.motion.camera import Camera
+    from dreamvid.notebook import progress_bar, show
     from dreamvid.settings import Settings, list_presets, load_settings
 
 __all__ = [
@@ -48,13 +65,18 @@ __all__ = [
     "Score",
     "Settings",
     "__version__",
+    "comparison_sheet",
     "dream_frames",
     "dream_image",
     "dream_video",
+    "feature_sheet",
     "list_presets",
     "load_settings",
+    "progress_bar",
+    "read_still",
     "score",
     "score_frames",
+    "show",
     "zoom_frames",
     "zoom_video",
 ]
@@ -63,7 +85,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'dreamvid' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    with warnings.catch_warnings():
+        # In a notebook tqdm, which a dependency imports, asks for widgets that nothing here needs.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

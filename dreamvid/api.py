@@ -1,6 +1,6 @@
 """The frame API: frames in, dreamed frames out."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -14,6 +14,8 @@ from dreamvid.dream.device import enough_memory
 from dreamvid.errors import InputError
 from dreamvid.motion.camera import Camera as Camera
 from dreamvid.motion.camera import Movement
+from dreamvid.pipeline import compare
+from dreamvid.pipeline.features import feature_sheet as feature_sheet
 from dreamvid.pipeline.frames import FrameDreamer
 from dreamvid.pipeline.mask import Mask
 from dreamvid.pipeline.pixels import to_pixels, to_tensor
@@ -24,6 +26,7 @@ from dreamvid.pipeline.score_result import Score as Score
 from dreamvid.pipeline.start import fit, noise_picture
 from dreamvid.pipeline.zoom import CameraDreamer
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, Settings, load_settings
+from dreamvid.video.still import read_still as read_still
 
 Frame = TypeVar("Frame", np.ndarray, Tensor)
 
@@ -107,6 +110,26 @@ def dream_frames(
 def dream_image(picture: Frame, settings: Settings | None = None) -> Frame:
     """Dream a single picture; kinds and errors as in `Dreamer.dream`."""
     return Dreamer(settings).dream(picture)
+
+
+def comparison_sheet(
+    frame: np.ndarray,
+    vary: Sequence[str] = (),
+    *,
+    preset: str | None = None,
+    width: int = 320,
+    on_picture: Callable[[int, int], None] | None = None,
+    **overrides: object,
+) -> np.ndarray:
+    """Dream a frame, a uint8 array (H, W, 3), in many ways; return them on one labelled sheet, an array alike.
+
+    vary: what differs, each a text such as `objective=blocks.3.2|blocks.4.1:7` or `preset=animals|plants`, as
+    `dreamvid sheet --vary` takes it; the presets of the network without. preset, overrides: settings that all share.
+    width: that of each picture on the sheet, in pixels. on_picture: called with the number of pictures that are done
+    and of all. Raises DreamvidError.
+    """
+    given = {name: str(value) for name, value in {"preset": preset, **overrides}.items() if value is not None}
+    return compare.comparison_sheet(frame, given, vary, dream=dream_image, width=width, on_picture=on_picture)
 
 
 def dream_video(

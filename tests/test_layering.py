@@ -19,7 +19,8 @@ ALLOWED = {
     "pipeline": {*_BASE, "audio", "video", "motion", "dream"},
     "api": {*_BASE, "audio", "video", "motion", "dream", "pipeline"},
     "cli": {*_BASE, "audio", "video", "motion", "dream", "pipeline", "api"},
-    "__init__": {*_BASE, "motion", "api", "pipeline"},
+    "notebook": {*_BASE, "video", "pipeline", "cli"},
+    "__init__": {*_BASE, "motion", "api", "pipeline", "notebook"},
 }
 
 

@@ -12,7 +12,7 @@ from dreamvid.cli import console
 if TYPE_CHECKING:
     from dreamvid.pipeline.render import Progress, RenderResult
 
-_STAGES = {"scan": "Reading", "plan": "Planning", "dream": "Dreaming", "join": "Joining"}
+STAGES = {"scan": "Reading", "plan": "Planning", "dream": "Dreaming", "join": "Joining"}
 _LINE_SECONDS = 10.0
 _LINE_PAUSE_SECONDS = 1.0
 _LINE_SHARE = 0.1
@@ -80,7 +80,7 @@ class RenderDisplay:
         if self._task is None or progress.stage != self._stage:
             if self._task is not None:
                 bar.remove_task(self._task)
-            self._task = bar.add_task(_STAGES[progress.stage], total=progress.total, words="")
+            self._task = bar.add_task(STAGES[progress.stage], total=progress.total, words="")
         bar.update(self._task, completed=progress.done, total=progress.total, words=describe(progress))
 
     def _print_line(self, progress: "Progress") -> None:
@@ -93,7 +93,7 @@ class RenderDisplay:
         last = progress.stage == "dream" and share == 1.0 and self._line_share < 1.0
         if tenth or last or waited >= _LINE_SECONDS:
             self._line_time, self._line_share = time.monotonic(), share
-            console.say(f"{_STAGES[progress.stage]}: {describe(progress)}")
+            console.say(f"{STAGES[progress.stage]}: {describe(progress)}")
 
 
 def describe(progress: "Progress") -> str:

@@ -13,7 +13,7 @@ from dreamvid.dream.visualize import Method, for_display, visualize
 from dreamvid.errors import InputError
 from dreamvid.pipeline.guides import bind_objective
 from dreamvid.pipeline.pixels import to_pixels
-from dreamvid.settings import Settings
+from dreamvid.settings import Settings, load_settings
 from dreamvid.video.sheet import check_layout, contact_sheet
 
 SMALLEST, LARGEST = 16, 4096  # pixels
@@ -21,7 +21,7 @@ SMALLEST, LARGEST = 16, 4096  # pixels
 
 def feature_sheet(
     targets: Sequence[str],
-    settings: Settings,
+    settings: Settings | None = None,
     *,
     method: Method = "laplacian",
     size: int = 224,
@@ -31,9 +31,10 @@ def feature_sheet(
     """Grow a picture of `size` pixels a side for every feature; return it, or a labelled sheet of several, uint8 RGB.
 
     targets: `LAYER` is each of its channels, `LAYER:0-19` and `LAYER:1,5` these channels, one picture each; any other
-    objective, such as `a:1 + b:2`, is one picture. settings: the network, seed, device and precision. on_picture:
-    called with the number of pictures that are done and of all. Raises DreamvidError.
+    objective, such as `a:1 + b:2`, is one picture. settings: the network, seed, device and precision; the default
+    preset's without. on_picture: called with the number of pictures that are done and of all. Raises DreamvidError.
     """
+    settings = load_settings() if settings is None else settings
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"--size got {size}: allowed is from {SMALLEST} to {LARGEST} pixels.")
     if iterations is not None and not 1 <= iterations <= 2000:

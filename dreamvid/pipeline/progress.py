@@ -1,10 +1,13 @@
 """How far a render is, how fast, and which of its stages the others wait for."""
 
+import html
 import time
 from collections import deque
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
+
+from dreamvid.video.inline import file_html
 
 _WINDOW_FRAMES = 30
 
@@ -41,6 +44,12 @@ class RenderResult:
     warnings: tuple[str, ...]
     resumed_from: int
     busy: "BusySeconds"
+
+    def _repr_html_(self) -> str:
+        """The film itself, for a notebook."""
+        lines = [f"{self.frames} frames: {self.output.name}, with its recipe, {self.recipe.name}", *self.warnings]
+        said = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
+        return f"<div>{file_html(self.output)}</div>{said}"
 
 
 @dataclass

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Read by libraries as they are loaded, so said before any of them is. Threads that wait for one another sleep rather
-# than spin: decoding, motion and encoding need the cores meanwhile, and two renders at once would fight over them. Big
-# tensors lie in huge pages, which the system maps and clears hundreds of times quicker.
+# Read by OpenMP as torch loads it, so said before. Threads that wait for one another sleep rather than spin: decoding,
+# motion and encoding need the cores meanwhile, and two renders at once would fight over them.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 # Where each public name lives. Importing dreamvid stays instant: torch comes with the first name that needs it.
 _HOMES = {

@@ -1,10 +1,11 @@
 """The frame API: frames in, dreamed frames out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from dreamvid.errors import InputError
 from dreamvid.motion.camera import Camera as Camera
 from dreamvid.motion.camera import Movement
 from dreamvid.pipeline import compare
+from dreamvid.pipeline.cadence import Between, Key, in_order
 from dreamvid.pipeline.features import feature_sheet as feature_sheet
 from dreamvid.pipeline.frames import FrameDreamer
 from dreamvid.pipeline.mask import Mask
@@ -29,6 +31,15 @@ from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, Settings, loa
 from dreamvid.video.still import read_still as read_still
 
 Frame = TypeVar("Frame", np.ndarray, Tensor)
+
+
+@dataclass(frozen=True)
+class _Given(Generic[Frame]):
+    """A frame as it came, and the mask at its time."""
+
+    index: int
+    frame: Frame
+    mask: Tensor | None
 
 
 class Dreamer:
@@ -51,6 +62,11 @@ class Dreamer:
         self._mask: Mask | None = None
         self._index = 0
 
+    @property
+    def cadence(self) -> int:
+        """Every how many frames `dream_frames` dreams one; `dream` dreams every frame that it is given."""
+        return self._frames.settings.coherence.cadence
+
     @enough_memory()
     def dream(self, frame: Frame, *, new_shot: bool = False) -> Frame:
         """Dream the next frame; the same kind comes out as goes in.
@@ -72,9 +88,42 @@ class Dreamer:
         )
         self._previous = picture
         self._index += 1
-        if isinstance(frame, np.ndarray):
-            return to_pixels(dreamed, frame.dtype)
-        return dreamed[0].to(frame)
+        return _like(dreamed, frame)
+
+    def _dream_sparsely(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Dream a sequence, from its beginning, at the settings' cadence."""
+
+        @enough_memory()
+        def dream(key: Key[_Given[Frame]]) -> Tensor:
+            given = key.item
+            return self._frames.dream(
+                _to_picture(given.frame, self._frames.device),
+                key.motion,
+                index=given.index,
+                elapsed_seconds=key.elapsed_seconds,
+                time_seconds=given.index * self._seconds,
+                mask=given.mask,
+            )
+
+        @enough_memory()
+        def carry(between: Between[_Given[Frame]]) -> Tensor:
+            picture = _to_picture(between.item.frame, self._frames.device)
+            return self._frames.carry(picture, between, mask=between.item.mask)
+
+        for given, dreamed in in_order(self._steps(frames), dream, carry):
+            yield _like(dreamed, given.frame)
+
+    def _steps(self, frames: Iterable[Frame]) -> Iterator[Key[_Given[Frame]] | Between[_Given[Frame]]]:
+        cadence = self._frames.cadence()
+        begins = True
+        for frame, ends in _with_ends(frames):
+            picture = _to_picture(frame, self._frames.device)
+            with torch.no_grad():
+                given = _Given(self._index, frame, self._mask_for(picture))
+                steps = cadence.add(given, self._frames.small(picture), self._seconds, anew=begins, last=ends)
+            yield from steps
+            begins = ends
+            self._index += 1
 
     def reset(self) -> None:
         """Forget what was dreamed: the next frame is the first."""
@@ -101,8 +150,15 @@ class Dreamer:
 def dream_frames(
     frames: Iterable[Frame], settings: Settings | None = None, *, fps: float | Fraction = Fraction(30)
 ) -> Iterator[Frame]:
-    """Dream a sequence of frames with coherence, one at a time; kinds and errors as in `Dreamer.dream`."""
+    """Dream a sequence of frames with coherence, one at a time; kinds and errors as in `Dreamer.dream`.
+
+    With a cadence of N a frame comes out once up to N further ones have been taken in: those between two dreamed ones
+    need both.
+    """
     dreamer = Dreamer(settings, fps=fps)
+    if dreamer.cadence > 1:
+        yield from dreamer._dream_sparsely(frames)
+        return
     for frame in frames:
         yield dreamer.dream(frame)
 
@@ -229,6 +285,28 @@ def zoom_video(
         on_progress=on_progress,
         preview_every_seconds=preview_every_seconds,
     )
+
+
+def _with_ends(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
+    """Give each frame with whether it is the last of its size and kind in a row."""
+
+    def form(frame: Frame) -> object:
+        return type(frame), getattr(frame, "shape", None)  # what is no frame is told when its turn comes
+
+    waiting: list[Frame] = []
+    for frame in frames:
+        for before in waiting:
+            yield before, form(frame) != form(before)
+        waiting = [frame]
+    for last in waiting:
+        yield last, True
+
+
+def _like(dreamed: Tensor, frame: Frame) -> Frame:
+    """Bring a dreamed frame (1, 3, H, W) to the kind of the frame that it was dreamed on."""
+    if isinstance(frame, np.ndarray):
+        return to_pixels(dreamed, frame.dtype)
+    return dreamed[0].to(frame)
 
 
 def _to_picture(frame: np.ndarray | Tensor, device: torch.device) -> Tensor:

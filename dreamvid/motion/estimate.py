@@ -17,8 +17,30 @@ def estimate_motion(estimator: FlowEstimator, this: Tensor, previous: Tensor) ->
     [0, 1]: 0 where something is newly seen, in between where the flows disagree, objects meet or the pictures do; and
     the unrest (1, 1, H, W) in [0, 1): how much the footage changes beside its motion.
     """
+    return _judge(this, previous, *_flows(estimator, this, previous))
+
+
+def estimate_both_ways(
+    estimator: FlowEstimator, this: Tensor, previous: Tensor
+) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Estimate how `this` frame follows from `previous`, and how `previous` would from `this`.
+
+    Returns what `estimate_motion` does; and the flow that says where in `this` each pixel of `previous` is, with its
+    validity: 0 where something is about to be covered.
+    """
+    flow, reverse = _flows(estimator, this, previous)
+    flow_back, valid_back, _ = _judge(previous, this, reverse, flow)
+    return _judge(this, previous, flow, reverse), (flow_back, valid_back)
+
+
+def _flows(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
+    """The flow and that of the other direction, both held still where nothing moves."""
     flow, reverse = estimator(this, previous), estimator(previous, this)
     still = stands_still(this, previous, flow)
-    flow, reverse = hold_still(flow, still), hold_still(reverse, still)
+    return hold_still(flow, still), hold_still(reverse, still)
+
+
+def _judge(this: Tensor, previous: Tensor, flow: Tensor, reverse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A flow with its validity and the unrest that it leaves."""
     moved = warp(previous, flow)
     return flow, validity(flow, reverse) * photometric_validity(this, moved), unrest(this, moved)

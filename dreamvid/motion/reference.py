@@ -25,14 +25,17 @@ def coarse(frame: Tensor) -> Tensor:
     return local_mean(local_mean(luma(frame), window), window)
 
 
-def follow(reference: Tensor, now: Tensor, flow: Tensor, validity: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+def follow(
+    reference: Tensor, now: Tensor, flow: Tensor, validity: Tensor, decay: float, frames: int = 1
+) -> tuple[Tensor, Tensor]:
     """Move the reference along with the dream and let go of what has become another picture.
 
     reference: of the frame before; now: `coarse` of this one, both (1, 1, h, w). flow, validity: how they follow,
-    (1, 2, h, w) and (1, 1, h, w). decay: what is left of a dream after the time between them.
+    (1, 2, h, w) and (1, 1, h, w). decay: what is left of a dream after the time between them. frames: how many
+    frames that is.
     Returns the validity lowered where the picture has changed, and the reference of what is then carried.
     """
     moved = warp(reference, flow, mode="bilinear")
     changed = difference(moved, now, int(now.shape[2] * WINDOW_PART) | 1)
-    kept = validity * (1 - (LETTING_GO * (changed - FAMILIAR)).clamp(0, FASTEST))
+    kept = validity * (1 - (LETTING_GO * (changed - FAMILIAR)).clamp(0, FASTEST)) ** frames
     return kept, torch.lerp(now, moved, decay * kept)

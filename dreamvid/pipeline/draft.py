@@ -3,7 +3,7 @@
 A network's patterns have their size in pixels of the octave they grow in, so a smaller dream has larger patterns. The
 draft keeps the coarsest octave as it is and their number, and moves the finer ones closer to it, down to a picture of
 half the pixels: all steps are taken, so that its strength is the film's, and only the finest patterns come out larger.
-Memory is in seconds and so stays what it is at half the frame rate.
+Memory is in seconds and so stays what it is at half the frame rate; the cadence is in frames and so is halved too.
 """
 
 import math
@@ -57,6 +57,7 @@ def draft(settings: Settings, info: Format) -> Settings:
         settings,
         {
             "dream": {"dream_height": lines, "octaves": octaves, "octave_scale": max(1.001, scale)},
+            "coherence": {"cadence": -(-settings.coherence.cadence // FRAMES_PART)},
             "video": {
                 "size": f"{max(16, _even(width * lines / height))}x{lines}",
                 "fps": str(Fraction(rate)),

@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from dreamvid.errors import SourceError
+from dreamvid.pipeline.cadence import Between, Key, in_order
 from dreamvid.pipeline.channel import Channel, Closed, Worker
 from dreamvid.pipeline.draft import draft
 from dreamvid.pipeline.film import Sound
-from dreamvid.pipeline.frames import FrameDreamer, Motion
+from dreamvid.pipeline.frames import FrameDreamer
 from dreamvid.pipeline.identity import identify
 from dreamvid.pipeline.mask import Mask
 from dreamvid.pipeline.pixels import to_tensor
 from dreamvid.pipeline.plan import Plan, Segment, make_plan
 from dreamvid.pipeline.progress import BusySeconds, Progress
 from dreamvid.settings import Settings
-from dreamvid.video.decode import FrameReader, VideoFrame
+from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.formats import OutputFormat
 from dreamvid.video.probe import VideoInfo, probe
@@ -30,13 +31,15 @@ _MOTION_QUEUE = 2  # frames that may wait: enough to even out, few enough for 8K
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A source frame with its motion, ready to be dreamed."""
+class _Shown:
+    """A source frame as it was decoded, and the mask at its time."""
 
     index: int
-    frame: Tensor
-    motion: Motion | None
+    pixels: Pixels
     mask: Tensor | None
+
+
+_Step = Key[_Shown] | Between[_Shown]
 
 
 class Footage:
@@ -90,7 +93,8 @@ class Footage:
         if not first.new_shot:
             assert state is not None, "a segment without the state before it is begun at its shot's beginning"
             self._dreamer.load_state(state)
-        prepared: Channel[_Prepared] = Channel(_MOTION_QUEUE)
+        # A key waits for those before it, so that the motion of the next ones can be estimated while it is dreamed.
+        prepared: Channel[_Step] = Channel(_MOTION_QUEUE + self._settings.coherence.cadence - 1)
         with ExitStack() as stack:
             reader = stack.enter_context(
                 FrameReader(
@@ -108,19 +112,27 @@ class Footage:
             stack.callback(prepared.close)
             yield self._dream(plan, prepared)
 
-    def _dream(self, plan: Plan, prepared: Channel[_Prepared]) -> Iterator[Tensor]:
-        for item in prepared:
-            began = time.perf_counter()
+    def _dream(self, plan: Plan, prepared: Channel[_Step]) -> Iterator[Tensor]:
+        def dream(key: Key[_Shown]) -> Tensor:
+            began, shown = time.perf_counter(), key.item
             picture = self._dreamer.dream(
-                item.frame,
-                item.motion,
-                index=item.index,
-                elapsed_seconds=plan.elapsed_seconds(item.index),
-                time_seconds=plan.time_seconds(item.index),
-                mask=item.mask,
+                to_tensor(shown.pixels, self.device),
+                key.motion,
+                index=shown.index,
+                elapsed_seconds=key.elapsed_seconds,
+                time_seconds=plan.time_seconds(shown.index),
+                mask=shown.mask,
             )
             self.busy.dream += time.perf_counter() - began
-            yield picture
+            return picture
+
+        def carry(between: Between[_Shown]) -> Tensor:
+            began, shown = time.perf_counter(), between.item
+            picture = self._dreamer.carry(to_tensor(shown.pixels, self.device), between, mask=shown.mask)
+            self.busy.dream += time.perf_counter() - began
+            return picture
+
+        return (picture for _, picture in in_order(prepared, dream, carry))
 
     def state(self) -> dict[str, Tensor]:
         """What the next frame needs."""
@@ -132,26 +144,37 @@ class Footage:
 
     # --- the motion thread
 
-    def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader, prepared: Channel[_Prepared]) -> None:
-        alone = self._settings.coherence.half_life_seconds == 0
+    def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader, prepared: Channel[_Step]) -> None:
+        coherence, cadence = self._settings.coherence, self._dreamer.cadence()
+        alone = coherence.half_life_seconds == 0 and coherence.cadence == 1
+        shot_ends = {segment.start for segment in plan.segments if segment.new_shot} | {plan.start + plan.count}
         try:
             with torch.no_grad(), self._open_mask() as mask:
-                previous = None if run[0].new_shot else self._next_frame(reader, run[0].start - 1, plan)
+                if not run[0].new_shot:
+                    cadence.begin(self._small(self._next_frame(reader, run[0].start - 1, plan)))
                 for segment in run:
                     for index in range(segment.start, segment.stop):
-                        this = self._next_frame(reader, index, plan)
+                        pixels = self._next_frame(reader, index, plan)
+                        shown = _Shown(index, pixels, None if mask is None else mask.at(plan.time_seconds(index)))
                         began = time.perf_counter()
-                        anew = alone or previous is None or (segment.new_shot and index == segment.start)
-                        motion = None if anew or previous is None else self._dreamer.motion(this, previous)
+                        steps = cadence.add(
+                            shown,
+                            self._small(pixels),
+                            plan.elapsed_seconds(index),
+                            anew=alone or (segment.new_shot and index == segment.start),
+                            last=index + 1 in shot_ends,
+                        )
                         self.busy.motion += time.perf_counter() - began
-                        shown = None if mask is None else mask.at(plan.time_seconds(index))
-                        prepared.put(_Prepared(index, this, motion, shown))
-                        previous = this
+                        for step in steps:
+                            prepared.put(step)
             prepared.finish()
         except Closed:
             pass
         except BaseException as error:  # whatever it is, the dreaming thread has to see it
             prepared.finish(error)
+
+    def _small(self, pixels: Pixels) -> Tensor:
+        return self._dreamer.small(to_tensor(pixels, self.device))
 
     def _open_mask(self) -> AbstractContextManager[Mask | None]:
         text = self._settings.dream.mask
@@ -160,7 +183,7 @@ class Footage:
         size = self._settings.video.size_pixels() or (self._info.width, self._info.height)
         return Mask(text, (size[1], size[0]), self.device)
 
-    def _next_frame(self, reader: FrameReader, index: int, plan: Plan) -> Tensor:
+    def _next_frame(self, reader: FrameReader, index: int, plan: Plan) -> Pixels:
         began = time.perf_counter()
         frame: VideoFrame | None = next(reader, None)
         self.busy.decode += time.perf_counter() - began
@@ -169,7 +192,4 @@ class Footage:
                 f"{self._source.text} ended before frame {index}; when the render was planned it had frames "
                 f"up to {plan.start + plan.count - 1}. Is it still there as it was?"
             )
-        began = time.perf_counter()
-        tensor = to_tensor(frame.pixels, self.device)
-        self.busy.motion += time.perf_counter() - began
-        return tensor
+        return frame.pixels

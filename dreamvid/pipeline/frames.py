@@ -12,17 +12,19 @@ a place is newly seen. A lack is made up for within a few frames; what fades is 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dreamvid.dream.octaves import Shifts, resize
-from dreamvid.motion.estimate import estimate_motion
+from dreamvid.motion.estimate import estimate_both_ways, estimate_motion
 from dreamvid.motion.flow import flow_estimator
 from dreamvid.motion.reference import coarse, follow
 from dreamvid.motion.warp import warp
+from dreamvid.pipeline.cadence import Between, Cadence, Motion, Side, blend
 from dreamvid.pipeline.confine import confine, cut_out
 from dreamvid.pipeline.scheduled import ScheduledAscent
 from dreamvid.settings import Settings
@@ -35,19 +37,6 @@ RAMP_FRAMES = 4
 # held dream takes more steps than a grown one. Where water or leaves change the dream loses its hold and has to be
 # renewed faster, and it is not seen there. Chosen on real clips so that the strength of both kinds holds.
 RENEWAL_CALM, RENEWAL_RESTLESS = 1.8, 4.5
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How a frame follows from the one before, at the size of the finest octave.
-
-    flow: backward (1, 2, h, w), x then y in pixels. validity: (1, 1, h, w) in [0, 1], 1 where the flow can be trusted.
-    unrest: (1, 1, h, w) in [0, 1), how much the footage changes beside its motion.
-    """
-
-    flow: Tensor
-    validity: Tensor
-    unrest: Tensor
 
 
 class FrameDreamer:
@@ -65,6 +54,7 @@ class FrameDreamer:
         self._residual: Tensor | None = None
         self._amount: Tensor | None = None
         self._reference: Tensor | None = None
+        self._earlier: tuple[Tensor, Tensor] | None = None  # residual and amount of the frame dreamed before
 
     def _size(self, frame: Tensor) -> tuple[int, int]:
         """Size (h, w) at which the residual is carried: that of the finest octave, unchanged by schedules."""
@@ -72,9 +62,22 @@ class FrameDreamer:
 
     def motion(self, this: Tensor, previous: Tensor) -> Motion:
         """Estimate how `this` source frame (1, 3, H, W) in [0, 1] follows from `previous`."""
-        size = self._size(this)
-        now, before = resize(this, size).clamp(0, 1), resize(previous, size).clamp(0, 1)
+        return self._follow(self.small(this), self.small(previous))
+
+    def small(self, frame: Tensor) -> Tensor:
+        """Bring a source frame (1, 3, H, W) in [0, 1] to the size that its motion is estimated at."""
+        return resize(frame, self._size(frame)).clamp(0, 1)
+
+    def cadence(self) -> Cadence[Any]:
+        """Sort frames, each given with what `small` made of it, into those to be dreamed and those between them."""
+        return Cadence(self.settings.coherence.cadence, self._follow, self._follow_both)
+
+    def _follow(self, now: Tensor, before: Tensor) -> Motion:
         return Motion(*estimate_motion(self._flow, now, before))
+
+    def _follow_both(self, now: Tensor, before: Tensor) -> tuple[Motion, Side]:
+        motion, onward = estimate_both_ways(self._flow, now, before)
+        return Motion(*motion), onward
 
     def dream(
         self,
@@ -91,13 +94,16 @@ class FrameDreamer:
 
         frame: source (1, 3, H, W) in [0, 1] on the device. motion: how it follows from the frame before, or None to
         begin anew (first frame, cut). index: its number in the source, which decides the random shifts.
-        elapsed_seconds: time since the frame before. time_seconds: its time in the source, and signals: what the
-        sound does there, for schedules. mask: where to dream, (1, 1, H, W) in [0, 1]; None everywhere.
+        elapsed_seconds: time since the frame that `motion` comes from. time_seconds: its time in the source, and
+        signals: what the sound does there, for schedules. mask: where to dream, (1, 1, H, W) in [0, 1]; None
+        everywhere.
         Returns the dreamed frame, (1, 3, H, W) in [0, 1].
         """
         settings = self._scheduled.turn_to(time_seconds, index, signals)
         dream, coherence = settings.dream, settings.coherence
         sizes = self._scheduled.sizes(frame.shape[2], frame.shape[3], settings)
+        kept = self._residual, self._amount
+        self._earlier = None if kept[0] is None or kept[1] is None else (kept[0], kept[1])
         if motion is None or self._residual is None or coherence.half_life_seconds == 0:
             carried, iterations = None, dream.iterations
             step: float | Tensor = dream.step if mask is None else dream.step * self._wanted(frame, mask)
@@ -108,7 +114,8 @@ class FrameDreamer:
             carried, self._amount, portion = self._carry(
                 self._recognise(frame, motion, decay), decay, self._wanted(frame, mask)
             )
-            iterations = coherence.warm_iterations
+            # Further apart there is more to be renewed at once; many small steps are calmer than few large ones.
+            iterations = round(coherence.warm_iterations * motion.frames**0.5)
             step = portion * (dream.iterations * dream.step / max(1, iterations))
         residual = self._scheduled.ascent.grow(
             frame,
@@ -121,6 +128,22 @@ class FrameDreamer:
         if mask is not None:
             residual = cut_out(residual, mask)
         self._residual = resize(residual, self._size(frame))
+        return self._compose(frame, residual, mask)
+
+    def carry(self, frame: Tensor, between: Between[Any], *, mask: Tensor | None = None) -> Tensor:
+        """Give a frame that lies between the last two dreamed ones what they have, moved along; as `dream` does."""
+        assert self._earlier is not None, "the frames before and after have to be dreamed first"
+        assert self._residual is not None
+        assert self._amount is not None
+        residual = blend(self._earlier[0], self._residual, between)
+        if mask is not None:
+            amount = blend(self._earlier[1], self._amount, between)
+            residual, _ = confine(residual, amount, self._wanted(frame, mask))
+            residual = cut_out(residual, mask)
+        return self._compose(frame, residual, mask)
+
+    def _compose(self, frame: Tensor, residual: Tensor, mask: Tensor | None) -> Tensor:
+        """Add a residual (1, 3, h, w) to its frame, which stays as it is where the mask is black."""
         dreamed = self._scheduled.ascent.rule.add(frame, resize(residual, (frame.shape[2], frame.shape[3])))
         return dreamed if mask is None else torch.where(mask > 0, dreamed, frame)
 
@@ -134,7 +157,7 @@ class FrameDreamer:
         """Trust the motion less where the frame is no longer what the carried dream was grown on."""
         assert self._reference is not None
         now = coarse(resize(frame, self._size(frame)))
-        kept, self._reference = follow(self._reference, now, motion.flow, motion.validity, decay)
+        kept, self._reference = follow(self._reference, now, motion.flow, motion.validity, decay, motion.frames)
         return replace(motion, validity=kept)
 
     def _carry(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,7 +171,7 @@ class FrameDreamer:
         residual = decay * motion.validity * warp(self._residual, motion.flow)
         amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear")
         residual, amount = confine(residual, amount, wanted)
-        growth = (wanted - amount).clamp(0, 1 / RAMP_FRAMES)
+        growth = (wanted - amount).clamp(0, min(1.0, motion.frames / RAMP_FRAMES))
         renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.unrest) * (1 - decay)
         return residual, amount + growth, growth + renewal * wanted
 
@@ -175,3 +198,4 @@ class FrameDreamer:
         self._residual = None
         self._amount = None
         self._reference = None
+        self._earlier = None

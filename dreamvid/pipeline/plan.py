@@ -157,8 +157,9 @@ def make_plan(
     if not pts:
         raise _nothing(settings, None if fps is not None else seen.count)
     rate = fps or seen.frame_rate
+    cadence = settings.coherence.cadence
     # Without anything carried every frame depends on itself alone.
-    alone = settings.coherence.half_life_seconds == 0
+    alone = settings.coherence.half_life_seconds == 0 and cadence == 1
     return Plan(
         start=start,
         pts=tuple(pts),
@@ -168,26 +169,33 @@ def make_plan(
         rate=rate,
         trimmed=start > 0 or end_pts is not None,
         damage=seen.damage,
-        segments=cut_segments(len(pts), cuts, rate, start=start, alone=alone),
+        segments=cut_segments(len(pts), cuts, rate, start=start, alone=alone, cadence=cadence),
     )
 
 
 def cut_segments(
-    count: int, cuts: Sequence[int], rate: Fraction, *, start: int = 0, alone: bool = False
+    count: int,
+    cuts: Sequence[int],
+    rate: Fraction,
+    *,
+    start: int = 0,
+    alone: bool = False,
+    cadence: int = 1,
 ) -> tuple[Segment, ...]:
     """Divide `count` frames into shots at `cuts` (positions from 0), and long shots into equal segments.
 
-    rate: frames per second. start: number of the first frame. alone: no frame depends on another.
+    rate: frames per second. start: number of the first frame. alone: no frame depends on another. cadence: every so
+    many frames of a shot, its first one counted, one is dreamed; segments end with such a frame, so that what the next
+    one needs is all there.
     """
     longest = max(1, round(SEGMENT_SECONDS * rate))
     segments: list[Segment] = []
     marks = [0, *cuts, count]
     for begin, end in pairwise(marks):
         parts = -(-(end - begin) // longest)
-        for part in range(parts):
-            first = begin + (end - begin) * part // parts
-            last = begin + (end - begin) * (part + 1) // parts
-            segments.append(Segment(len(segments), start + first, start + last, alone or part == 0))
+        inner = (begin + 1 + ((end - begin) * part // parts - 1) // cadence * cadence for part in range(1, parts))
+        for first, last in pairwise(dict.fromkeys((begin, *inner, end))):
+            segments.append(Segment(len(segments), start + first, start + last, alone or first == begin))
     return tuple(segments)
 
 

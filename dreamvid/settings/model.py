@@ -194,8 +194,9 @@ class CoherenceSettings(Group):
         None,
         ge=0.0,
         le=1.0,
-        description="One dial for half-life and warm-iterations, which go over it: 0 each frame dreams alone "
-        "and boils, 0.25 rough, 0.5 the default, 0.75 calm, 1 locked onto what moves.",
+        description="One dial for half-life, warm-iterations and cadence, which go over it: 0 each frame dreams alone "
+        "and boils, 0.25 rough, 0.5 the default, 0.75 calm, every second frame dreamed, 1 locked onto what moves, "
+        "every third.",
     )
     half_life_seconds: float = Field(
         1.2,
@@ -206,6 +207,14 @@ class CoherenceSettings(Group):
     )
     warm_iterations: int = Field(
         2, ge=0, le=100, description="Ascent steps per octave on a frame that carries a dream already."
+    )
+    cadence: int = Field(
+        1,
+        ge=1,
+        le=24,
+        json_schema_extra={"unit": "frames"},
+        description="Dream one frame in so many (and the last of a shot) and carry the dream to those in between, "
+        "from both sides: quicker and calmer. 1 dreams every frame.",
     )
     flow: Literal["dis", "raft", "none"] = Field(
         "dis",
@@ -433,9 +442,10 @@ class Settings(Group):
         return value
 
 
-# What holds for the whole film: its format, its seed; and the dial, which stands for numbers that can change.
+# What holds for the whole film: its format, its seed, its cadence; and the dial, which stands for numbers that can
+# change.
 _FIXED_GROUPS = ("video", "render")
-_FIXED_NAMES = ("coherence",)
+_FIXED_NAMES = ("coherence", "cadence")
 
 
 @functools.cache

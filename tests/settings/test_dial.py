@@ -49,3 +49,16 @@ def test_a_recipe_keeps_what_was_turned(tmp_path) -> None:
 def test_what_is_no_place_on_the_dial_is_refused(value: str) -> None:
     with pytest.raises(SettingsError, match=r"--coherence .*from 0\.0 up to 1\.0"):
         load_settings(None, coherence=value)
+
+
+def test_the_calm_end_dreams_fewer_frames() -> None:
+    cadences = [load_settings(None, coherence=i / 20).coherence.cadence for i in range(21)]
+    assert cadences == sorted(cadences)
+    assert (cadences[0], cadences[10], cadences[15], cadences[20]) == (1, DEFAULT.cadence, 2, 3)
+    assert load_settings(None, coherence=1, cadence=1).coherence.cadence == 1
+
+
+@pytest.mark.parametrize("value", [0, 25, 1.5, "1 + t"])
+def test_a_cadence_is_a_whole_number_of_frames_that_stays(value: object) -> None:
+    with pytest.raises(SettingsError, match="cadence"):
+        load_settings(None, cadence=value)

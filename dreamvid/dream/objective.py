@@ -21,9 +21,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from dreamvid.dream.bound import BoundGuide, BoundSelection, BoundTerm
+from dreamvid.dream.bound import BoundObjective as BoundObjective
 from dreamvid.dream.imagenet import class_index
 from dreamvid.dream.selection import Selection, SelectionMode
 from dreamvid.errors import ObjectiveError
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 _EXAMPLE = 'For example: blocks.4.1, or 0.5*mixed4c:139 - 0.2*mixed5a, or class:"golden retriever"'
 _MAX_CHANNEL = 65535
 _MAX_NESTING = 50
-_MAX_PRODUCTS = 2**24
 
 # What counts of activations: their mean, the mean of their squares, or `auto`: that for a layer and what is selected of
 # it, and the mean for channels that are named. Guides and classes have their own values.
@@ -167,16 +167,16 @@ class Objective:
         guides: the pictures that `guides` names, (1, 3, H, W) in [0, 1]. measure: what counts of activations. Raises
         NetworkError for an unknown layer, ObjectiveError for channels that the layer lacks or an unknown class.
         """
-        bound: list[_BoundTerm | _BoundSelection | _BoundGuide] = []
+        bound: list[BoundTerm | BoundSelection | BoundGuide] = []
         for weight, term in self.terms:
             if isinstance(term, GuideTerm):
                 layer = network.resolve(term.layer)
                 if term.picture not in guides:
                     raise ObjectiveError(f"The guide {term.picture!r} of {self} was not handed in as a picture.")
-                bound.append(_BoundGuide(weight, layer, _features(network, layer, guides[term.picture])))
+                bound.append(BoundGuide(weight, layer, _features(network, layer, guides[term.picture])))
                 continue
             if isinstance(term, ClassTerm):
-                bound.append(_BoundTerm(weight, network.logits, (self._class(term, network),), square=False))
+                bound.append(BoundTerm(weight, network.logits, (self._class(term, network),), square=False))
                 continue
             layer = network.resolve(term.layer)
             square = measure == "l2"
@@ -184,10 +184,10 @@ class Objective:
                 square = not isinstance(term, LayerTerm) or term.channels is None
             if isinstance(term, SelectionTerm):
                 self._check_count(term, network)
-                bound.append(_BoundSelection(weight, layer, term.selection, square))
+                bound.append(BoundSelection(weight, layer, term.selection, square))
                 continue
             runs = None if term.channels is None else self._runs(term, term.channels, network)
-            bound.append(_BoundTerm(weight, layer, runs, square))
+            bound.append(BoundTerm(weight, layer, runs, square))
         return BoundObjective(tuple(bound))
 
     def _runs(
@@ -233,112 +233,12 @@ class Objective:
         return channel, channel
 
 
-@dataclass(frozen=True)
-class _BoundTerm:
-    weight: float
-    layer: str
-    runs: tuple[tuple[int, int], ...] | None
-    square: bool
-
-    def density(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """The term at each position, (N, 1, h, w), without its weight; its mean is the term's value."""
-        x = _at_positions(activations[self.layer])
-        if self.runs is None:
-            return (x.square() if self.square else x).mean(dim=1, keepdim=True)
-        # Slices are views; a list of indices would be copied to the device at every call.
-        parts = [x[:, first : last + 1] for first, last in self.runs]
-        sums = [(part.square() if self.square else part).sum(dim=1, keepdim=True) for part in parts]
-        total = sums[0]
-        for one in sums[1:]:
-            total = total + one
-        return total / sum(last - first + 1 for first, last in self.runs)
-
-
-@dataclass(frozen=True)
-class _BoundSelection:
-    weight: float
-    layer: str
-    selection: Selection
-    square: bool
-
-    def density(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """The term at each position, (N, 1, h, w), without its weight; its mean is the term's value."""
-        x = _at_positions(activations[self.layer])
-        chosen = self.selection.mask(x)
-        values = x.square() if self.square else x
-        return (values * chosen).sum(dim=1, keepdim=True) / self.selection.count(x.shape[1])
-
-
-def _at_positions(x: Tensor) -> Tensor:
-    """Bring (N, C, h, w) or (N, C) to (N, C, h, w), in a precision that squares do not overflow."""
-    if x.dtype in (torch.float16, torch.bfloat16):
-        x = x.float()
-    return x[:, :, None, None] if x.ndim == 2 else x
-
-
-@dataclass(frozen=True, eq=False)
-class _BoundGuide:
-    weight: float
-    layer: str
-    features: Tensor  # (C, Q): those of the guide's positions
-
-    def density(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """The term at each position, (N, 1, h, w), without its weight; its mean is the term's value."""
-        x = activations[self.layer].float()
-        height, width = (x.shape[2], x.shape[3]) if x.ndim == 4 else (1, 1)
-        x = x.reshape(x.shape[0], x.shape[1], height * width)
-        # Which of the guide's features matches best has no slope. In pieces, as all products of all positions with all
-        # others may not fit into memory.
-        with torch.no_grad():
-            pieces = torch.split(x, max(1, _MAX_PRODUCTS // (len(x) * self.features.shape[1])), dim=2)
-            best = torch.cat([torch.einsum("ncp,cq->npq", one, self.features).argmax(2) for one in pieces], 1)
-            chosen = self.features.T[best].transpose(1, 2)
-        return (x * chosen).mean(1).view(-1, 1, height, width)
-
-
 def _features(network: "Network", layer: str, picture: Tensor) -> Tensor:
     """A layer's features of a picture, (C, positions)."""
     truncated = network.truncate([layer])
     with torch.no_grad():
         activation: Tensor = truncated(picture.to(truncated.scale.device, truncated.scale.dtype))[layer]
     return activation[0].reshape(activation.shape[1], -1).float()
-
-
-@dataclass(frozen=True)
-class BoundObjective:
-    """An objective whose layers, channels and classes are those of one network."""
-
-    terms: tuple[_BoundTerm | _BoundSelection | _BoundGuide, ...]
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The network's own names of the layers to hand to `Network.truncate`, logits included, each once."""
-        return tuple(dict.fromkeys(term.layer for term in self.terms))
-
-    def __call__(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """The objective of each sample, (N,): the mean over its positions."""
-        values = [term.weight * term.density(activations).mean(dim=(1, 2, 3)) for term in self.terms]
-        total = values[0]
-        for value in values[1:]:
-            total = total + value
-        return total
-
-    def density(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """Where the objective is: (N, 1, h, w) on the finest layer's grid, with the objective for its mean.
-
-        Coarser layers are spread bilinearly (`align_corners=False`), each keeping its mean; classes are even.
-        """
-        maps = [term.weight * term.density(activations) for term in self.terms]
-        height, width = max((one.shape[2], one.shape[3]) for one in maps)
-        total = torch.zeros_like(maps[0][:, :, :1, :1])
-        for one in maps:
-            spread = one
-            if one.shape[2:] != (height, width):
-                spread = F.interpolate(one, (height, width), mode="bilinear", align_corners=False)
-                means = (one.mean(dim=(2, 3), keepdim=True), spread.mean(dim=(2, 3), keepdim=True))
-                spread = spread + (means[0] - means[1])  # bilinear sampling by other than whole numbers shifts it
-            total = total + spread
-        return total
 
 
 def parse_objective(text: str) -> Objective:

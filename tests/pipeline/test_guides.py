@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dreamvid.dream import objective as objectives
+from dreamvid.dream import bound as bound_terms
 from dreamvid.dream.networks import Network
 from dreamvid.dream.objective import GuideTerm, parse_objective
 from dreamvid.errors import NetworkError, ObjectiveError, SourceError
@@ -56,7 +56,7 @@ def test_matching_in_pieces_is_the_same(network: Network, guide: np.ndarray, mon
     activations = network.truncate(["0"])(torch.rand(2, 3, 30, 20))
     bound = bind_objective(parse_objective('guide("my flowers.png")@0'), network)
     whole = bound.density(activations)
-    monkeypatch.setattr(objectives, "_MAX_PRODUCTS", 1000)
+    monkeypatch.setattr(bound_terms, "_MAX_PRODUCTS", 1000)
     assert torch.equal(bound.density(activations), whole)
     assert whole.shape == (2, 1, 14, 9)
     torch.testing.assert_close(whole.mean((1, 2, 3)), bound(activations))

@@ -197,12 +197,16 @@ def dream_video(
     fresh: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     preview_every_seconds: float | None = None,
+    profile: bool = False,
+    trace: str | Path | None = None,
 ) -> RenderResult:
     """Dream a video from file to file, with its sound; goes on where an earlier call was interrupted.
 
     source: a video, `lavfi:SPEC`, a folder or pattern of pictures. output: its suffix decides the format. overwrite:
     replace an output that exists. fresh: throw away what an interrupted render left. on_progress: called after every
-    frame. preview_every_seconds: how often a playable partial film is written meanwhile. Raises DreamvidError.
+    frame. preview_every_seconds: how often a playable partial film is written meanwhile. profile: measure the device's
+    peak too, for the result's `profile.roofline`. trace: file for when each stage worked, in Chrome's trace format.
+    Raises DreamvidError.
     """
     return render_video(
         source,
@@ -212,6 +216,8 @@ def dream_video(
         fresh=fresh,
         on_progress=on_progress,
         preview_every_seconds=preview_every_seconds,
+        profile=profile,
+        trace=trace,
     )
 
 
@@ -270,6 +276,8 @@ def zoom_video(
     fresh: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     preview_every_seconds: float | None = None,
+    profile: bool = False,
+    trace: str | Path | None = None,
 ) -> RenderResult:
     """Make a film from one picture; goes on where an earlier call was interrupted.
 
@@ -284,6 +292,8 @@ def zoom_video(
         fresh=fresh,
         on_progress=on_progress,
         preview_every_seconds=preview_every_seconds,
+        profile=profile,
+        trace=trace,
     )
 
 

@@ -16,7 +16,8 @@ from dreamvid import comparison_sheet, dream_image, feature_sheet, load_settings
 from dreamvid.errors import InputError
 from dreamvid.notebook import ProgressBar
 from dreamvid.pipeline import compare
-from dreamvid.pipeline.progress import BusySeconds, Progress, RenderResult
+from dreamvid.pipeline.progress import Progress, RenderResult
+from dreamvid.pipeline.stopwatch import BusySeconds, Profile
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "dreamvid.ipynb"
 SMALL = {"model": "squeezenet1_1", "weights": "random", "octaves": 1, "iterations": 1, "device": "cpu"}
@@ -95,7 +96,12 @@ def test_a_speed_has_to_be_above_nothing() -> None:
 def test_a_result_is_its_film(tmp_path: Path) -> None:
     (tmp_path / "a<b>.gif").write_bytes(b"GIF89a")
     result = RenderResult(
-        tmp_path / "a<b>.gif", tmp_path / "a<b>.gif.toml", 3, ("sound & subtitles were lost",), 0, BusySeconds()
+        tmp_path / "a<b>.gif",
+        tmp_path / "a<b>.gif.toml",
+        3,
+        ("sound & subtitles were lost",),
+        0,
+        Profile(300, 10.0, BusySeconds(), {}),
     )
     html = result._repr_html_()
     assert f"data:image/gif;base64,{base64.b64encode(b'GIF89a').decode()}" in html

@@ -35,6 +35,25 @@ PreviewEvery = Annotated[
     ),
 ]
 
+Profile = Annotated[
+    bool,
+    Parameter(
+        group=JOB,
+        negative=(),
+        show_default=False,
+        help="Print where the time went: what each stage worked, waited and moved, and how near the dream came to the "
+        "machine's measured peak.",
+    ),
+]
+Trace = Annotated[
+    str | None,
+    Parameter(
+        group=JOB,
+        metavar="PATH",
+        help="Write when each stage worked, for chrome://tracing or https://ui.perfetto.dev: a .json file.",
+    ),
+]
+
 
 def output(default: str, help: str) -> Parameter:
     """Make the flag `-o` of a command; `default` says what it is without it."""

@@ -8,8 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dreamvid.cli.flags import MAIN, with_settings
-from dreamvid.cli.options import FILMS, Fresh, Overwrite, PreviewEvery, Quiet
+from dreamvid.cli.options import FILMS, Fresh, Overwrite, PreviewEvery, Profile, Quiet, Trace
 from dreamvid.cli.options import output as output_flag
+from dreamvid.cli.profile import print_profile
 from dreamvid.cli.progress import RenderDisplay
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, load_settings
 
@@ -45,6 +46,8 @@ def zoom(
     overwrite: Overwrite = False,
     fresh: Fresh = False,
     preview_every: PreviewEvery = None,
+    profile: Profile = False,
+    trace: Trace = None,
     quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
@@ -67,8 +70,12 @@ def zoom(
             fresh=fresh,
             on_progress=display.show,
             preview_every_seconds=preview_every,
+            profile=profile,
+            trace=trace,
         )
     display.finish(result)
+    if profile:
+        print_profile(result.profile)
 
 
 def default_output(start: str) -> str:

@@ -1,6 +1,7 @@
 """The gradient of the objective with respect to the picture, on tiles of a size that fits memory."""
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -23,7 +24,8 @@ class TiledGradient:
     size, which go through as batches of at most tile² pixels. Each tile sees `halo` pixels of its surroundings, whose
     own gradient is dropped. When the device runs out of memory the tile halves and the step is done again.
 
-    `objectives` may be set to several with weights, for a cross-fade between them.
+    `objectives` may be set to several with weights, for a cross-fade between them. `evaluated` counts the gradients, by
+    the shape of what went through the network.
     """
 
     def __init__(self, network: nn.Module, objective: BoundObjective, *, tile: int, halo: int = 32) -> None:
@@ -32,6 +34,7 @@ class TiledGradient:
         self.tile = tile
         self.halo = halo
         self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
+        self.evaluated: Counter[tuple[int, ...]] = Counter()
 
     def __call__(self, picture: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """Compute the gradient (1, 3, H, W) of a picture (1, 3, H, W) in [0, 1], rolled by shift (down, right).
@@ -96,6 +99,7 @@ class TiledGradient:
         return gradient[:, :, :height, :width]
 
     def _network_gradient(self, pictures: Tensor) -> Tensor:
+        self.evaluated[tuple(pictures.shape)] += 1
         x = pictures.detach().to(self.dtype, memory_format=torch.channels_last).requires_grad_(True)
         with torch.enable_grad():
             activations = self.network(x)

@@ -8,8 +8,10 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from dreamvid.dream.octaves import OctaveAscent
 from dreamvid.pipeline.plan import Plan, Segment
-from dreamvid.pipeline.progress import BusySeconds, Progress
+from dreamvid.pipeline.progress import Progress
+from dreamvid.pipeline.stopwatch import Stopwatch
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.formats import OutputFormat
 from dreamvid.video.probe import VideoInfo
@@ -25,12 +27,16 @@ class Sound:
 
 
 class Film(Protocol):
-    """Dreams the frames of a film, segment by segment. `sound` is None where there is none."""
+    """Dreams the frames of a film, segment by segment. `sound` is None where there is none.
+
+    `ascent` is what dreams its pictures, `stopwatch` for everyone who works on the film.
+    """
 
     kind: Literal["run", "zoom"]
     device: torch.device
     sound: Sound | None
-    busy: BusySeconds
+    stopwatch: Stopwatch
+    ascent: OctaveAscent
 
     def identity(self, fmt: OutputFormat) -> dict[str, str]:
         """Write down what the frames depend on."""

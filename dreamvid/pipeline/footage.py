@@ -1,6 +1,5 @@
 """Footage as a film to render: decoder and motion work ahead in their threads, the caller dreams."""
 
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from dreamvid.pipeline.identity import identify
 from dreamvid.pipeline.mask import Mask
 from dreamvid.pipeline.pixels import to_tensor
 from dreamvid.pipeline.plan import Plan, Segment, make_plan
-from dreamvid.pipeline.progress import BusySeconds, Progress
+from dreamvid.pipeline.progress import Progress
+from dreamvid.pipeline.stopwatch import Stopwatch
 from dreamvid.settings import Settings
 from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
 from dreamvid.video.encode import StreamSpec
@@ -52,7 +52,8 @@ class Footage:
         self._dreamer = FrameDreamer(settings)
         self.device = torch.device(self._dreamer.device)
         self.sound: Sound | None = Sound(source, info)
-        self.busy = BusySeconds()
+        self.stopwatch = Stopwatch()
+        self.ascent = self._dreamer.ascent
 
     @classmethod
     def of(cls, source: Source, settings: Settings) -> "Footage":
@@ -114,23 +115,21 @@ class Footage:
 
     def _dream(self, plan: Plan, prepared: Channel[_Step]) -> Iterator[Tensor]:
         def dream(key: Key[_Shown]) -> Tensor:
-            began, shown = time.perf_counter(), key.item
-            picture = self._dreamer.dream(
-                to_tensor(shown.pixels, self.device),
-                key.motion,
-                index=shown.index,
-                elapsed_seconds=key.elapsed_seconds,
-                time_seconds=plan.time_seconds(shown.index),
-                mask=shown.mask,
-            )
-            self.busy.dream += time.perf_counter() - began
-            return picture
+            shown = key.item
+            with self.stopwatch.work("dream"):
+                return self._dreamer.dream(
+                    to_tensor(shown.pixels, self.device),
+                    key.motion,
+                    index=shown.index,
+                    elapsed_seconds=key.elapsed_seconds,
+                    time_seconds=plan.time_seconds(shown.index),
+                    mask=shown.mask,
+                )
 
         def carry(between: Between[_Shown]) -> Tensor:
-            began, shown = time.perf_counter(), between.item
-            picture = self._dreamer.carry(to_tensor(shown.pixels, self.device), between, mask=shown.mask)
-            self.busy.dream += time.perf_counter() - began
-            return picture
+            shown = between.item
+            with self.stopwatch.work("dream"):
+                return self._dreamer.carry(to_tensor(shown.pixels, self.device), between, mask=shown.mask)
 
         return (picture for _, picture in in_order(prepared, dream, carry))
 
@@ -156,15 +155,14 @@ class Footage:
                     for index in range(segment.start, segment.stop):
                         pixels = self._next_frame(reader, index, plan)
                         shown = _Shown(index, pixels, None if mask is None else mask.at(plan.time_seconds(index)))
-                        began = time.perf_counter()
-                        steps = cadence.add(
-                            shown,
-                            self._small(pixels),
-                            plan.elapsed_seconds(index),
-                            anew=alone or (segment.new_shot and index == segment.start),
-                            last=index + 1 in shot_ends,
-                        )
-                        self.busy.motion += time.perf_counter() - began
+                        with self.stopwatch.work("motion"):
+                            steps = cadence.add(
+                                shown,
+                                self._small(pixels),
+                                plan.elapsed_seconds(index),
+                                anew=alone or (segment.new_shot and index == segment.start),
+                                last=index + 1 in shot_ends,
+                            )
                         for step in steps:
                             prepared.put(step)
             prepared.finish()
@@ -184,12 +182,12 @@ class Footage:
         return Mask(text, (size[1], size[0]), self.device)
 
     def _next_frame(self, reader: FrameReader, index: int, plan: Plan) -> Pixels:
-        began = time.perf_counter()
-        frame: VideoFrame | None = next(reader, None)
-        self.busy.decode += time.perf_counter() - began
+        with self.stopwatch.work("decode"):
+            frame: VideoFrame | None = next(reader, None)
         if frame is None or frame.index != index:
             raise SourceError(
                 f"{self._source.text} ended before frame {index}; when the render was planned it had frames "
                 f"up to {plan.start + plan.count - 1}. Is it still there as it was?"
             )
+        self.stopwatch.move("decode", frame.pixels.nbytes)
         return frame.pixels

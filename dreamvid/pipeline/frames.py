@@ -50,6 +50,7 @@ class FrameDreamer:
         self.settings = settings
         self._scheduled = ScheduledAscent(settings)
         self.device = self._scheduled.device
+        self.ascent = self._scheduled.ascent
         self._flow = flow_estimator(settings.coherence.flow, self.device)
         self._residual: Tensor | None = None
         self._amount: Tensor | None = None

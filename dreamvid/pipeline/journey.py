@@ -1,6 +1,5 @@
 """A journey as a film to render: one picture that a camera moves through, with a song if there is one."""
 
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from dreamvid.pipeline.film import Sound
 from dreamvid.pipeline.identity import identify
 from dreamvid.pipeline.mask import Mask
 from dreamvid.pipeline.plan import Plan, Segment, cut_segments
-from dreamvid.pipeline.progress import BusySeconds, Progress
+from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.start import Start
+from dreamvid.pipeline.stopwatch import Stopwatch
 from dreamvid.pipeline.zoom import SILENCE, CameraDreamer, Signals
 from dreamvid.settings import JOURNEY_FORMAT, Settings, merge
 from dreamvid.settings.merge import flag_name
@@ -94,7 +94,8 @@ class Journey:
             signals=self._signals,
         )
         self.device: torch.device = self._dreamer.device
-        self.busy = BusySeconds()
+        self.stopwatch = Stopwatch()
+        self.ascent = self._dreamer.ascent
 
     @classmethod
     def of(cls, start: Start, settings: Settings) -> "Journey":
@@ -160,9 +161,8 @@ class Journey:
 
     def _dream(self, frames: range, mask: Mask | None) -> Iterator[Tensor]:
         for index in frames:
-            began = time.perf_counter()
-            picture = self._dreamer.dream(index, None if mask is None else mask.at(index / float(self._rate)))
-            self.busy.dream += time.perf_counter() - began
+            with self.stopwatch.work("dream"):
+                picture = self._dreamer.dream(index, None if mask is None else mask.at(index / float(self._rate)))
             yield picture
 
     def state(self) -> dict[str, Tensor]:

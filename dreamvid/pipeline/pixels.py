@@ -1,5 +1,7 @@
 """Pictures at the edge of the program (numpy, whole numbers) and inside it (float32 tensors)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,13 +16,46 @@ def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     return tensor.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format) / scale
 
 
-def to_pixels(picture: Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
-    """Turn (1, 3, H, W) in [0, 1] into uint8 or uint16 (H, W, 3), rounded; waits for the device."""
+@dataclass(frozen=True)
+class Download:
+    """Pixels on their way from the device, which works on meanwhile."""
+
+    _pixels: Tensor
+    _dtype: np.dtype | type
+    _done: "torch.cuda.Event | None"
+
+    @property
+    def size(self) -> int:
+        """Bytes that come over."""
+        return self._pixels.numel() * self._pixels.element_size()
+
+    def wait(self) -> np.ndarray:
+        """Return them, uint8 or uint16 (H, W, 3), when they are here."""
+        if self._done is not None:
+            self._done.synchronize()
+        pixels: np.ndarray = self._pixels.cpu().numpy()
+        return pixels if pixels.dtype == self._dtype else pixels.astype(self._dtype)
+
+
+def download(picture: Tensor, dtype: np.dtype | type = np.uint8) -> Download:
+    """Turn (1, 3, H, W) in [0, 1] into uint8 or uint16 (H, W, 3), rounded, without waiting for a GPU."""
     scale = float(np.iinfo(dtype).max)
     whole = (picture[0].permute(1, 2, 0) * scale).round().clamp(0, scale)
-    if dtype == np.uint8:
-        return whole.to(torch.uint8).cpu().numpy()
-    return whole.to(torch.int32).cpu().numpy().astype(dtype)
+    # torch has few operations on uint16; int32 holds it exactly.
+    whole = whole.to(torch.uint8 if dtype == np.uint8 else torch.int32)
+    if whole.device.type != "cuda":
+        return Download(whole, dtype, None)
+    # Only page-locked memory is written to while the device works on.
+    here = torch.empty(whole.shape, dtype=whole.dtype, pin_memory=True)
+    here.copy_(whole, non_blocking=True)
+    done: torch.cuda.Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    done.record(torch.cuda.current_stream(whole.device))
+    return Download(here, dtype, done)
+
+
+def to_pixels(picture: Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
+    """Turn (1, 3, H, W) in [0, 1] into uint8 or uint16 (H, W, 3), rounded; waits for the device."""
+    return download(picture, dtype).wait()
 
 
 def to_8_bits(pixels: np.ndarray) -> np.ndarray:

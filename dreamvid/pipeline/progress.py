@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
 
+from dreamvid.pipeline.stopwatch import BusySeconds, Profile
 from dreamvid.video.inline import file_html
 
 _WINDOW_FRAMES = 30
@@ -35,7 +36,7 @@ class RenderResult:
     """A finished render.
 
     `output`, `recipe`: the files. `frames`: how many the film has. `warnings`: what was lost or changed, as
-    sentences. `resumed_from`: how many frames were there already. `busy`: where the time went.
+    sentences. `resumed_from`: how many frames were there already. `profile`: where the time went.
     """
 
     output: Path
@@ -43,27 +44,13 @@ class RenderResult:
     frames: int
     warnings: tuple[str, ...]
     resumed_from: int
-    busy: "BusySeconds"
+    profile: Profile
 
     def _repr_html_(self) -> str:
         """The film itself, for a notebook."""
         lines = [f"{self.frames} frames: {self.output.name}, with its recipe, {self.recipe.name}", *self.warnings]
         said = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
         return f"<div>{file_html(self.output)}</div>{said}"
-
-
-@dataclass
-class BusySeconds:
-    """How long each stage has worked (not waited), in seconds of a clock on the wall.
-
-    `decode` is the time that was spent waiting for the decoder, as it works in a process of its own.
-    """
-
-    decode: float = 0.0
-    motion: float = 0.0
-    dream: float = 0.0
-    encode: float = 0.0
-    join: float = 0.0
 
 
 class Pace:

@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from dreamvid.dream.device import enough_memory
+from dreamvid.dream.flops import gradient_flop, measured_peak
 from dreamvid.errors import DreamvidError, Interrupted, OutputError, SettingsError
 from dreamvid.pipeline.channel import Channel, Closed, Worker
 from dreamvid.pipeline.destination import Destination
@@ -26,10 +27,11 @@ from dreamvid.pipeline.interrupt import StopRequest
 from dreamvid.pipeline.job import Job, owns_output, published, writing
 from dreamvid.pipeline.journey import Journey, with_format
 from dreamvid.pipeline.partial import PartialFilm, Piece, Preview
-from dreamvid.pipeline.pixels import to_pixels
+from dreamvid.pipeline.pixels import Download, download
 from dreamvid.pipeline.plan import Plan, Segment
 from dreamvid.pipeline.progress import Pace, Progress, RenderResult
 from dreamvid.pipeline.start import Start
+from dreamvid.pipeline.stopwatch import Profile, Roofline
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, Recipe, Settings, load_settings
 from dreamvid.video.decode import Pixels
 from dreamvid.video.encode import SegmentWriter, StreamSpec
@@ -51,6 +53,8 @@ def render_video(
     fresh: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     preview_every_seconds: float | None = None,
+    profile: bool = False,
+    trace: str | Path | None = None,
 ) -> RenderResult:
     """Dream a film.
 
@@ -64,7 +68,9 @@ def render_video(
         the format. The recipe is written beside it as `<output name>.toml`. settings: None for the default
         preset. overwrite: replace an output that exists. fresh: begin anew, whatever was done already.
         on_progress: called in this thread, once a frame. preview_every_seconds: keep `<stem>.partial<suffix>`
-        and a still `<stem>.partial.png` fresh while rendering.
+        and a still `<stem>.partial.png` fresh while rendering. profile: measure the device's peak too, for
+        the result's `profile.roofline`, and wait for a GPU at the end of every stage. trace: file for when each
+        stage worked, in Chrome's trace format.
 
     Raises:
         SourceError, OutputError, NetworkError, ObjectiveError, DeviceError: before any work, or when one of
@@ -84,6 +90,8 @@ def render_video(
         fresh=fresh,
         on_progress=on_progress,
         preview_every_seconds=preview_every_seconds,
+        profile=profile,
+        trace=None if trace is None else Path(trace),
     )
 
 
@@ -96,6 +104,8 @@ def render_zoom(
     fresh: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     preview_every_seconds: float | None = None,
+    profile: bool = False,
+    trace: str | Path | None = None,
 ) -> RenderResult:
     """Make a film from one picture: the camera moves, the dream goes on.
 
@@ -115,6 +125,8 @@ def render_zoom(
         fresh=fresh,
         on_progress=on_progress,
         preview_every_seconds=preview_every_seconds,
+        profile=profile,
+        trace=None if trace is None else Path(trace),
     )
 
 
@@ -127,10 +139,16 @@ def _render(
     fresh: bool,
     on_progress: Callable[[Progress], None] | None,
     preview_every_seconds: float | None,
+    profile: bool,
+    trace: Path | None,
 ) -> RenderResult:
     if preview_every_seconds is not None and not preview_every_seconds > 0:
         raise SettingsError(
             f"a preview every {preview_every_seconds} seconds cannot be: allowed is a number above 0, such as 10."
+        )
+    if trace is not None and not trace.parent.is_dir():
+        raise OutputError(
+            f"the folder for the trace does not exist: {trace.parent}. Make it first: mkdir -p {trace.parent}"
         )
     if destination.exists() and not overwrite and (fresh or not owns_output(destination)):
         _remove_dead_job(destination)
@@ -146,6 +164,8 @@ def _render(
                     report=on_progress or (lambda progress: None),
                     overwrite=overwrite,
                     preview_every_seconds=preview_every_seconds,
+                    profile=profile,
+                    trace=trace,
                 )
                 return render.run(fresh)
         except KeyboardInterrupt:
@@ -157,7 +177,7 @@ class _Picture:
     """A dreamed frame for the encoder."""
 
     index: int
-    pixels: Pixels
+    pixels: Download
 
 
 @dataclass(frozen=True)
@@ -188,6 +208,9 @@ class _Render:
     warnings: list[str] = field(default_factory=list)
     done: int = 0
     pieces: list[Piece] = field(default_factory=list)
+    profile: bool = False
+    trace: Path | None = None
+    dreaming_seconds: float = 0.0
     _encoding_failure: BaseException | None = None
 
     plan: Plan = field(init=False)
@@ -196,6 +219,8 @@ class _Render:
     def run(self, fresh: bool) -> RenderResult:
         """Plan or resume, dream what is missing, join."""
         destination = self.job.destination
+        self.film.stopwatch.spans = [] if self.trace is not None else None
+        self.film.stopwatch.device = self.film.device if self.profile else None
         identity = self.film.identity(destination.fmt)
         complete = published(destination)
         # Where another render left nothing to lose, or nothing to do but to clean up, nobody has to be asked.
@@ -216,25 +241,39 @@ class _Render:
         if resumed_from:
             self._tell("dream", f"Going on: {resumed_from} of {self.plan.count} frames are done already.")
         try:
+            began = time.perf_counter()
             if todo:
                 self._dream(todo)
+            self.dreaming_seconds = time.perf_counter() - began
             self._tell("join")
-            began = time.perf_counter()
-            self.warnings += self._join() if joined is None else joined
-            self._publish()
-            self.film.busy.join = time.perf_counter() - began
+            with self.film.stopwatch.work("join"):
+                self.warnings += self._join() if joined is None else joined
+                self._publish()
         except DreamvidError as error:
             self._add_what_is_kept(error)
         except KeyboardInterrupt:
             raise Interrupted(f"Stopped at once. {self._kept()}") from None
+        profile = self._profile(self.plan.count - resumed_from)
         return RenderResult(
             destination.path,
             destination.recipe,
             self.plan.count,
             tuple(self.warnings),
             resumed_from,
-            self.film.busy,
+            profile,
         )
+
+    def _profile(self, frames: int) -> Profile:
+        stopwatch, gradient, roofline = self.film.stopwatch, self.film.ascent.gradient, None
+        if self.trace is not None:
+            try:
+                stopwatch.write_trace(self.trace)
+            except OSError as error:
+                self.warnings.append(f"the trace could not be written to {self.trace}: {error.strerror}")
+        if self.profile:
+            flop = gradient_flop(gradient.network, gradient.evaluated)
+            roofline = Roofline(flop, measured_peak(self.film.device, gradient.dtype))
+        return Profile(frames, self.dreaming_seconds, stopwatch.busy, dict(stopwatch.moved), roofline)
 
     def _tell(self, stage: str, message: str = "") -> None:
         assert stage in ("dream", "join")
@@ -274,15 +313,15 @@ class _Render:
 
     def _dream_frames(self, run: Sequence[Segment], pictures: Iterator[Tensor], dreamed: Channel[_Message]) -> None:
         dtype = np.uint8 if self.spec.bit_depth <= 8 else np.uint16
-        busy = self.film.busy
-        pace = Pace(busy)
+        stopwatch = self.film.stopwatch
+        pace = Pace(stopwatch.busy)
         for segment in run:
             dreamed.put(segment)
             for index in range(segment.start, segment.stop):
                 picture = next(pictures)
-                began = time.perf_counter()
-                pixels = to_pixels(picture, dtype)  # waits for the device, so the time is the dream's
-                busy.dream += time.perf_counter() - began
+                with stopwatch.work("dream"):
+                    pixels = download(picture, dtype)
+                stopwatch.move("dream", pixels.size)
                 dreamed.put(_Picture(index, pixels))
                 self.done += 1
                 message = "Finishing. Ctrl-C again stops at once." if self.stop.asked else ""
@@ -311,8 +350,8 @@ class _Render:
         preview = None if every is None else Preview(film, every)
         try:
             for message in dreamed:
-                began = time.perf_counter()
-                with writing(self.job.folder):
+                pixels = message.pixels.wait() if isinstance(message, _Picture) else None
+                with self.film.stopwatch.work("encode"), writing(self.job.folder):
                     if isinstance(message, Segment):
                         segment = message
                         path = self.job.segment_path(segment)
@@ -320,9 +359,11 @@ class _Render:
                     elif writer is None or segment is None:
                         raise AssertionError("a segment has to be opened first")
                     elif isinstance(message, _Picture):
-                        writer.write(message.pixels, self.plan.pts[message.index - self.plan.start])
+                        assert pixels is not None
+                        writer.write(pixels, self.plan.pts[message.index - self.plan.start])
+                        self.film.stopwatch.move("encode", pixels.nbytes)
                         if preview is not None:
-                            preview = self._refresh(preview, message)
+                            preview = self._refresh(preview, message.index, pixels)
                     else:
                         count = writer.count
                         writer.close()
@@ -334,7 +375,6 @@ class _Render:
                             self.pieces.append(Piece(path, segment.start, segment.start + count))
                         if preview is not None:
                             preview.forget_pieces()
-                self.film.busy.encode += time.perf_counter() - began
         except BaseException as error:  # whatever it is, the dreaming thread has to see it
             self._encoding_failure = error
         finally:
@@ -344,10 +384,10 @@ class _Render:
                 preview.forget_pieces()
             dreamed.close()
 
-    def _refresh(self, preview: Preview, message: _Picture) -> Preview | None:
+    def _refresh(self, preview: Preview, index: int, pixels: Pixels) -> Preview | None:
         """Show the latest; a preview that cannot be written is no reason to stop."""
         try:
-            preview.add(message.index, message.pixels)
+            preview.add(index, pixels)
         except (DreamvidError, OSError) as error:
             preview.forget_pieces()
             self.warnings.append(f"the preview could not be written, so there was none from then on: {error}")

@@ -70,6 +70,7 @@ class CameraDreamer:
         self._path: GuidePath | None = None if path is None else read_path(Path(path))
         self._scheduled = ScheduledAscent(settings)
         self.device = self._scheduled.device
+        self.ascent = self._scheduled.ascent
         self._start = start.to(self.device)
         self._fps, self._count = float(fps), count
         self._signals: Signals = signals or (lambda frame: SILENCE)

@@ -9,9 +9,12 @@ from rich.console import Console
 
 from dreamvid.cli import console
 from dreamvid.cli.progress import RenderDisplay, clock, describe
-from dreamvid.pipeline.progress import BusySeconds, Progress, RenderResult
+from dreamvid.pipeline.progress import Progress, RenderResult
+from dreamvid.pipeline.stopwatch import BusySeconds, Profile
 
-RESULT = RenderResult(Path("o.mp4"), Path("o.mp4.toml"), 300, ("some sound was lost",), 120, BusySeconds())
+RESULT = RenderResult(
+    Path("o.mp4"), Path("o.mp4.toml"), 300, ("some sound was lost",), 120, Profile(300, 10.0, BusySeconds(), {})
+)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_all_frames_in_time_with_the_sound_and_nothing_else_left(film: Path, tmp
     assert all(progress.total == FRAMES and progress.fps > 0 for progress in dreaming)
     assert dreaming[-1].seconds_left == 0
     assert {progress.slow_stage for progress in dreaming} <= {"decode", "motion", "dream", "encode"}
-    assert result.busy.dream > 0
+    assert result.profile.busy.dream > 0
     # the recipe is a preset that gives the same settings
     assert load_settings(result.recipe) == tiny()
 

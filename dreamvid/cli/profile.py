@@ -1,0 +1,55 @@
+"""What `--profile` prints: where the time of a render went."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from dreamvid.cli import console
+
+if TYPE_CHECKING:
+    from dreamvid.pipeline.stopwatch import Profile
+
+_FROM_TO = {
+    "decode": "from the decoder's pipe",
+    "motion": "flow, validity and what else is estimated ahead",
+    "dream": "from the device, when the picture is ready",
+    "encode": "to the encoder's pipe",
+    "join": "segments to a film, once",
+}
+
+
+def print_profile(profile: "Profile") -> None:
+    """Write the table to stdout: stages, then the network's gradients against the device's peak."""
+    frames = max(1, profile.frames)
+    wall = profile.seconds
+    rows = []
+    for stage, busy in asdict(profile.busy).items():
+        once = stage == "join"
+        rows.append(
+            (
+                stage,
+                f"{1000 * busy / (1 if once else frames):.1f}",
+                "" if once else f"{1000 * max(0.0, wall - busy) / frames:.1f}",
+                f"{profile.moved[stage] / frames / 1e6:.2f}" if stage in profile.moved else "",
+                "" if once or not wall else f"{busy / wall:.0%}",
+                _FROM_TO[stage],
+            )
+        )
+    console.print_table(
+        (
+            ("stage", "left"),
+            ("busy ms/frame", "right"),
+            ("waiting ms/frame", "right"),
+            ("MB/frame", "right"),
+            ("of the wall", "right"),
+            ("", "left"),
+        ),
+        rows,
+    )
+    ratio = f", {wall / profile.slowest:.2f} of the slowest stage" if profile.slowest else ""
+    console.result(f"wall: {1000 * wall / frames:.1f} ms/frame over {profile.frames} frames{ratio}")
+    if profile.roofline is not None and profile.busy.dream:
+        rate, peak = profile.roofline.flop / profile.busy.dream, profile.roofline.peak
+        console.result(
+            f"gradients: {profile.roofline.flop / frames / 1e9:.1f} GFLOP/frame, {rate / 1e9:.1f} GFLOP/s "
+            f"while dreaming, {rate / peak:.0%} of the measured peak of {peak / 1e9:.0f} GFLOP/s"
+        )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
+from dreamvid.dream.memory import keep_freed_memory
 from dreamvid.errors import DeviceError
 
 
@@ -26,6 +27,14 @@ def find_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device mps: this machine has no Metal device. Allowed here: auto, cpu.")
     return device
+
+
+def prepare(device: torch.device) -> None:
+    """Set up what holds for everything that is computed on a device from now on."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # the same few shapes come again and again
 
 
 def find_precision(name: str, device: torch.device) -> torch.dtype:

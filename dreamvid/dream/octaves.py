@@ -7,6 +7,8 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from dreamvid.dream.adam import Adam
+from dreamvid.dream.replay import Replay
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.dream.update import UpdateRule
 
@@ -73,6 +75,7 @@ class OctaveAscent:
         self.gradient = gradient
         self.rule = rule
         self.carry = carry
+        self._replay, self._replayed_rule = Replay(rule), rule
 
     def grow(
         self,
@@ -105,12 +108,20 @@ class OctaveAscent:
             reach = self._reach(size)
             moments = self.rule.moments()
             for shift in shifts.draw(octave, iterations, reach):
-                x = self.rule(x, self.gradient(x, shift), local_step, moments)
+                x = self._update(x, self.gradient(x, shift), local_step, moments)
             added = x - base
         assert added is not None
         source = resize(picture, fine)
         residual = added if carried is None else carried + added
         return self.rule.add(source, residual) - source
+
+    def _update(self, x: Tensor, gradient: Tensor, step: float | Tensor, moments: Adam | None) -> Tensor:
+        """Take one step by the rule, on a GPU by a replay; what has moments from step to step is never the same."""
+        if x.device.type != "cuda" or moments is not None:
+            return self.rule(x, gradient, step, moments)
+        if self.rule != self._replayed_rule:
+            self._replay, self._replayed_rule = Replay(self.rule), self.rule
+        return self._replay(x, gradient, step if isinstance(step, Tensor) else x.new_full((1, 1, 1, 1), step))
 
     def _reach(self, size: tuple[int, int]) -> tuple[int, int]:
         """Range of shifts: a few strides for a whole picture, everything for tiles, whose seams must not stay."""

@@ -1,5 +1,6 @@
 """The gradient of the objective with respect to the picture, on tiles of a size that fits memory."""
 
+import functools
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -10,10 +11,13 @@ from torch import Tensor, nn
 
 from dreamvid.dream.device import out_of_memory
 from dreamvid.dream.objective import BoundObjective
+from dreamvid.dream.replay import Replay
 from dreamvid.errors import DeviceError
 
 SMALLEST_TILE = 64
 _TINY = 1e-20
+# Sets of objectives at a time: a cross-fade's two, and each of its ends.
+_MOST_REPLAYS = 4
 
 
 class TiledGradient:
@@ -35,6 +39,7 @@ class TiledGradient:
         self.halo = halo
         self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
         self.evaluated: Counter[tuple[int, ...]] = Counter()
+        self._replays: dict[tuple[int, ...], Replay] = {}
 
     def __call__(self, picture: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """Compute the gradient (1, 3, H, W) of a picture (1, 3, H, W) in [0, 1], rolled by shift (down, right).
@@ -70,6 +75,7 @@ class TiledGradient:
             stacklevel=3,
         )
         self.tile = smaller
+        self._replays.clear()  # what they hold is memory too
         if picture.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -100,16 +106,29 @@ class TiledGradient:
 
     def _network_gradient(self, pictures: Tensor) -> Tensor:
         self.evaluated[tuple(pictures.shape)] += 1
+        objectives = tuple(objective for objective, _ in self.objectives)
+        key = tuple(map(id, objectives))  # which the replay keeps alive
+        replay = self._replays.pop(key, None) or Replay(functools.partial(self._gradient_of, objectives))
+        self._replays[key] = replay  # the latest comes last
+        if len(self._replays) > _MOST_REPLAYS:
+            del self._replays[next(iter(self._replays))]
+        if len(objectives) == 1:
+            return replay(pictures)
+        return replay(pictures, torch.stack([pictures.new_full((), weight) for _, weight in self.objectives]))
+
+    def _gradient_of(
+        self, objectives: Sequence[BoundObjective], pictures: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
         x = pictures.detach().to(self.dtype, memory_format=torch.channels_last).requires_grad_(True)
         with torch.enable_grad():
             activations = self.network(x)
-            values = [objective(activations).sum() for objective, _ in self.objectives]
-        if len(values) == 1:
+            values = [objective(activations).sum() for objective in objectives]
+        if weights is None:
             (gradient,) = torch.autograd.grad(values[0], x)
             return gradient.float()
         # A cross-fade: objectives differ by orders of magnitude, so each one's gradient is brought to one size first.
         mixed = torch.zeros_like(pictures)
-        for value, (_, weight) in zip(values, self.objectives, strict=True):
+        for value, weight in zip(values, weights, strict=True):
             (gradient,) = torch.autograd.grad(value, x, retain_graph=value is not values[-1])
             gradient = gradient.float()
             mixed += weight * gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(_TINY)

@@ -54,7 +54,8 @@ class UpdateRule:
             x = x + step * self._direction(x, gradient, None, moments)
         else:
             # With z = (x - mean) / deviation: dL/dz = deviation · dL/dx, and dx = deviation · dz.
-            deviation = x.new_tensor(_IMAGENET_DEVIATION).view(1, 3, 1, 1)
+            # Filled on the device: a copy from here would wait for it.
+            deviation = torch.stack([x.new_full((), one) for one in _IMAGENET_DEVIATION]).view(1, 3, 1, 1)
             x = x + step * deviation * self._direction(x, gradient, deviation, moments)
         return x.clamp(0, 1) if self.clip == "step" else x
 

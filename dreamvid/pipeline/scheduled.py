@@ -6,8 +6,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from dreamvid.dream.device import find_device, find_precision
-from dreamvid.dream.memory import keep_freed_memory
+from dreamvid.dream.device import find_device, find_precision, prepare
 from dreamvid.dream.networks import load_network
 from dreamvid.dream.objective import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, octave_sizes
@@ -27,8 +26,7 @@ class ScheduledAscent:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.device: torch.device = find_device(settings.render.device)
-        if self.device.type == "cpu":
-            keep_freed_memory()
+        prepare(self.device)
         dtype = find_precision(settings.render.precision, self.device)
         network = load_network(settings.network.model, settings.network.weights, device=self.device)
         self._stations = parse_stations(settings.dream.objective)

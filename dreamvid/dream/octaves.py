@@ -92,12 +92,12 @@ class OctaveAscent:
         picture: (1, 3, H, W) in [0, 1]. carried: residual (1, 3, h, w) that is there already, or None. step: the mean
         change of a pixel in one step; a map (1, 1, h, w) makes it local. The picture plus the residual stays in [0, 1].
         """
-        fine = sizes[-1]
+        source = resize(picture, sizes[-1])
+        carried = None if carried is None else resize(carried, sizes[-1])
+        start = source if carried is None else source + carried
         added = None
         for octave, size in enumerate(sizes):
-            base = resize(picture, size)
-            if carried is not None:
-                base = base + resize(carried, size)
+            base = resize(start, size)
             if added is None:
                 x = base
             elif self.carry == "residual":
@@ -111,7 +111,6 @@ class OctaveAscent:
                 x = self._update(x, self.gradient(x, shift), local_step, moments)
             added = x - base
         assert added is not None
-        source = resize(picture, fine)
         residual = added if carried is None else carried + added
         return self.rule.add(source, residual) - source
 

@@ -1,0 +1,178 @@
+"""The ways in which others dream, written from the mathematics of their texts: what the speed is compared with.
+
+    python -m benchmarks.baselines notebook|alone|peer …      as `benchmarks.speed` calls it, in a process of its own
+
+All of them let the whole network run and catch a layer's activation with a hook, keep the gradients of its weights,
+leave its batch norms as they are, and let `backward` run from the mean square of the activation, as a plain script
+does. Speed does not depend on weights.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch  # before dreamvid, which would tell OpenMP how to wait
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dreamvid.dream import architectures, pyramid
+from dreamvid.dream.networks import EMBEDDED
+from dreamvid.motion.flow import flow_estimator
+from dreamvid.motion.warp import warp
+
+# The same for everyone: the default network's layer, ten steps an octave, Laplacian levels.
+LAYER, STEPS, STEP, LEVELS = "blocks.4.1", 10, 0.012, 4
+OCTAVES, PEER_OCTAVES = 4, 2
+NOTEBOOK_SIZE, NOTEBOOK_LAYER, NOTEBOOK_STEP = (310, 400), "Mixed_6c", 0.01
+
+OCTAVE_SCALE = 1.4
+
+
+# Of ImageNet's pictures, which classifiers are fed with as (x - mean) / deviation.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class HookedNetwork:
+    """A whole classifier, and the activation that a hook caught."""
+
+    def __init__(self, module: nn.Module, layer: str) -> None:
+        self.module = module.eval()
+        self.caught: Tensor | None = None
+        module.get_submodule(layer).register_forward_hook(self._catch)
+        self._mean, self._deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+
+    def to(self, device: torch.device | str) -> "HookedNetwork":
+        """Move to a device."""
+        self.module.to(device)
+        self._mean, self._deviation = self._mean.to(device), self._deviation.to(device)
+        return self
+
+    def _catch(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self.caught = output
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """d(mean square of the layer)/dx at a picture (1, 3, h, w) in [0, 1]."""
+        x = x.detach().requires_grad_(True)
+        self.module.zero_grad()
+        self.module((x - self._mean) / self._deviation)
+        assert self.caught is not None
+        self.caught.square().mean().backward()
+        assert x.grad is not None
+        return x.grad
+
+
+def build_embedded() -> nn.Module:
+    """The default network as timm builds it, with its weights."""
+    architecture = architectures.find(EMBEDDED, EMBEDDED)
+    module = architecture.build()
+    architecture.load_published(module)
+    return module
+
+
+def build_inception() -> nn.Module:
+    """Inception V3 as torchvision builds it, random weights."""
+    from torchvision.models import inception_v3
+
+    return inception_v3(weights=None, init_weights=False)
+
+
+def sizes(height: int, width: int, octaves: int) -> list[tuple[int, int]]:
+    """Sizes of the octaves, coarse to fine."""
+    return [(round(height / OCTAVE_SCALE**k), round(width / OCTAVE_SCALE**k)) for k in reversed(range(octaves))]
+
+
+def ascend(network: HookedNetwork, picture: Tensor, octaves: int, steps: int, step: float, levels: int = 0) -> Tensor:
+    """The notebooks' dream of a picture (1, 3, H, W): the detail goes up from octave to octave.
+
+    A step is `step` of the gradient over its standard deviation, or with Laplacian `levels` over its mean size.
+    """
+    detail: Tensor | None = None
+    for size in sizes(picture.shape[2], picture.shape[3], octaves):
+        base = F.interpolate(picture, size, mode="bilinear", align_corners=False)
+        x = base if detail is None else base + F.interpolate(detail, size, mode="bilinear", align_corners=False)
+        for _ in range(steps):
+            direction = pyramid.normalize(network.gradient(x), levels, "mean" if levels else "std")
+            x = (x + step * direction).clamp(0, 1)
+        detail = x - base
+    assert detail is not None
+    return (picture + detail).clamp(0, 1)
+
+
+def frames_alone(
+    frames: list[Tensor], layer: str, octaves: int, steps: int, step: float, levels: int
+) -> Iterator[Tensor]:
+    """The usual video way: each frame dreamed by itself."""
+    network = HookedNetwork(build_embedded(), layer)
+    for frame in frames:
+        yield ascend(network, frame, octaves, steps, step, levels)
+
+
+def warped_picture(
+    frames: list[Tensor], layer: str, octaves: int, steps: int, step: float, levels: int
+) -> Iterator[Tensor]:
+    """The main peer's way: half the frame, half the dream before moved by RAFT's flow, dreamed with a new network.
+
+    RAFT's weights need a download, so random ones take their time, and DIS says where the dream goes.
+    """
+    from torchvision.models.optical_flow import raft_large
+
+    raft, dis = raft_large(weights=None).eval(), flow_estimator("dis")
+    dream: Tensor | None = None
+    for index, frame in enumerate(frames):
+        start = frame
+        if dream is not None:
+            before = frames[index - 1]
+            with torch.no_grad():
+                raft(2 * frame - 1, 2 * before - 1)
+                start = 0.5 * frame + 0.5 * warp(dream, dis(frame, before))
+        dream = ascend(HookedNetwork(build_embedded(), layer), start, octaves, steps, step, levels)
+        yield dream
+
+
+def notebook(device: torch.device, steps: int, repeats: int) -> float:
+    """Seconds of the PyTorch notebook's dream of one picture: the least of some, after one that is not counted."""
+    picture = torch.rand(1, 3, *NOTEBOOK_SIZE, generator=torch.Generator().manual_seed(0)).to(device)
+    network = HookedNetwork(build_inception(), NOTEBOOK_LAYER).to(device)
+    times = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        ascend(network, picture, OCTAVES, steps, NOTEBOOK_STEP).cpu()
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way", choices=("notebook", "alone", "peer"))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--frames", type=Path, help="file of numpy's with the source's frames, (n, 3, h, w) in [0, 1]")
+    parser.add_argument("--dreamed", type=Path, help="file of numpy's for the dreamed ones")
+    given = parser.parse_args(words)
+    if given.way == "notebook":
+        print(json.dumps(notebook(torch.device(given.device), given.steps, given.repeats)))
+        return
+    frames = [torch.from_numpy(frame)[None] for frame in np.load(given.frames)]
+    ways = {
+        "alone": lambda: frames_alone(frames, LAYER, OCTAVES, STEPS, STEP, LEVELS),
+        "peer": lambda: warped_picture(frames, LAYER, PEER_OCTAVES, STEPS, STEP, LEVELS),
+    }
+    made, times, way = [], [], ways[given.way]()
+    while True:
+        began = time.perf_counter()
+        frame = next(way, None)
+        if frame is None:
+            break
+        times.append(time.perf_counter() - began)
+        made.append(frame.numpy())
+    np.save(given.dreamed, np.concatenate(made))
+    # The first one's time has loading in it, and the peer moves nothing to it.
+    print(json.dumps(sum(times[1:]) / (len(times) - 1)))
+
+
+if __name__ == "__main__":
+    main()

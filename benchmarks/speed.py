@@ -1,0 +1,205 @@
+"""How fast, against the ways in which others dream: ratios, each from one run on one machine.
+
+    python -m benchmarks.speed [--clip CLIP] [--record]     some minutes; --record keeps the ratios as the known ones
+    python -m benchmarks.speed --quick --check              under 3 minutes; exit code 1 if a ratio lost a quarter
+
+    notebook   time of the PyTorch notebook's way (a) over ours for the same gradients: Inception V3, Mixed_6c, 4
+               octaves at 1.4 of 400 x 310, random weights
+    peak       share of the machine's measured rate of large matrix products that one gradient of the default network
+               reaches, at the size of the finest octave
+    alone      time a frame of the usual video way (b), each frame dreamed alone with 10 steps an octave, over that of
+               `dreamvid run`
+    peer       the same of the main peer's way (c): the picture before moved by RAFT's flow, 2 octaves of 10 steps, the
+               network built anew for each frame
+
+What is compared runs in turn, a pair after the other, the other ways each in a plain process; the median of the ratios
+counts. `run` is the whole of it: reading, planning, loading, dreaming, encoding, joining. The ways (b) and (c) are timed
+without loading (but for what they load for each frame), decoding and encoding, and take steps that make their dream
+about as strong; the strengths are printed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+import dreamvid  # noqa: F401  before torch, so that OpenMP hears how its threads are to wait
+
+import torch  # isort: skip
+from torch import Tensor
+
+from benchmarks.baselines import LAYER, NOTEBOOK_LAYER, NOTEBOOK_SIZE, NOTEBOOK_STEP, OCTAVE_SCALE, OCTAVES
+from benchmarks.coherence import read
+from dreamvid.dream.device import find_device, find_precision, prepare
+from dreamvid.dream.flops import gradient_flop, measured_peak, synchronize
+from dreamvid.dream.networks import load_network
+from dreamvid.dream.objective import parse_objective
+from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes
+from dreamvid.dream.tiles import TiledGradient
+from dreamvid.dream.update import UpdateRule
+from dreamvid.pipeline.render import render_video
+from dreamvid.pipeline.score import ObjectiveMeter, score_frames
+from dreamvid.settings import load_settings
+
+RECORD = Path(__file__).parent / "results" / "speed.json"
+MOST_LOST = 0.25
+
+
+def seconds(call: Callable[[], object], device: torch.device) -> float:
+    """Time of a call, with what it left the device to do."""
+    synchronize(device)
+    began = time.perf_counter()
+    call()
+    synchronize(device)
+    return time.perf_counter() - began
+
+
+def theirs(way: str, *words: str) -> float:
+    """Seconds of another way, in a plain process of its own."""
+    # What dreamvid says to OpenMP in this process is not for others.
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-m", "benchmarks.baselines", way, *words]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    return float(json.loads(printed.splitlines()[-1]))
+
+
+def notebook(device: torch.device, steps: int, pairs: int) -> float:
+    """Median of the notebook's time over ours."""
+    height, width = NOTEBOOK_SIZE
+    picture = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
+    network = load_network("torchvision:inception_v3", "random", device=device)
+    objective = parse_objective(NOTEBOOK_LAYER).bind(network)
+    module = network.truncate(objective.layers).to(find_precision("auto", device))
+    rule = UpdateRule(levels=0, normalize="std", space="rgb", clip="step")
+    ours = OctaveAscent(TiledGradient(module, objective, tile=1024), rule, carry="residual")
+    sizes = octave_sizes(height, width, dream_height=height, octaves=OCTAVES, octave_scale=OCTAVE_SCALE)
+
+    def dream() -> None:
+        ours.grow(picture, None, sizes, iterations=steps, step=NOTEBOOK_STEP, shifts=Shifts(0, 0))
+
+    dream()
+    ratios = []
+    for _ in range(pairs):
+        other = theirs("notebook", "--device", str(device), "--steps", str(steps), "--repeats", "2")
+        mine = min(seconds(dream, device) for _ in range(2))
+        print(f"  s a picture: notebook {other:.3f}, ours {mine:.3f}", flush=True)
+        ratios.append(other / mine)
+    return statistics.median(ratios)
+
+
+def peak(device: torch.device, height: int, width: int) -> float:
+    """Share of the measured peak that a gradient of the default network reaches."""
+    network = load_network(device=device)
+    objective = parse_objective(LAYER).bind(network)
+    module = network.truncate(objective.layers).to(find_precision("auto", device))
+    gradient = TiledGradient(module, objective, tile=1024)
+    picture = torch.rand(1, 3, height, width, device=device)
+    best = min(seconds(lambda: gradient(picture), device) for _ in range(12))
+    flop = gradient_flop(gradient.network, {(1, 3, height, width): 1})
+    rate = measured_peak(device, gradient.dtype)
+    print(
+        f"  gradient at {width} x {height}: {1000 * best:.1f} ms, {flop / best / 1e9:.0f} of {rate / 1e9:.0f} GFLOP/s"
+    )
+    return flop / best / rate
+
+
+def run(clip: str, size: tuple[int, int], frames: int, folder: Path) -> tuple[float, list[Tensor]]:
+    """Seconds a frame of the whole render, and what it made."""
+    settings = load_settings(None, size=f"{size[0]}x{size[1]}", frames=f"0:{frames}", device="cpu")
+    began = time.perf_counter()
+    result = render_video(clip, folder / "ours.mp4", settings, overwrite=True, fresh=True)
+    took = (time.perf_counter() - began) / result.frames
+    return took, read(str(result.output), size[0], result.frames)[0]
+
+
+def films(clip: str, size: tuple[int, int], count: int, others: int, pairs: int) -> dict[str, float]:
+    """Medians of the time a frame of the video ways over that of `run`; `others`: how many frames they dream."""
+    frames, fps = read(clip, size[0], count)
+    meter = ObjectiveMeter.of(load_settings(None))
+    ratios: dict[str, list[float]] = {"alone": [], "peer": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "frames.npy", torch.cat(frames[:others]).numpy())
+        files = ("--frames", str(folder / "frames.npy"), "--dreamed", str(folder / "dreamed.npy"))
+        for _ in range(pairs):
+            ours, made = run(clip, size, count, folder)
+            said = [f"run {ours:.2f} s/frame at strength {strength(frames, made, meter, fps):.2f}"]
+            for way, found in ratios.items():
+                other = theirs(way, *files)
+                dreamed = [torch.from_numpy(frame)[None] for frame in np.load(folder / "dreamed.npy")]
+                found.append(other / ours)
+                said.append(f"{way} {other:.2f} at {strength(frames, dreamed, meter, fps):.2f}")
+            print("  " + ", ".join(said), flush=True)
+    return {way: statistics.median(found) for way, found in ratios.items()}
+
+
+def strength(frames: list[Tensor], made: list[Tensor], meter: ObjectiveMeter, fps: Fraction) -> float:
+    """How strong the dreams are, on the mean."""
+    return score_frames(frames[: len(made)], made, meter, fps=float(fps)).mean_strength
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    names = [line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clip", default="demo")
+    parser.add_argument("--device", default="auto", help="for `notebook` and `peak`; `alone` and `peer` are of the CPU")
+    parser.add_argument("--quick", action="store_true", help="smaller pictures, fewer frames")
+    parser.add_argument("--check", action="store_true", help="compare with the recorded ratios")
+    parser.add_argument("--record", action="store_true", help="keep the ratios")
+    given = parser.parse_args(words)
+    device = find_device(given.device)
+    prepare(device)
+    quick: bool = given.quick
+    print(machine(device), flush=True)
+    ratios = {
+        "notebook": notebook(device, steps=2 if quick else 10, pairs=2 if quick else 3),
+        "peak": peak(device, *((240, 320) if quick else (480, 640))),
+    }
+    if device.type == "cpu":
+        size, count, others, pairs = ((320, 240), 24, 2, 1) if quick else ((640, 480), 48, 3, 3)
+        ratios |= films(given.clip, size, count, others, pairs)
+    kind = f"{'quick' if quick else 'full'}, {given.clip if given.clip == 'demo' else Path(given.clip).stem}"
+    known = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    recorded = known.get(f"{device.type}, {kind}", {}).get("ratios", {})
+    lost = []
+    for name, ratio in ratios.items():
+        before = recorded.get(name)
+        print(f"{name:10} {ratio:8.2f}" + (f"   recorded {before:.2f}" if before else ""))
+        if before and ratio < (1 - MOST_LOST) * before:
+            lost.append(name)
+    if given.record:
+        known[f"{device.type}, {kind}"] = {
+            "machine": machine(device),
+            "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()},
+        }
+        RECORD.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    if given.check and lost:
+        print(f"lost more than {MOST_LOST:.0%}: {', '.join(lost)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,10 +12,10 @@
     peer       the same of the main peer's way (c): the picture before moved by RAFT's flow, 2 octaves of 10 steps, the
                network built anew for each frame
 
-What is compared runs in turn, a pair after the other, the other ways each in a plain process; the median of the ratios
-counts. `run` is the whole of it: reading, planning, loading, dreaming, encoding, joining. The ways (b) and (c) are timed
-without loading (but for what they load for each frame), decoding and encoding, and take steps that make their dream
-about as strong; the strengths are printed.
+What is compared runs in turn, a pair after the other, the other ways each in a plain process; the median of the
+ratios counts. `run` is the whole of it: reading, planning, loading, dreaming, encoding, joining. The ways (b) and
+(c) are timed without loading (but for what they load for each frame), decoding and encoding, and take steps that
+make their dream about as strong; the strengths are printed.
 """
 
 import argparse
@@ -107,9 +107,8 @@ def peak(device: torch.device, height: int, width: int) -> float:
     best = min(seconds(lambda: gradient(picture), device) for _ in range(12))
     flop = gradient_flop(gradient.network, {(1, 3, height, width): 1})
     rate = measured_peak(device, gradient.dtype)
-    print(
-        f"  gradient at {width} x {height}: {1000 * best:.1f} ms, {flop / best / 1e9:.0f} of {rate / 1e9:.0f} GFLOP/s"
-    )
+    reached = f"{1000 * best:.1f} ms, {flop / best / 1e9:.0f} of {rate / 1e9:.0f} GFLOP/s"
+    print(f"  gradient at {width} x {height}: {reached}", flush=True)
     return flop / best / rate
 
 

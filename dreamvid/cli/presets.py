@@ -10,6 +10,7 @@ from dreamvid.cli import console
 from dreamvid.errors import SettingsError
 from dreamvid.settings import DEFAULT_PRESET, DEFAULT_ZOOM_PRESET, Preset, find_preset, list_presets, load_settings
 from dreamvid.settings.model import Settings
+from dreamvid.settings.recipe import GROUPS_OF_KIND, used_tables
 
 presets = App(
     "presets",
@@ -47,12 +48,11 @@ def show(
         _plot(settings, Path(plot).expanduser(), name)
         return
     head = {"description": preset.description, "kind": preset.kind}
-    tables = {name: table for name, table in settings.model_dump(exclude_none=True).items() if table}
-    console.result(tomli_w.dumps({**head, **tables}).rstrip())
+    console.result(tomli_w.dumps({**head, **used_tables(settings, preset.kind)}).rstrip())
     unset = [
         f"{group}.{leaf}"
-        for group, leaves in settings.model_dump().items()
-        for leaf, value in leaves.items()
+        for group in GROUPS_OF_KIND[preset.kind]
+        for leaf, value in getattr(settings, group)
         if value is None
     ]
     if unset:

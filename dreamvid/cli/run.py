@@ -13,9 +13,10 @@ from dreamvid.cli.options import output as output_flag
 from dreamvid.cli.profile import print_profile
 from dreamvid.cli.progress import RenderDisplay
 from dreamvid.settings import DEFAULT_PRESET, load_settings, refuse_journey
+from dreamvid.settings.recipe import GROUPS_OF_KIND
 
 
-@with_settings(("network", "dream", "coherence", "video", "render"), main=("objective", "frames", "half_life_seconds"))
+@with_settings(GROUPS_OF_KIND["run"], main=("objective", "frames", "half_life_seconds"))
 def run(
     source: Annotated[
         str,

@@ -13,12 +13,13 @@ from dreamvid.cli.options import output as output_flag
 from dreamvid.cli.profile import print_profile
 from dreamvid.cli.progress import RenderDisplay
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, load_settings
+from dreamvid.settings.recipe import GROUPS_OF_KIND
 
 _DEFAULTS = load_settings(DEFAULT_ZOOM_PRESET, {"video": JOURNEY_FORMAT.model_dump(exclude_unset=True)})
 
 
 @with_settings(
-    ("network", "dream", "camera", "video", "render"),
+    GROUPS_OF_KIND["zoom"],
     main=("objective", "frames", "size", "zoom", "rotate", "audio", "loop"),
     defaults=_DEFAULTS,
 )

@@ -9,6 +9,12 @@ import tomli_w
 
 from dreamvid.settings.model import Settings
 
+# Groups of settings that the commands of the same names take.
+GROUPS_OF_KIND = {
+    "run": ("network", "dream", "coherence", "video", "render"),
+    "zoom": ("network", "dream", "camera", "video", "render"),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -20,10 +26,16 @@ class Recipe:
 
     def to_toml(self) -> str:
         """Write as TOML text; `--preset FILE` takes it back."""
-        tables = self.settings.model_dump(mode="json", exclude_none=True)
+        tables = used_tables(self.settings, self.kind)
         head = {"description": f"Recipe of {self.provenance.get('output', 'a render')}", "kind": self.kind}
         text = tomli_w.dumps({**head, **tables, "provenance": dict(self.provenance)})
         return text.encode("utf-8", "replace").decode("utf-8")  # a file's name may hold what no UTF-8 can
+
+
+def used_tables(settings: Settings, kind: str) -> dict[str, dict[str, Any]]:
+    """The settings that a kind of film is made by, as tables without what is not set; schedules if there are any."""
+    tables = settings.model_dump(mode="json", exclude_none=True)
+    return {name: tables[name] for name in (*GROUPS_OF_KIND[kind], "schedules") if tables[name]}
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from benchmarks.baselines import LAYER, NOTEBOOK_LAYER, NOTEBOOK_SIZE, NOTEBOOK_STEP, OCTAVE_SCALE, OCTAVES
 from benchmarks.coherence import read
-from dreamvid.dream.device import find_device, find_precision, prepare
+from dreamvid.dream.device import find_device, prepare
 from dreamvid.dream.flops import gradient_flop, measured_peak, synchronize
 from dreamvid.dream.networks import load_network
 from dreamvid.dream.objective import parse_objective
@@ -73,13 +73,13 @@ def theirs(way: str, *words: str) -> float:
     return float(json.loads(printed.splitlines()[-1]))
 
 
-def notebook(device: torch.device, steps: int, pairs: int) -> float:
+def notebook(device: torch.device, dtype: torch.dtype, steps: int, pairs: int) -> float:
     """Median of the notebook's time over ours."""
     height, width = NOTEBOOK_SIZE
     picture = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
     network = load_network("torchvision:inception_v3", "random", device=device)
     objective = parse_objective(NOTEBOOK_LAYER).bind(network)
-    module = network.truncate(objective.layers).to(find_precision("auto", device))
+    module = network.truncate(objective.layers).to(dtype)
     rule = UpdateRule(levels=0, normalize="std", space="rgb", clip="step")
     ours = OctaveAscent(TiledGradient(module, objective, tile=1024), rule, carry="residual")
     sizes = octave_sizes(height, width, dream_height=height, octaves=OCTAVES, octave_scale=OCTAVE_SCALE)
@@ -97,11 +97,11 @@ def notebook(device: torch.device, steps: int, pairs: int) -> float:
     return statistics.median(ratios)
 
 
-def peak(device: torch.device, height: int, width: int) -> float:
+def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> float:
     """Share of the measured peak that a gradient of the default network reaches."""
     network = load_network(device=device)
     objective = parse_objective(LAYER).bind(network)
-    module = network.truncate(objective.layers).to(find_precision("auto", device))
+    module = network.truncate(objective.layers).to(dtype)
     gradient = TiledGradient(module, objective, tile=1024)
     picture = torch.rand(1, 3, height, width, device=device)
     best = min(seconds(lambda: gradient(picture), device) for _ in range(12))
@@ -164,24 +164,27 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", default="demo")
     parser.add_argument("--device", default="auto", help="for `notebook` and `peak`; `alone` and `peer` are of the CPU")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--quick", action="store_true", help="smaller pictures, fewer frames")
     parser.add_argument("--check", action="store_true", help="compare with the recorded ratios")
     parser.add_argument("--record", action="store_true", help="keep the ratios")
     given = parser.parse_args(words)
     device = find_device(given.device)
+    dtype: torch.dtype = getattr(torch, given.precision)
     prepare(device)
     quick: bool = given.quick
     print(machine(device), flush=True)
     ratios = {
-        "notebook": notebook(device, steps=2 if quick else 10, pairs=2 if quick else 3),
-        "peak": peak(device, *((240, 320) if quick else (480, 640))),
+        "notebook": notebook(device, dtype, steps=2 if quick else 10, pairs=2 if quick else 3),
+        "peak": peak(device, dtype, *((240, 320) if quick else (480, 640))),
     }
     if device.type == "cpu":
         size, count, others, pairs = ((320, 240), 24, 2, 1) if quick else ((640, 480), 48, 3, 3)
         ratios |= films(given.clip, size, count, others, pairs)
-    kind = f"{'quick' if quick else 'full'}, {given.clip if given.clip == 'demo' else Path(given.clip).stem}"
+    clip = given.clip if given.clip == "demo" else Path(given.clip).stem
+    kind = f"{device.type}, {given.precision}, {'quick' if quick else 'full'}, {clip}"
     known = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
-    recorded = known.get(f"{device.type}, {kind}", {}).get("ratios", {})
+    recorded = known.get(kind, {}).get("ratios", {})
     lost = []
     for name, ratio in ratios.items():
         before = recorded.get(name)
@@ -189,7 +192,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if before and ratio < (1 - MOST_LOST) * before:
             lost.append(name)
     if given.record:
-        known[f"{device.type}, {kind}"] = {
+        known[kind] = {
             "machine": machine(device),
             "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()},
         }

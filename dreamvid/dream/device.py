@@ -1,4 +1,4 @@
-"""Choosing the compute device and the number format; what is said when its memory is too small."""
+"""Choosing the compute device; what is said when its memory is too small."""
 
 import re
 from collections.abc import Iterator
@@ -35,16 +35,6 @@ def prepare(device: torch.device) -> None:
         keep_freed_memory()
     elif device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # the same few shapes come again and again
-
-
-def find_precision(name: str, device: torch.device) -> torch.dtype:
-    """Turn 'auto' or a format's name into a dtype: float32 on a CPU, bfloat16 on a GPU that computes with it."""
-    if name != "auto":
-        dtype: torch.dtype = getattr(torch, name)
-        return dtype
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    return torch.float32
 
 
 # What the CPU's allocator, CUDA with cuDNN and cuBLAS, Metal and the C++ library say; few have a class of their own.

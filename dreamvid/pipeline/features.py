@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from dreamvid.dream.device import find_device, find_precision
+from dreamvid.dream.device import find_device
 from dreamvid.dream.networks import Network, load_network
 from dreamvid.dream.objective import LayerTerm, Objective, parse_objective
 from dreamvid.dream.tiles import TiledGradient
@@ -44,7 +45,7 @@ def feature_sheet(
     objectives = [one for target in targets for one in _each(parse_objective(target), network)]
     bounds = [bind_objective(objective, network) for objective in objectives]  # a wrong name is told before the work
     check_layout(len(objectives), (size, size))
-    dtype = find_precision(settings.render.precision, device)
+    dtype: torch.dtype = getattr(torch, settings.render.precision)
     cells = []
     gradients: dict[tuple[str, ...], TiledGradient] = {}
     for objective, bound in zip(objectives, bounds, strict=True):

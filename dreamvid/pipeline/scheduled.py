@@ -6,7 +6,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from dreamvid.dream.device import find_device, find_precision, prepare
+from dreamvid.dream.device import find_device, prepare
 from dreamvid.dream.networks import load_network
 from dreamvid.dream.objective import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, octave_sizes
@@ -27,7 +27,7 @@ class ScheduledAscent:
         self.settings = settings
         self.device: torch.device = find_device(settings.render.device)
         prepare(self.device)
-        dtype = find_precision(settings.render.precision, self.device)
+        dtype: torch.dtype = getattr(torch, settings.render.precision)
         network = load_network(settings.network.model, settings.network.weights, device=self.device)
         self._stations = parse_stations(settings.dream.objective)
         self._objectives = {

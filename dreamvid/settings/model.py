@@ -208,6 +208,13 @@ class CoherenceSettings(Group):
     warm_iterations: int = Field(
         2, ge=0, le=100, description="Ascent steps per octave on a frame that carries a dream already."
     )
+    reveal_iterations: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Ascent steps of their own for places that are newly seen, such as behind what moves away: 4 give "
+        "them their dream sooner and take half as long again and more; 0 lets them share the others' steps.",
+    )
     cadence: int = Field(
         1,
         ge=1,
@@ -353,10 +360,10 @@ class RenderSettings(Group):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="Compute device: auto, cpu, cuda, cuda:N or mps. auto takes a GPU where there is one.",
     )
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto",
-        description="Number format inside the network; the picture itself is always float32. "
-        "auto is float32 on a CPU, bfloat16 on a GPU that has it.",
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="Number format inside the network; the picture itself is always float32. The short formats "
+        "spare a GPU's memory; dreams are as strong, but other ones.",
     )
 
 

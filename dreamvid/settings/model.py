@@ -212,8 +212,8 @@ class CoherenceSettings(Group):
         0,
         ge=0,
         le=100,
-        description="Ascent steps of their own for places that are newly seen, such as behind what moves away: 4 give "
-        "them their dream sooner and take half as long again and more; 0 lets them share the others' steps.",
+        description="Ascent steps of their own for places that are newly seen, such as behind what moves away: with 4 "
+        "they have their dream sooner, and a busy scene takes twice as long; 0 lets them share the others' steps.",
     )
     cadence: int = Field(
         1,

@@ -1,0 +1,79 @@
+"""Steps of their own for places that are newly seen, taken on the part of the frame that holds them.
+
+Such a place lies between others whose dream is there already, and what a network sees around it counts: a few large
+steps add as much to the picture as many small ones, and much less to the objective. On a part of the frame the many
+small ones can be had, and the gradient is evened out over that part alone, where little is dreamed yet.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from dreamvid.dream.octaves import SMALLEST_SIDE, OctaveAscent, Shifts
+
+# What is newly seen grows together with this many pixels around it, softly, so that patterns go on over its border.
+AROUND = 4
+# So much of a dream has to be missing at a place for it to count.
+MISSING = 0.05
+# Pixels around such places that are looked at too; sides are a multiple of the second, as every size costs anew.
+MARGIN, MULTIPLE = 32, 32
+# If they lie all over the frame this costs more than it gives: that is the largest share of the frame to be looked at.
+LARGEST_SHARE = 0.7
+# What grows at the border is not kept whole by the next frames; so much more is taken.
+MORE = 1.15
+
+Region = tuple[slice, slice, slice, slice]
+
+
+def find_region(growth: Tensor) -> Region | None:
+    """Find the rectangle that holds what is to grow, a map (1, 1, h, w); None if there is none, or too large a one."""
+    height, width = growth.shape[2:]
+    down, right = (growth[0, 0] > MISSING).nonzero(as_tuple=True)  # waits for the device: the size has to be known
+    if not len(down):
+        return None
+    rows, columns = _span(down, height), _span(right, width)
+    if (rows.stop - rows.start) * (columns.stop - columns.start) > LARGEST_SHARE * height * width:
+        return None
+    return slice(None), slice(None), rows, columns
+
+
+def spread(growth: Tensor) -> Tensor:
+    """Let what is to grow, (1, 1, h, w), take its surroundings along."""
+    side = 2 * AROUND + 1
+    return MORE * F.avg_pool2d(F.max_pool2d(growth, side, 1, AROUND), side, 1, AROUND)
+
+
+def grow_region(
+    ascent: OctaveAscent,
+    picture: Tensor,
+    carried: Tensor,
+    sizes: list[tuple[int, int]],
+    region: Region,
+    *,
+    iterations: int,
+    step: Tensor,
+    shifts: Shifts,
+) -> Tensor:
+    """Grow a dream within a region; return the residual of the whole, (1, 3, h, w), unchanged outside.
+
+    picture, carried: as for `OctaveAscent.grow`, but at the size of the finest octave, the last of `sizes`. step: the
+    map (1, 1, h, w) of one step's mean change.
+    """
+    height, width = picture.shape[2:]
+    part = picture[region]
+    rows, columns = part.shape[2:]
+    within = [(round(rows * size[0] / height), round(columns * size[1] / width)) for size in sizes[:-1]]
+    within = [size for size in within if min(size) >= SMALLEST_SIDE]
+    grown = carried.clone()
+    grown[region] = ascent.grow(
+        part, carried[region], [*within, (rows, columns)], iterations=iterations, step=step[region], shifts=shifts
+    )
+    return grown
+
+
+def _span(places: Tensor, length: int) -> slice:
+    """Range with a margin around places on an axis, as long as a multiple allows."""
+    first, last = int(places.min()) - MARGIN, int(places.max()) + 1 + MARGIN
+    first, last = max(0, first), min(length, last)
+    size = min(length, -(-(last - first) // MULTIPLE) * MULTIPLE)
+    first = max(0, min(first, length - size))
+    return slice(first, first + size)

@@ -1,0 +1,70 @@
+"""Places that are newly seen get their dream by steps of their own."""
+
+import pytest
+import torch
+from test_frames import SMALL, dream_all, pan, texture
+
+from dreamvid.dream.octaves import Shifts
+from dreamvid.pipeline.frames import FrameDreamer
+from dreamvid.pipeline.reveal import LARGEST_SHARE, find_region, grow_region, spread
+from dreamvid.settings import load_settings
+
+
+def test_the_region_holds_all_that_is_missing_with_a_margin() -> None:
+    growth = torch.zeros(1, 1, 240, 320)
+    growth[..., 100:110, 200:230] = 0.25
+    region = find_region(growth)
+    assert region is not None
+    rows, columns = region[2:]
+    assert rows.start <= 68
+    assert rows.stop >= 142
+    assert columns.start <= 168
+    assert columns.stop >= 262
+    assert (rows.stop - rows.start) * (columns.stop - columns.start) <= LARGEST_SHARE * 240 * 320
+    assert float(spread(growth)[region].sum()) == pytest.approx(float(spread(growth).sum()))
+
+
+@pytest.mark.parametrize("where", [(0, 0), (239, 319), (0, 160), (239, 0)])
+def test_a_region_stays_inside(where: tuple[int, int]) -> None:
+    growth = torch.zeros(1, 1, 240, 320)
+    growth[..., where[0], where[1]] = 1
+    region = find_region(growth)
+    assert region is not None
+    assert growth[region].sum() == 1
+    assert 32 <= growth[region].shape[2] <= 240
+
+
+def test_nothing_new_or_nearly_all_of_it_has_no_region() -> None:
+    assert find_region(torch.zeros(1, 1, 96, 128)) is None
+    assert find_region(torch.full((1, 1, 96, 128), 0.01)) is None
+    assert find_region(torch.ones(1, 1, 96, 128)) is None
+
+
+def test_what_lies_outside_stays_as_it_is() -> None:
+    dreamer = FrameDreamer(load_settings(None, **SMALL))
+    picture, growth = texture(96, 192), torch.zeros(1, 1, 96, 192)
+    growth[..., 40:60, 20:40] = 0.5
+    carried = 0.02 * torch.randn(1, 3, 96, 192, generator=torch.Generator().manual_seed(2))
+    carried = (picture + carried).clamp(0, 1) - picture
+    region = find_region(growth)
+    assert region is not None
+    sizes, step = [(69, 137), (96, 192)], 0.03 * spread(growth)
+    grown = grow_region(dreamer.ascent, picture, carried, sizes, region, iterations=2, step=step, shifts=Shifts(0, 0))
+    change = (grown - carried).abs().amax(1, keepdim=True)
+    assert change[..., 44:56, 24:36].mean() > 0.01
+    far = torch.ones_like(growth, dtype=torch.bool)
+    far[..., 28:72, 8:52] = False
+    assert change[far].max() < 1e-5
+
+
+def test_what_comes_in_is_dreamed_sooner() -> None:
+    frames = pan(5, speed=2)
+    options = {**SMALL, "iterations": 8, "half_life_seconds": 100.0}
+    meter = FrameDreamer(load_settings(None, **SMALL))._scheduled
+    got = {}
+    for steps in (0, 4):
+        dreamed = dream_all(FrameDreamer(load_settings(None, reveal_iterations=steps, **options)), frames)
+        assert torch.equal(dreamed[0], dream_all(FrameDreamer(load_settings(None, **options)), frames[:1])[0])
+        density = torch.nn.functional.interpolate(meter.density(dreamed[4]), (96, 128), mode="bilinear")
+        got[steps] = float(density[..., :8].mean())
+    assert got[4] > got[0]

@@ -67,7 +67,7 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
 def theirs(way: str, *words: str) -> float:
     """Seconds of another way, in a plain process of its own."""
     # What dreamvid says to OpenMP in this process is not for others.
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     command = [sys.executable, "-m", "benchmarks.baselines", way, *words]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return float(json.loads(printed.splitlines()[-1]))

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Read by OpenMP as torch loads it, so said before. Threads that wait for one another sleep rather than spin: decoding,
-# motion and encoding need the cores meanwhile, and two renders at once would fight over them.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Read by OpenMP (GNU's) as torch loads it, so said before: threads that wait for one another look out for some
+# microseconds and then sleep. By default they look out for milliseconds, on cores that decoding, motion and encoding
+# need meanwhile; and two renders at once bring each other to a halt.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # Where each public name lives. Importing dreamvid stays instant: torch comes with the first name that needs it.
 _HOMES = {

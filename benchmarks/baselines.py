@@ -26,6 +26,7 @@ from dreamvid.motion.warp import warp
 # The same for everyone: the default network's layer, ten steps an octave, Laplacian levels.
 LAYER, STEPS, STEP, LEVELS = "blocks.4.1", 10, 0.012, 4
 OCTAVES, PEER_OCTAVES = 4, 2
+JITTER = 32
 NOTEBOOK_SIZE, NOTEBOOK_LAYER, NOTEBOOK_STEP = (310, 400), "Mixed_6c", 0.01
 
 OCTAVE_SCALE = 1.4
@@ -87,14 +88,19 @@ def sizes(height: int, width: int, octaves: int) -> list[tuple[int, int]]:
 def ascend(network: HookedNetwork, picture: Tensor, octaves: int, steps: int, step: float, levels: int = 0) -> Tensor:
     """The notebooks' dream of a picture (1, 3, H, W): the detail goes up from octave to octave.
 
-    A step is `step` of the gradient over its standard deviation, or with Laplacian `levels` over its mean size.
+    Before each step the picture is rolled by a random shift. A step is `step` of the gradient over its standard
+    deviation, or with Laplacian `levels` over its mean size.
     """
     detail: Tensor | None = None
+    random = torch.Generator().manual_seed(0)
     for size in sizes(picture.shape[2], picture.shape[3], octaves):
         base = F.interpolate(picture, size, mode="bilinear", align_corners=False)
         x = base if detail is None else base + F.interpolate(detail, size, mode="bilinear", align_corners=False)
         for _ in range(steps):
-            direction = pyramid.normalize(network.gradient(x), levels, "mean" if levels else "std")
+            down, right = (int(one) for one in torch.randint(0, JITTER, (2,), generator=random))
+            rolled = network.gradient(torch.roll(x, (down, right), dims=(2, 3)))
+            gradient = torch.roll(rolled, (-down, -right), dims=(2, 3))
+            direction = pyramid.normalize(gradient, levels, "mean" if levels else "std")
             x = (x + step * direction).clamp(0, 1)
         detail = x - base
     assert detail is not None

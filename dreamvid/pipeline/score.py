@@ -34,6 +34,7 @@ from dreamvid.motion.flow import flow_estimator
 from dreamvid.motion.shots import DETECTION_HEIGHT, find_cuts
 from dreamvid.motion.validity import follows, occlusion_mask
 from dreamvid.motion.warp import warp
+from dreamvid.pipeline.draft import draft
 from dreamvid.pipeline.guides import bind_objective
 from dreamvid.pipeline.score_measures import RevealedPlaces, Tone, warping_error
 from dreamvid.pipeline.score_result import Score
@@ -241,6 +242,7 @@ def score(
     settings = _settings(dream, objective=objective, model=model, weights=weights, frames=frames, device=device)
     films = open_source(source), open_source(dream)
     infos = probe(films[0]), probe(films[1])
+    settings = draft(settings, infos[0])  # of which the recipe says only that it is one
     start, stop = settings.video.frame_range()
     rate = settings.video.rate()
     if films[0].kind == "lavfi" and stop is None:

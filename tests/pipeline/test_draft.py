@@ -12,6 +12,7 @@ from dreamvid.dream.octaves import octave_sizes, resize
 from dreamvid.pipeline.draft import draft
 from dreamvid.pipeline.frames import FrameDreamer
 from dreamvid.pipeline.render import render_video
+from dreamvid.pipeline.score import score as score_films
 from dreamvid.settings import load_settings
 from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
@@ -63,6 +64,8 @@ def test_a_draft_is_rendered_and_its_recipe_makes_the_film(film: Path, tmp_path:
     assert asked.video.draft
     assert asked.video.size is None
     assert asked.dream.dream_height == 48
+    score = score_films(film, result.output)  # its recipe says which of the source's frames it shows
+    assert len(score.strength) == len(pictures)
 
 
 def bands(residual: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
+import pytest
 import torch
 from motion_textures import texture
 
-from dreamvid.motion.photometric import difference, luma, photometric_validity
+from dreamvid.motion.photometric import difference, local_mean, luma, photometric_validity
 
 
 def test_a_change_of_light_is_no_difference():
@@ -34,3 +35,16 @@ def test_only_the_place_that_changed_is_doubted():
     assert trust[..., 36:54, 56:84].mean() < 0.75
     assert trust[..., :24, :].min() == 1
     assert trust[..., 68:, :].min() == 1
+
+
+@pytest.mark.parametrize("window", [1, 3, 9, 15])
+@pytest.mark.parametrize("size", [(7, 5), (1, 1), (12, 33)])
+def test_a_local_mean_is_that_of_the_pixels_inside_the_picture(window: int, size: tuple[int, int]) -> None:
+    x = torch.rand(2, 1, *size)
+    half = window // 2
+    expected = torch.empty_like(x)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            part = x[:, :, max(0, row - half) : row + half + 1, max(0, column - half) : column + half + 1]
+            expected[:, :, row, column] = part.mean(dim=(2, 3))
+    torch.testing.assert_close(local_mean(x, window), expected)

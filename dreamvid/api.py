@@ -59,15 +59,15 @@ class Dreamer:
             raise InputError(f"fps has to be above 0, got {fps}.")
         settings = load_settings() if settings is None else settings
         self._frames = FrameDreamer(settings if device is None else load_settings(None, settings, device=device))
-        self._seconds = float(1 / fps)
+        self._fps, self._seconds = fps, float(1 / fps)
         self._previous: Tensor | None = None
         self._mask: Mask | None = None
         self._index = 0
 
     @property
     def cadence(self) -> int:
-        """Every how many frames `dream_frames` dreams one; `dream` dreams every frame that it is given."""
-        return self._frames.settings.coherence.cadence
+        """Every how many frames `dream_frames` dreams one; `dream` dreams each frame that it is given."""
+        return self._frames.settings.coherence.cadence_at(self._fps)
 
     @enough_memory()
     def dream(self, frame: Frame, *, new_shot: bool = False) -> Frame:
@@ -92,8 +92,16 @@ class Dreamer:
         self._index += 1
         return _like(dreamed, frame)
 
-    def _dream_sparsely(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Dream a sequence, from its beginning, at the settings' cadence."""
+    def dream_frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Dream a sequence, from its beginning, at the settings' cadence; kinds and errors as in `dream`.
+
+        With a cadence of N a frame comes out once up to N further ones have been taken in: those between two dreamed
+        ones need both.
+        """
+        self.reset()
+        if self.cadence == 1:
+            yield from map(self.dream, frames)
+            return
 
         @enough_memory()
         def dream(key: Key[_Given[Frame]]) -> Tensor:
@@ -116,7 +124,7 @@ class Dreamer:
             yield _like(dreamed, given.frame)
 
     def _steps(self, frames: Iterable[Frame]) -> Iterator[Key[_Given[Frame]] | Between[_Given[Frame]]]:
-        cadence = self._frames.cadence()
+        cadence = self._frames.cadence(self._fps)
         begins = True
         for frame, ends in _with_ends(frames):
             picture = _to_picture(frame, self._frames.device)
@@ -152,17 +160,8 @@ class Dreamer:
 def dream_frames(
     frames: Iterable[Frame], settings: Settings | None = None, *, fps: float | Fraction = Fraction(30)
 ) -> Iterator[Frame]:
-    """Dream a sequence of frames with coherence, one at a time; kinds and errors as in `Dreamer.dream`.
-
-    With a cadence of N a frame comes out once up to N further ones have been taken in: those between two dreamed ones
-    need both.
-    """
-    dreamer = Dreamer(settings, fps=fps)
-    if dreamer.cadence > 1:
-        yield from dreamer._dream_sparsely(frames)
-        return
-    for frame in frames:
-        yield dreamer.dream(frame)
+    """Dream a sequence of frames with coherence; `Dreamer.dream_frames`, with a `Dreamer` of its own."""
+    yield from Dreamer(settings, fps=fps).dream_frames(frames)
 
 
 def dream_image(picture: Frame, settings: Settings | None = None) -> Frame:

@@ -85,11 +85,13 @@ def _help(field: FieldInfo) -> str:
 
 
 def _metavar(field: FieldInfo) -> str:
-    kind: Any = field.annotation
+    return "|".join(_forms(field.annotation))
+
+
+def _forms(kind: Any) -> list[str]:
+    """What a value of this type may look like."""
     if get_origin(kind) in (Union, types.UnionType):
-        kind = next(part for part in get_args(kind) if part is not types.NoneType)
+        return [form for part in get_args(kind) if part is not types.NoneType for form in _forms(part)]
     if get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if get_origin(kind) is Literal:
-        return "|".join(get_args(kind))
-    return _TYPES[kind]
+        return _forms(get_args(kind)[0])
+    return list(get_args(kind)) if get_origin(kind) is Literal else [_TYPES[kind]]

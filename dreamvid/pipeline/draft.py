@@ -52,12 +52,13 @@ def draft(settings: Settings, info: Format) -> Settings:
     start, stop = settings.video.frame_range()
     first = start // FRAMES_PART
     last = "" if stop is None else str(max(first + 1, -(-stop // FRAMES_PART)))
+    cadence = settings.coherence.cadence
     rate = (settings.video.rate() or info.frame_rate) / FRAMES_PART
     return merge(
         settings,
         {
             "dream": {"dream_height": lines, "octaves": octaves, "octave_scale": max(1.001, scale)},
-            "coherence": {"cadence": -(-settings.coherence.cadence // FRAMES_PART)},
+            "coherence": {"cadence": cadence if cadence == "auto" else -(-cadence // FRAMES_PART)},
             "video": {
                 "size": f"{max(16, _even(width * lines / height))}x{lines}",
                 "fps": str(Fraction(rate)),

@@ -95,7 +95,7 @@ class Footage:
             assert state is not None, "a segment without the state before it is begun at its shot's beginning"
             self._dreamer.load_state(state)
         # A key waits for those before it, so that the motion of the next ones can be estimated while it is dreamed.
-        prepared: Channel[_Step] = Channel(_MOTION_QUEUE + self._settings.coherence.cadence - 1)
+        prepared: Channel[_Step] = Channel(_MOTION_QUEUE + self._settings.coherence.cadence_at(plan.rate) - 1)
         with ExitStack() as stack:
             reader = stack.enter_context(
                 FrameReader(
@@ -144,8 +144,8 @@ class Footage:
     # --- the motion thread
 
     def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader, prepared: Channel[_Step]) -> None:
-        coherence, cadence = self._settings.coherence, self._dreamer.cadence()
-        alone = coherence.half_life_seconds == 0 and coherence.cadence == 1
+        coherence, cadence = self._settings.coherence, self._dreamer.cadence(plan.rate)
+        alone = coherence.half_life_seconds == 0 and cadence.every == 1
         shot_ends = {segment.start for segment in plan.segments if segment.new_shot} | {plan.start + plan.count}
         try:
             with torch.no_grad(), self._open_mask() as mask:

@@ -13,6 +13,7 @@ a place is newly seen. A lack is made up for within a few frames; what fades is 
 
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
@@ -37,7 +38,10 @@ RAMP_FRAMES = 4
 # what comes on top where it is restless. Successive gradients agree only in part (each has its own random shift), so a
 # held dream takes more steps than a grown one. Where water or leaves change the dream loses its hold and has to be
 # renewed faster, and it is not seen there. Chosen on real clips so that the strength of both kinds holds.
-RENEWAL_CALM, RENEWAL_RESTLESS = 1.8, 4.5
+RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.0
+# Of the steps on a frame that carries a dream, the octaves below the finest take one in so many. What is large lives
+# long by itself: with all steps it outgrows the dream of the first frame and runs into the rails, with none it fades.
+COARSER_SHARE = 3
 
 
 class FrameDreamer:
@@ -70,9 +74,9 @@ class FrameDreamer:
         """Bring a source frame (1, 3, H, W) in [0, 1] to the size that its motion is estimated at."""
         return resize(frame, self._size(frame)).clamp(0, 1)
 
-    def cadence(self) -> Cadence[Any]:
+    def cadence(self, fps: float | Fraction) -> Cadence[Any]:
         """Sort frames, each given with what `small` made of it, into those to be dreamed and those between them."""
-        return Cadence(self.settings.coherence.cadence, self._follow, self._follow_both)
+        return Cadence(self.settings.coherence.cadence_at(fps), self._follow, self._follow_both)
 
     def _follow(self, now: Tensor, before: Tensor) -> Motion:
         return Motion(*estimate_motion(self._flow, now, before))
@@ -107,7 +111,7 @@ class FrameDreamer:
         kept = self._residual, self._amount
         self._earlier = None if kept[0] is None or kept[1] is None else (kept[0], kept[1])
         if motion is None or self._residual is None or coherence.half_life_seconds == 0:
-            carried, iterations = None, dream.iterations
+            carried, iterations, coarser = None, dream.iterations, None
             step: float | Tensor = dream.step if mask is None else dream.step * self._wanted(frame, mask)
             self._amount = self._wanted(frame, mask)
             self._reference = coarse(resize(frame, self._size(frame)))
@@ -128,8 +132,8 @@ class FrameDreamer:
                     shifts=Shifts(settings.render.seed, index + 2**32),  # others than those of the whole
                 )
             portion = growth + renewal if region is None else renewal
-            # Further apart there is more to be renewed at once; many small steps are calmer than few large ones.
-            iterations = round(coherence.warm_iterations * motion.frames**0.5)
+            iterations = coherence.warm_iterations
+            coarser = -(-iterations // COARSER_SHARE)
             step = portion * (whole / max(1, iterations))
         residual = self._scheduled.ascent.grow(
             frame,
@@ -138,6 +142,7 @@ class FrameDreamer:
             iterations=iterations,
             step=step,
             shifts=Shifts(settings.render.seed, index),
+            coarser_iterations=coarser,
         )
         if mask is not None:
             residual = cut_out(residual, mask)

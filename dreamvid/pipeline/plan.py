@@ -157,7 +157,7 @@ def make_plan(
     if not pts:
         raise _nothing(settings, None if fps is not None else seen.count)
     rate = fps or seen.frame_rate
-    cadence = settings.coherence.cadence
+    cadence = settings.coherence.cadence_at(rate)
     # Without anything carried every frame depends on itself alone.
     alone = settings.coherence.half_life_seconds == 0 and cadence == 1
     return Plan(

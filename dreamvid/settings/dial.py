@@ -14,8 +14,8 @@ def turn_dial(table: Mapping[str, Any]) -> dict[str, Any]:
     """Lay what the dial of a [coherence] table means under what else the table says.
 
     0 carries nothing; above it the half-life grows from a fifth of the default to five times it at 1, and is the
-    default in the middle. The rough quarter takes one warm step a frame, the locked one a step more than the default.
-    From 0.75 on every second frame is dreamed and the others lie between two of them, from 0.95 on every third.
+    default in the middle. The rough quarter dreams every frame in one warm step, the locked one takes a step more
+    than the default.
     A value that is no number from 0 to 1 is left for the check of the whole.
     """
     try:
@@ -27,5 +27,5 @@ def turn_dial(table: Mapping[str, Any]) -> dict[str, Any]:
     middle = CoherenceSettings()
     half_life = middle.half_life_seconds * _REACH ** ((dial - _MIDDLE) / _MIDDLE) if dial > 0 else 0.0
     steps = 1 if dial < 0.25 else middle.warm_iterations + (dial > 0.75)
-    cadence = 1 + (dial >= 0.75) + (dial >= 0.95)
+    cadence = 1 if dial < 0.25 else middle.cadence
     return {"half_life_seconds": half_life, "warm_iterations": int(steps), "cadence": cadence, **table}

@@ -53,6 +53,18 @@ def _rate(text: str) -> str:
     return text
 
 
+def _cadence(value: object) -> object:
+    if value == "auto":
+        return value
+    try:
+        frames = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else 0
+    except ValueError:
+        frames = 0
+    if not 1 <= frames <= 24:
+        raise ValueError("allowed is auto, or a whole number of frames from 1 to 24")
+    return frames
+
+
 def _objective(value: object) -> object:
     """A list of stations becomes their text; text is looked at and kept as it was written."""
     if not isinstance(value, str | list | tuple):
@@ -187,6 +199,10 @@ class DreamSettings(Group):
     )
 
 
+# A dream that lives for a second is renewed often enough by this: all further frames can lie between two of these.
+_DREAMED_PER_SECOND = 15
+
+
 class CoherenceSettings(Group):
     """How the dream stays on what moves."""
 
@@ -195,8 +211,8 @@ class CoherenceSettings(Group):
         ge=0.0,
         le=1.0,
         description="One dial for half-life, warm-iterations and cadence, which go over it: 0 each frame dreams alone "
-        "and boils, 0.25 rough, 0.5 the default, 0.75 calm, every second frame dreamed, 1 locked onto what moves, "
-        "every third.",
+        "and boils, up to 0.25 rough, every frame dreamed in one step, 0.5 the default, 0.75 calm, 1 locked onto what "
+        "moves.",
     )
     half_life_seconds: float = Field(
         1.2,
@@ -206,7 +222,11 @@ class CoherenceSettings(Group):
         description="Time in which half of the carried dream fades; 0 dreams each frame alone.",
     )
     warm_iterations: int = Field(
-        2, ge=0, le=100, description="Ascent steps per octave on a frame that carries a dream already."
+        3,
+        ge=0,
+        le=100,
+        description="Ascent steps at the finest octave on a frame that carries a dream already; the coarser octaves "
+        "take a third of them.",
     )
     reveal_iterations: int = Field(
         0,
@@ -215,19 +235,23 @@ class CoherenceSettings(Group):
         description="Ascent steps of their own for places that are newly seen, such as behind what moves away: with 4 "
         "they have their dream sooner, and a busy scene takes twice as long; 0 lets them share the others' steps.",
     )
-    cadence: int = Field(
-        1,
-        ge=1,
-        le=24,
+    cadence: Annotated[int | Literal["auto"], BeforeValidator(_cadence)] = Field(
+        "auto",
         json_schema_extra={"unit": "frames"},
         description="Dream one frame in so many (and the last of a shot) and carry the dream to those in between, "
-        "from both sides: quicker and calmer. 1 dreams every frame.",
+        "from both sides: quicker and calmer. 1 dreams every frame; auto dreams some 15 frames in a second.",
     )
     flow: Literal["dis", "raft", "none"] = Field(
         "dis",
         description="Optical flow that carries the dream: dis (quick, OpenCV), raft (torchvision, downloads "
         "its weights), none (stays where it was).",
     )
+
+    def cadence_at(self, fps: float | Fraction) -> int:
+        """Work out the cadence, in frames from one that is dreamed to the next, of a film with `fps` a second."""
+        if self.cadence != "auto":
+            return self.cadence
+        return 1 if self.half_life_seconds == 0 else max(1, round(fps / _DREAMED_PER_SECOND))
 
 
 class CameraSettings(Group):
@@ -449,10 +473,9 @@ class Settings(Group):
         return value
 
 
-# What holds for the whole film: its format, its seed, its cadence; and the dial, which stands for numbers that can
-# change.
+# What holds for the whole film: its format, its seed; and the dial, which stands for numbers that can change.
 _FIXED_GROUPS = ("video", "render")
-_FIXED_NAMES = ("coherence", "cadence")
+_FIXED_NAMES = ("coherence",)
 
 
 @functools.cache

@@ -84,7 +84,7 @@ def dream_sparsely(
     chosen: Settings, frames: list[torch.Tensor], masks: list[torch.Tensor] | None = None
 ) -> list[torch.Tensor]:
     dreamer = FrameDreamer(chosen)
-    cadence = dreamer.cadence()
+    cadence = dreamer.cadence(30)
     steps: list[Step] = []
     for i, frame in enumerate(frames):
         steps += cadence.add(i, dreamer.small(frame), 1 / 25, anew=i == 0, last=i == len(frames) - 1)

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import pytest
 
 from dreamvid.errors import SettingsError
@@ -51,14 +53,22 @@ def test_what_is_no_place_on_the_dial_is_refused(value: str) -> None:
         load_settings(None, coherence=value)
 
 
-def test_the_calm_end_dreams_fewer_frames() -> None:
-    cadences = [load_settings(None, coherence=i / 20).coherence.cadence for i in range(21)]
-    assert cadences == sorted(cadences)
-    assert (cadences[0], cadences[10], cadences[15], cadences[20]) == (1, DEFAULT.cadence, 2, 3)
-    assert load_settings(None, coherence=1, cadence=1).coherence.cadence == 1
+def test_the_rough_end_dreams_every_frame() -> None:
+    for dial, cadence in ((0, 1), (0.2, 1), (0.5, 2), (1, 2)):
+        assert load_settings(None, coherence=dial).coherence.cadence_at(30) == cadence
+    assert load_settings(None, coherence=1, cadence=1).coherence.cadence_at(30) == 1
 
 
-@pytest.mark.parametrize("value", [0, 25, 1.5, "1 + t"])
+def test_about_as_many_frames_are_dreamed_in_a_second_at_every_rate() -> None:
+    for fps, cadence in ((8, 1), (12, 1), (Fraction(24000, 1001), 2), (25, 2), (30, 2), (48, 3), (60, 4), (240, 16)):
+        assert DEFAULT.cadence_at(fps) == cadence
+        assert load_settings(None, cadence=5).coherence.cadence_at(fps) == 5
+        assert load_settings(None, half_life_seconds=0).coherence.cadence_at(fps) == 1
+
+
+@pytest.mark.parametrize("value", [0, 25, 1.5, "1 + t", True])
 def test_a_cadence_is_a_whole_number_of_frames_that_stays(value: object) -> None:
-    with pytest.raises(SettingsError, match="cadence"):
+    with pytest.raises(
+        SettingsError, match=r"--cadence .*allowed is auto, or a whole number of frames from 1 to 24\.$"
+    ):
         load_settings(None, cadence=value)

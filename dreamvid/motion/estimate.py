@@ -1,5 +1,8 @@
 """From two frames to a flow that holds and a map of where it can be trusted."""
 
+from dataclasses import dataclass
+
+import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.motion.flow import FlowEstimator
@@ -7,40 +10,77 @@ from dreamvid.motion.photometric import photometric_validity
 from dreamvid.motion.still import hold_still, stands_still
 from dreamvid.motion.unrest import unrest
 from dreamvid.motion.validity import validity
-from dreamvid.motion.warp import warp
+from dreamvid.motion.warp import resize_flow, warp
+
+# Flows are estimated in full and judged on pictures of at most this height: what is said of a place is soft anyhow, and
+# thresholds in pixels mean the same at every size.
+JUDGED_HEIGHT = 240
+
+# Flow of frames, and what is known of it: validity and unrest.
+Judged = tuple[Tensor, Tensor, Tensor]
 
 
-def estimate_motion(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def estimate_motion(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> Judged:
     """Estimate how `this` frame follows from `previous`, both (1, 3, H, W) in [0, 1].
 
     Returns the backward flow (1, 2, H, W) in pixels, exactly zero where nothing moves; its validity (1, 1, H, W) in
     [0, 1]: 0 where something is newly seen, in between where the flows disagree, objects meet or the pictures do; and
     the unrest (1, 1, H, W) in [0, 1): how much the footage changes beside its motion.
     """
-    return _judge(this, previous, *_flows(estimator, this, previous))
+    there, _ = _estimate(estimator, this, previous)
+    return there.judge()
 
 
 def estimate_both_ways(
     estimator: FlowEstimator, this: Tensor, previous: Tensor
-) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+) -> tuple[Judged, tuple[Tensor, Tensor]]:
     """Estimate how `this` frame follows from `previous`, and how `previous` would from `this`.
 
     Returns what `estimate_motion` does; and the flow that says where in `this` each pixel of `previous` is, with its
     validity: 0 where something is about to be covered.
     """
-    flow, reverse = _flows(estimator, this, previous)
-    flow_back, valid_back, _ = _judge(previous, this, reverse, flow)
-    return _judge(this, previous, flow, reverse), (flow_back, valid_back)
+    there, back = _estimate(estimator, this, previous)
+    flow, trust, _ = back.judge()
+    return there.judge(), (flow, trust)
 
 
-def _flows(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
-    """The flow and that of the other direction, both held still where nothing moves."""
+@dataclass(frozen=True)
+class _Direction:
+    """How a frame follows from another: the flow in full, and both frames and both flows at the size for judging."""
+
+    flow: Tensor
+    this: Tensor
+    previous: Tensor
+    small: Tensor
+    small_reverse: Tensor
+
+    def judge(self) -> Judged:
+        moved = warp(self.previous, self.small)
+        trust = validity(self.small, self.small_reverse) * photometric_validity(self.this, moved)
+        return self.flow, _enlarge(trust, self.flow), _enlarge(unrest(self.this, moved), self.flow)
+
+
+def _estimate(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> tuple[_Direction, _Direction]:
+    """The flow there and the flow back, both held still where nothing moves."""
     flow, reverse = estimator(this, previous), estimator(previous, this)
-    still = stands_still(this, previous, flow)
-    return hold_still(flow, still), hold_still(reverse, still)
+    height, width = this.shape[2:]
+    part = min(1.0, JUDGED_HEIGHT / height)
+    size = max(1, round(height * part)), max(1, round(width * part))
+    now, before = _reduce(this, size), _reduce(previous, size)
+    small, small_reverse = resize_flow(flow, size), resize_flow(reverse, size)
+    still = stands_still(now, before, small)
+    small, small_reverse = hold_still(small, still), hold_still(small_reverse, still)
+    still = _enlarge(still.to(flow.dtype), flow) > 0.5
+    return (
+        _Direction(hold_still(flow, still), now, before, small, small_reverse),
+        _Direction(hold_still(reverse, still), before, now, small_reverse, small),
+    )
 
 
-def _judge(this: Tensor, previous: Tensor, flow: Tensor, reverse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A flow with its validity and the unrest that it leaves."""
-    moved = warp(previous, flow)
-    return flow, validity(flow, reverse) * photometric_validity(this, moved), unrest(this, moved)
+def _reduce(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    return frame if frame.shape[2:] == size else F.interpolate(frame, size, mode="area")
+
+
+def _enlarge(judged: Tensor, like: Tensor) -> Tensor:
+    size = like.shape[2:]
+    return judged if judged.shape[2:] == size else F.interpolate(judged, size, mode="bilinear", align_corners=False)

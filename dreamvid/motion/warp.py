@@ -38,8 +38,11 @@ def warp(x: Tensor, flow: Tensor, *, mode: str = "bicubic") -> Tensor:
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring a flow (N, 2, H, W) to another size (h, w): resampled bilinearly, its vectors scaled along."""
-    if tuple(flow.shape[2:]) == size:
+    """Bring a flow (N, 2, H, W) to another size (h, w): averaged or interpolated linearly, its vectors scaled along."""
+    height, width = flow.shape[2:]
+    if (height, width) == size:
         return flow
-    ratio = flow.new_tensor([size[1] / flow.shape[3], size[0] / flow.shape[2]]).view(1, 2, 1, 1)
+    ratio = flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
+    if size[0] <= height and size[1] <= width:
+        return F.interpolate(flow, size, mode="area") * ratio
     return F.interpolate(flow, size, mode="bilinear", align_corners=False) * ratio

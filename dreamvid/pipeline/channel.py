@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -40,6 +40,17 @@ class Channel(Generic[T]):
                 raise Closed
             self._items.append(item)
             self._changed.notify_all()
+
+    def fill(self, items: Iterable[T]) -> None:
+        """Send all items, and finish as they end; stop early when the receiver has closed. Raises nothing."""
+        try:
+            for item in items:
+                self.put(item)
+            self.finish()
+        except Closed:
+            pass
+        except BaseException as error:  # whatever it is, the receiver has to see it
+            self.finish(error)
 
     def finish(self, failure: BaseException | None = None) -> None:
         """Say that nothing more comes, or why."""

@@ -1,6 +1,6 @@
-"""Footage as a film to render: decoder and motion work ahead in their threads, the caller dreams."""
+"""Footage as a film to render: the decoder works ahead in its thread, and so may motion; the caller dreams."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamvid.errors import SourceError
 from dreamvid.pipeline.cadence import Between, Key, in_order
-from dreamvid.pipeline.channel import Channel, Closed, Worker
+from dreamvid.pipeline.channel import Channel, Worker
 from dreamvid.pipeline.draft import draft
 from dreamvid.pipeline.film import Sound
 from dreamvid.pipeline.frames import FrameDreamer
@@ -28,6 +28,9 @@ from dreamvid.video.probe import VideoInfo, probe
 from dreamvid.video.source import Source
 
 _MOTION_QUEUE = 2  # frames that may wait: enough to even out, few enough for 8K
+# A CPU of fewer cores gives motion no thread of its own: it would take from the dream's threads, which wait for one
+# another some thousand times a second, and cost them twice what it takes.
+_CORES_FOR_MOTION = 4
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,6 @@ class Footage:
         if not first.new_shot:
             assert state is not None, "a segment without the state before it is begun at its shot's beginning"
             self._dreamer.load_state(state)
-        # A key waits for those before it, so that the motion of the next ones can be estimated while it is dreamed.
-        prepared: Channel[_Step] = Channel(_MOTION_QUEUE + self._settings.coherence.cadence_at(plan.rate) - 1)
         with ExitStack() as stack:
             reader = stack.enter_context(
                 FrameReader(
@@ -107,13 +108,20 @@ class Footage:
                     fps=video.rate(),
                 )
             )
+            steps = self._prepare(run, plan, reader)
+            stack.callback(steps.close)
+            if self.device.type == "cpu" and torch.get_num_threads() < _CORES_FOR_MOTION:
+                yield self._dream(plan, steps)
+                return
+            # A key waits for those before it, so that the motion of the next ones can be estimated while it is dreamed.
+            prepared: Channel[_Step] = Channel(_MOTION_QUEUE + self._settings.coherence.cadence_at(plan.rate) - 1)
             # Left in the reverse order: the queue is closed first, then the thread ends, then the decoder.
-            stack.enter_context(Worker("motion", lambda: self._prepare(run, plan, reader, prepared)))
+            stack.enter_context(Worker("motion", lambda: prepared.fill(steps)))
             stack.callback(reader.close)
             stack.callback(prepared.close)
             yield self._dream(plan, prepared)
 
-    def _dream(self, plan: Plan, prepared: Channel[_Step]) -> Iterator[Tensor]:
+    def _dream(self, plan: Plan, prepared: Iterable[_Step]) -> Iterator[Tensor]:
         def dream(key: Key[_Shown]) -> Tensor:
             shown = key.item
             with self.stopwatch.work("dream"):
@@ -141,35 +149,28 @@ class Footage:
         """Where the frames come from."""
         return {"source": self._source.text, "source_sha256": self._source.fingerprint()}
 
-    # --- the motion thread
+    # --- what may run in a thread of its own
 
-    def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader, prepared: Channel[_Step]) -> None:
+    def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader) -> Generator[_Step]:
         coherence, cadence = self._settings.coherence, self._dreamer.cadence(plan.rate)
         alone = coherence.half_life_seconds == 0 and cadence.every == 1
         shot_ends = {segment.start for segment in plan.segments if segment.new_shot} | {plan.start + plan.count}
-        try:
-            with torch.no_grad(), self._open_mask() as mask:
-                if not run[0].new_shot:
-                    cadence.begin(self._small(self._next_frame(reader, run[0].start - 1, plan)))
-                for segment in run:
-                    for index in range(segment.start, segment.stop):
-                        pixels = self._next_frame(reader, index, plan)
-                        shown = _Shown(index, pixels, None if mask is None else mask.at(plan.time_seconds(index)))
-                        with self.stopwatch.work("motion"):
-                            steps = cadence.add(
-                                shown,
-                                self._small(pixels),
-                                plan.elapsed_seconds(index),
-                                anew=alone or (segment.new_shot and index == segment.start),
-                                last=index + 1 in shot_ends,
-                            )
-                        for step in steps:
-                            prepared.put(step)
-            prepared.finish()
-        except Closed:
-            pass
-        except BaseException as error:  # whatever it is, the dreaming thread has to see it
-            prepared.finish(error)
+        with self._open_mask() as mask:
+            if not run[0].new_shot:
+                cadence.begin(self._small(self._next_frame(reader, run[0].start - 1, plan)))
+            for segment in run:
+                for index in range(segment.start, segment.stop):
+                    pixels = self._next_frame(reader, index, plan)
+                    shown = _Shown(index, pixels, None if mask is None else mask.at(plan.time_seconds(index)))
+                    with self.stopwatch.work("motion"), torch.no_grad():
+                        steps = cadence.add(
+                            shown,
+                            self._small(pixels),
+                            plan.elapsed_seconds(index),
+                            anew=alone or (segment.new_shot and index == segment.start),
+                            last=index + 1 in shot_ends,
+                        )
+                    yield from steps
 
     def _small(self, pixels: Pixels) -> Tensor:
         return self._dreamer.small(to_tensor(pixels, self.device))

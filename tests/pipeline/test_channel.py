@@ -1,7 +1,9 @@
 """A channel holds no more than it should, and neither side waits for one that has gone."""
 
+import itertools
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -38,6 +40,25 @@ def test_a_failure_comes_after_what_was_sent_before_it() -> None:
     assert next(items) == 1
     with pytest.raises(ZeroDivisionError, match="in the thread"):
         next(items)
+
+
+def test_filling_sends_all_and_then_the_failure() -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        raise ZeroDivisionError("in the thread")
+
+    channel: Channel[int] = Channel(2)
+    with Worker("fill", lambda: channel.fill(items())):
+        received = iter(channel)
+        assert [next(received) for _ in range(5)] == list(range(5))
+        with pytest.raises(ZeroDivisionError, match="in the thread"):
+            next(received)
+
+
+def test_filling_ends_when_nobody_listens() -> None:
+    channel: Channel[int] = Channel(1)
+    with Worker("fill", lambda: channel.fill(itertools.count())):
+        channel.close()
 
 
 def test_closing_frees_both_sides() -> None:

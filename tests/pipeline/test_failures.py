@@ -13,6 +13,7 @@ import pytest
 from renders import FRAMES, children, frames_of, names, segments_done, tiny
 
 from dreamvid.errors import DreamvidError, FfmpegError, OutputError, SourceError
+from dreamvid.pipeline import footage
 from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.render import render_video
 
@@ -55,6 +56,12 @@ def test_an_encoder_that_dies(film: Path, undisturbed: Path, tmp_path: Path) -> 
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]
 
 
+@pytest.fixture(params=[1, 64], ids=["motion ahead", "motion in turn"])
+def with_or_without_motion_thread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footage, "_CORES_FOR_MOTION", request.param)
+
+
+@pytest.mark.usefixtures("with_or_without_motion_thread")
 def test_a_decoder_that_dies(film: Path, tmp_path: Path) -> None:
     large = tiny(frames="0:20", size="640x480", iterations=0)  # more than the pipes hold
     killed = []
@@ -70,6 +77,7 @@ def test_a_decoder_that_dies(film: Path, tmp_path: Path) -> None:
     assert names(tmp_path) == ["dream.mp4", "dream.mp4.toml"]
 
 
+@pytest.mark.usefixtures("with_or_without_motion_thread")
 def test_a_source_that_gets_shorter(film: Path, tmp_path: Path) -> None:
     source = tmp_path / "film.mp4"
     shutil.copy(film, source)

@@ -10,6 +10,7 @@ from clips import ZOO
 from renders import CUT, FRAMES, HEIGHT, WIDTH, children, frames_of, names, tiny
 
 from dreamvid.errors import DreamvidError, OutputError
+from dreamvid.pipeline import footage
 from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.render import render_video
 from dreamvid.settings import load_settings
@@ -59,6 +60,15 @@ def test_all_frames_in_time_with_the_sound_and_nothing_else_left(film: Path, tmp
 def test_a_shot_depends_on_nothing_before_it(film: Path, undisturbed: Path, tmp_path: Path) -> None:
     result = render_video(film, tmp_path / "shot.mkv", tiny(codec="ffv1", frames=f"{CUT}:"))
     assert (frames_of(result.output) == frames_of(undisturbed)[CUT:]).all()
+
+
+@pytest.mark.parametrize("cores", [1, 64])
+def test_motion_in_a_thread_of_its_own_gives_the_same_frames(
+    film: Path, undisturbed: Path, tmp_path: Path, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(footage, "_CORES_FOR_MOTION", cores)
+    result = render_video(film, tmp_path / "out.mkv", tiny(codec="ffv1"))
+    assert (frames_of(result.output) == frames_of(undisturbed)).all()
 
 
 def test_variable_times_are_kept(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 _TRIALS = 5
 
@@ -18,6 +17,8 @@ def gradient_flop(network: nn.Module, evaluated: Mapping[tuple[int, ...], int]) 
     network: of `Network.truncate`. evaluated: how many gradients, by the shape (N, 3, H, W) of the pictures. With
     frozen weights the way back takes as many products as the way there.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # which loads Triton
+
     shapes = copy.deepcopy(network).to("meta")
     total = 0.0
     for shape, count in evaluated.items():

@@ -108,6 +108,12 @@ class _FieldReader(fx.Interpreter):
         self.shapes: dict[str, torch.Size] = {}
         self.fields: dict[str, _Field] = {}
 
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # Working out that a shape stays takes PyTorch milliseconds each.
+        if isinstance(self.fetch_attr(str(target)), _POINTWISE_MODULES):
+            return args[0]
+        return super().call_module(target, args, kwargs)
+
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         first = result[0] if isinstance(result, tuple | list) and result else result

@@ -9,7 +9,6 @@
                reaches, at the size of the finest octave
     alone      time a frame of the usual video way (b), each frame dreamed alone with 10 steps an octave, over that of
                `dreamvid run`
-               (nearer to it in strength: `run` with one warm step, the next row)
     peer       the same of the main peer's way (c): the picture before moved by RAFT's flow, 2 octaves of 10 steps, the
                network built anew for each frame
 
@@ -113,9 +112,9 @@ def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> f
     return flop / best / rate
 
 
-def run(clip: str, size: tuple[int, int], frames: int, folder: Path, **overrides: int) -> tuple[float, list[Tensor]]:
+def run(clip: str, size: tuple[int, int], frames: int, folder: Path) -> tuple[float, list[Tensor]]:
     """Seconds a frame of the whole render, and what it made."""
-    settings = load_settings(None, size=f"{size[0]}x{size[1]}", frames=f"0:{frames}", device="cpu", **overrides)
+    settings = load_settings(None, size=f"{size[0]}x{size[1]}", frames=f"0:{frames}", device="cpu")
     began = time.perf_counter()
     result = render_video(clip, folder / "ours.mp4", settings, overwrite=True, fresh=True)
     took = (time.perf_counter() - began) / result.frames
@@ -126,22 +125,18 @@ def films(clip: str, size: tuple[int, int], count: int, others: int, pairs: int)
     """Medians of the time a frame of the video ways over that of `run`; `others`: how many frames they dream."""
     frames, fps = read(clip, size[0], count)
     meter = ObjectiveMeter.of(load_settings(None))
-    ratios: dict[str, list[float]] = {"alone": [], "alone, one warm step": [], "peer": []}
+    ratios: dict[str, list[float]] = {"alone": [], "peer": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "frames.npy", torch.cat(frames[:others]).numpy())
         files = ("--frames", str(folder / "frames.npy"), "--dreamed", str(folder / "dreamed.npy"))
         for _ in range(pairs):
             ours, made = run(clip, size, count, folder)
-            lighter, made_lighter = run(clip, size, count, folder, warm_iterations=1)
             print(f"  run {ours:.2f} s/frame at strength {strength(frames, made, meter, fps):.2f}", flush=True)
-            print(f"  with one warm step {lighter:.2f} at {strength(frames, made_lighter, meter, fps):.2f}", flush=True)
             for way in ("alone", "peer"):
                 other = theirs(way, *files)
                 dreamed = [torch.from_numpy(frame)[None] for frame in np.load(folder / "dreamed.npy")]
                 ratios[way].append(other / ours)
-                if way == "alone":
-                    ratios["alone, one warm step"].append(other / lighter)
                 print(f"  {way} {other:.2f} at {strength(frames, dreamed, meter, fps):.2f}", flush=True)
     return {way: statistics.median(found) for way, found in ratios.items()}
 
@@ -185,7 +180,7 @@ def main(words: Sequence[str] | None = None) -> int:
         "peak": peak(device, dtype, *((240, 320) if quick else (480, 640))),
     }
     if device.type == "cpu":
-        size, count, others = ((320, 240), 24, 2) if quick else ((640, 480), 48, 3)
+        size, count, others = ((320, 240), 24, 2) if quick else ((640, 480), 120, 3)
         ratios |= films(given.clip, size, count, others, pairs)
     clip = given.clip if given.clip == "demo" else Path(given.clip).stem
     kind = f"{device.type}, {given.precision}, {'quick' if quick else 'full'}, {clip}"

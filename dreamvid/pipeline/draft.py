@@ -3,7 +3,8 @@
 A network's patterns have their size in pixels of the octave they grow in, so a smaller dream has larger patterns. The
 draft keeps the coarsest octave as it is and their number, and moves the finer ones closer to it, down to a picture of
 half the pixels: all steps are taken, so that its strength is the film's, and only the finest patterns come out larger.
-Memory is in seconds and so stays what it is at half the frame rate; the cadence is in frames and so is halved too.
+Memory is in seconds and so stays what it is at half the frame rate; the film's cadence stays a number of frames, so that
+half as many are dreamed in a second.
 """
 
 import math
@@ -52,16 +53,15 @@ def draft(settings: Settings, info: Format) -> Settings:
     start, stop = settings.video.frame_range()
     first = start // FRAMES_PART
     last = "" if stop is None else str(max(first + 1, -(-stop // FRAMES_PART)))
-    cadence = settings.coherence.cadence
-    rate = (settings.video.rate() or info.frame_rate) / FRAMES_PART
+    rate = settings.video.rate() or info.frame_rate
     return merge(
         settings,
         {
             "dream": {"dream_height": lines, "octaves": octaves, "octave_scale": max(1.001, scale)},
-            "coherence": {"cadence": cadence if cadence == "auto" else -(-cadence // FRAMES_PART)},
+            "coherence": {"cadence": settings.coherence.cadence_at(rate)},
             "video": {
                 "size": f"{max(16, _even(width * lines / height))}x{lines}",
-                "fps": str(Fraction(rate)),
+                "fps": str(Fraction(rate) / FRAMES_PART),
                 "frames": f"{first or ''}:{last}",
             },
         },

@@ -20,8 +20,8 @@ from dreamvid.video.source import open_source
 
 WIDTH, HEIGHT, RATE = 96, 64, Fraction(5, 2)
 CUT, FRAMES = 16, 25
-# Segments are of 4 s at most: the first shot is cut in two.
-SEGMENTS = ((0, 8, True), (8, 16, False), (16, 25, True))
+# Segments are of 4 s at most and end with a frame that is dreamed: the first shot is cut in two, not quite even, parts.
+SEGMENTS = ((0, 7, True), (7, 16, False), (16, 25, True))
 
 
 def tiny(**overrides: object) -> Settings:
@@ -32,6 +32,7 @@ def tiny(**overrides: object) -> Settings:
         "octaves": 2,
         "iterations": 2,
         "warm_iterations": 1,
+        "cadence": 2,  # what a film of the usual rates has by itself
         "device": "cpu",
     }
     return load_settings(**{**chosen, **overrides})

@@ -20,6 +20,7 @@ ALLOWED = {
     "api": {*_BASE, "audio", "video", "motion", "dream", "pipeline"},
     "cli": {*_BASE, "audio", "video", "motion", "dream", "pipeline", "api"},
     "notebook": {*_BASE, "video", "pipeline", "cli"},
+    "__main__": {*_BASE, "cli"},
     "__init__": {*_BASE, "motion", "api", "pipeline", "notebook"},
 }
 

@@ -37,9 +37,12 @@ def prepare(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True  # the same few shapes come again and again
 
 
-# What the CPU's allocator, CUDA with cuDNN and cuBLAS, Metal and the C++ library say; few have a class of their own.
+# What the allocator of CPUs, CUDA with cuDNN and cuBLAS, Metal, the C++ library and oneDNN (no room for its code) say;
+# few have a class of their own.
 _OUT_OF_MEMORY = re.compile(
-    r"out of memory|not enough memory|can't allocate memory|bad_alloc|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED", re.IGNORECASE
+    r"out of memory|not enough memory|can't allocate memory|bad_alloc|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED"
+    r"|could not create a primitive$",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 

@@ -11,6 +11,7 @@ import torch
 from renders import FRAMES, frames_of, names, segments_done, tiny
 from torch import nn
 
+from dreamvid.dream.device import out_of_memory
 from dreamvid.errors import DeviceError
 from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.render import render_video
@@ -76,7 +77,7 @@ torch.set_num_threads(1)
 dreamer = Dreamer(load_settings(objective="blocks.1.0", octaves=1, iterations=1, dream_height=768, device="cpu"))
 dreamer.dream(torch.rand(3, 48, 64))
 size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-resource.setrlimit(resource.RLIMIT_AS, (size + 200 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (size + 280 * 2**20,) * 2)
 print(tuple(dreamer.dream(torch.rand(3, 768, 1024)).shape))
 """
 
@@ -86,3 +87,17 @@ def test_a_real_limit_makes_tiles_smaller() -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "(3, 768, 1024)\n", done.stderr
     assert "Out of memory on cpu: going on with tiles of 512 pixels (--tile 512)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "memory"),
+    [
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9437184 bytes.", True),
+        ("CUDNN_STATUS_ALLOC_FAILED", True),
+        ("could not create a primitive\nException raised from …", True),
+        ("could not create a primitive descriptor for a convolution forward propagation primitive", False),
+        ("The size of tensor a (3) must match the size of tensor b (4)", False),
+    ],
+)
+def test_what_is_a_lack_of_memory(words: str, memory: bool) -> None:
+    assert out_of_memory(RuntimeError(words)) is memory

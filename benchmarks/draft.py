@@ -8,7 +8,6 @@ for both, and for the film at its own too; the time is that of the dreaming itse
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.record import keep
 from dreamvid import load_settings
 from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.render import render_video
@@ -93,10 +93,7 @@ def main() -> None:
                 final.shape[2:0:-1], Image.Resampling.BICUBIC
             )
             cells.append((np.asarray(picture), f"{name}, frame {place}"))
-    (given.folder / f"draft-{given.clip.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-    sheet = Image.fromarray(contact_sheet(cells, columns=len(SHOWN)))
-    sheet.save(given.folder / f"draft-{given.clip.stem}.jpg", quality=80)
-    print(json.dumps(result, indent=1))
+    keep(given.folder, f"draft-{given.clip.stem}", result, contact_sheet(cells, columns=len(SHOWN)))
 
 
 if __name__ == "__main__":

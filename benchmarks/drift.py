@@ -9,14 +9,13 @@ strength and clipping there are bars; brightness and saturation are recorded. Th
 """
 
 import argparse
-import json
 import math
 import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from benchmarks.record import keep
 from dreamvid import dream_frames, load_settings
 from dreamvid.pipeline.score import ObjectiveMeter, Scorer
 from dreamvid.pipeline.score_result import SETTLING_SECONDS
@@ -87,10 +86,7 @@ def main() -> None:
             round(float(np.nanmean(part)), 3) for part in np.array_split(score.strength, math.ceil(len(frames) / fps))
         ],
     }
-    (given.folder / f"drift-{given.clip.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-    sheet = Image.fromarray(contact_sheet(cells, columns=len(cells)))
-    sheet.save(given.folder / f"drift-{given.clip.stem}.jpg", quality=80)
-    print(json.dumps(result, indent=1))
+    keep(given.folder, f"drift-{given.clip.stem}", result, contact_sheet(cells, columns=len(cells)))
 
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ def main(words: Sequence[str] | None = None) -> int:
     lost = []
     for name, ratio in ratios.items():
         before = recorded.get(name)
-        print(f"{name:22} {ratio:8.2f}" + (f"   recorded {before:.2f}" if before else ""))
+        print(f"{name:10} {ratio:8.2f}" + (f"   recorded {before:.2f}" if before else ""))
         if before and ratio < (1 - MOST_LOST) * before:
             lost.append(name)
     if given.record:

@@ -46,9 +46,13 @@ def estimate_both_ways(
 
 @dataclass(frozen=True)
 class _Direction:
-    """How a frame follows from another: the flow in full, and both frames and both flows at the size for judging."""
+    """How a frame follows from another: the flow in full, and both frames and both flows at the size for judging.
+
+    still: (1, 1, H, W), true where nothing moves; the small flows are held there, the full one when it is asked for.
+    """
 
     flow: Tensor
+    still: Tensor
     this: Tensor
     previous: Tensor
     small: Tensor
@@ -57,11 +61,12 @@ class _Direction:
     def judge(self) -> Judged:
         moved = warp(self.previous, self.small)
         trust = validity(self.small, self.small_reverse) * photometric_validity(self.this, moved)
-        return self.flow, _enlarge(trust, self.flow), _enlarge(unrest(self.this, moved), self.flow)
+        flow = hold_still(self.flow, self.still)
+        return flow, _enlarge(trust, flow), _enlarge(unrest(self.this, moved), flow)
 
 
 def _estimate(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> tuple[_Direction, _Direction]:
-    """The flow there and the flow back, both held still where nothing moves."""
+    """The way there and the way back."""
     flow, reverse = estimator(this, previous), estimator(previous, this)
     height, width = this.shape[2:]
     part = min(1.0, JUDGED_HEIGHT / height)
@@ -72,8 +77,8 @@ def _estimate(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> tuple
     small, small_reverse = hold_still(small, still), hold_still(small_reverse, still)
     still = _enlarge(still.to(flow.dtype), flow) > 0.5
     return (
-        _Direction(hold_still(flow, still), now, before, small, small_reverse),
-        _Direction(hold_still(reverse, still), before, now, small_reverse, small),
+        _Direction(flow, still, now, before, small, small_reverse),
+        _Direction(reverse, still, before, now, small_reverse, small),
     )
 
 

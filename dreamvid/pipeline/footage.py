@@ -152,8 +152,7 @@ class Footage:
     # --- what may run in a thread of its own
 
     def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader) -> Generator[_Step]:
-        coherence, cadence = self._settings.coherence, self._dreamer.cadence(plan.rate)
-        alone = coherence.half_life_seconds == 0 and cadence.every == 1
+        cadence, alone = self._dreamer.cadence(plan.rate), self._settings.coherence.alone_at(plan.rate)
         shot_ends = {segment.start for segment in plan.segments if segment.new_shot} | {plan.start + plan.count}
         with self._open_mask() as mask:
             if not run[0].new_shot:

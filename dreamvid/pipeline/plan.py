@@ -157,9 +157,7 @@ def make_plan(
     if not pts:
         raise _nothing(settings, None if fps is not None else seen.count)
     rate = fps or seen.frame_rate
-    cadence = settings.coherence.cadence_at(rate)
-    # Without anything carried every frame depends on itself alone.
-    alone = settings.coherence.half_life_seconds == 0 and cadence == 1
+    alone, cadence = settings.coherence.alone_at(rate), settings.coherence.cadence_at(rate)
     return Plan(
         start=start,
         pts=tuple(pts),

@@ -233,7 +233,7 @@ class CoherenceSettings(Group):
         ge=0,
         le=100,
         description="Ascent steps of their own for places that are newly seen, such as behind what moves away: with 4 "
-        "they have their dream sooner, and a busy scene takes twice as long; 0 lets them share the others' steps.",
+        "they have their dream sooner, and a busy scene takes 1.6 times as long; 0 lets them share the others' steps.",
     )
     cadence: Annotated[int | Literal["auto"], BeforeValidator(_cadence)] = Field(
         "auto",
@@ -252,6 +252,10 @@ class CoherenceSettings(Group):
         if self.cadence != "auto":
             return self.cadence
         return 1 if self.half_life_seconds == 0 else max(1, round(fps / _DREAMED_PER_SECOND))
+
+    def alone_at(self, fps: float | Fraction) -> bool:
+        """Whether every frame of a film with `fps` a second depends on itself alone."""
+        return self.half_life_seconds == 0 and self.cadence_at(fps) == 1
 
 
 class CameraSettings(Group):

@@ -14,7 +14,7 @@ from dreamvid.motion.warp import resize_flow, warp
 
 # Flows are estimated in full and judged on pictures of at most this height: what is said of a place is soft anyhow, and
 # thresholds in pixels mean the same at every size.
-JUDGED_HEIGHT = 240
+JUDGED_HEIGHT = 160
 
 # Flow of frames, and what is known of it: validity and unrest.
 Judged = tuple[Tensor, Tensor, Tensor]

@@ -16,7 +16,7 @@ from dreamvid.motion.warp import warp
 COARSE_PART, WINDOW_PART = 1 / 10, 1 / 2.5
 # Mean squared difference of the normalised pictures (2: unrelated) from which on a dream is let go, and how much of it
 # in a frame for each further unit; the rest of a cut that nobody noticed goes within some frames.
-FAMILIAR, LETTING_GO, FASTEST = 0.3, 4.0, 0.5
+FAMILIAR, LETTING_GO, FASTEST = 0.45, 6.0, 0.5
 
 
 def coarse(frame: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""TODO"""
+"""From a source to a film: the plan, the render loop, what is kept and how it is resumed."""

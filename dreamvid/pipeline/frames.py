@@ -8,7 +8,8 @@ Carried from frame to frame is the residual r = dream - source, at the size of t
     r    = x - frame
 
 What a place lacks is read off the amount that rides along with the residual: 1 where a whole dream is carried, 0 where
-a place is newly seen. A lack is made up for within a few frames; what fades is renewed everywhere by tiny steps.
+a place is newly seen. A lack is made up for at once, while nobody has seen the place without its dream; what fades is
+renewed everywhere by tiny steps.
 """
 
 from collections.abc import Mapping
@@ -27,13 +28,12 @@ from dreamvid.motion.reference import coarse, follow
 from dreamvid.motion.warp import warp
 from dreamvid.pipeline.cadence import Between, Cadence, Motion, Side, blend
 from dreamvid.pipeline.confine import confine, cut_out
-from dreamvid.pipeline.reveal import find_region, grow_region, spread
+from dreamvid.pipeline.reveal import find_region, grow_region
 from dreamvid.pipeline.scheduled import ScheduledAscent
 from dreamvid.settings import Settings
 
-# A place that is newly seen gets its whole dream in this many frames: soon enough not to look bare, slow enough not to
-# pop.
-RAMP_FRAMES = 4
+# Where the motion is this sure or more, all of a dream is carried: a little wrong it is calmer than begun anew.
+SURE_ENOUGH = 0.5
 # What fades in a frame is renewed by this many times its share of a dream from scratch: where the footage is calm, and
 # what comes on top where it is restless. Successive gradients agree only in part (each has its own random shift), so a
 # held dream takes more steps than a grown one. Where water or leaves change the dream loses its hold and has to be
@@ -41,7 +41,7 @@ RAMP_FRAMES = 4
 RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.0
 # Of the steps on a frame that carries a dream, the octaves below the finest take one in so many. What is large lives
 # long by itself: with all steps it outgrows the dream of the first frame and runs into the rails, with none it fades.
-COARSER_SHARE = 3
+COARSER_SHARE = 4
 
 
 class FrameDreamer:
@@ -128,13 +128,14 @@ class FrameDreamer:
                     self._scheduled.sizes(frame.shape[2], frame.shape[3]),
                     region,
                     iterations=coherence.reveal_iterations,
-                    step=spread(growth) * wanted * (whole / coherence.reveal_iterations),
+                    step=growth * (whole / coherence.reveal_iterations),
                     shifts=Shifts(settings.render.seed, index + 2**32),  # others than those of the whole
                 )
-            portion = growth + renewal if region is None else renewal
+                growth = growth.clone()
+                growth[region] = 0
             iterations = coherence.warm_iterations
             coarser = -(-iterations // COARSER_SHARE)
-            step = portion * (whole / max(1, iterations))
+            step = (growth + renewal) * (whole / max(1, iterations))
         residual = self._scheduled.ascent.grow(
             frame,
             carried,
@@ -176,7 +177,8 @@ class FrameDreamer:
         """Trust the motion less where the frame is no longer what the carried dream was grown on."""
         assert self._reference is not None
         now = coarse(resize(frame, self._size(frame)))
-        kept, self._reference = follow(self._reference, now, motion.flow, motion.validity, decay, motion.frames)
+        trust = (motion.validity / SURE_ENOUGH).clamp_max(1)
+        kept, self._reference = follow(self._reference, now, motion.flow, trust, decay, motion.frames)
         return replace(motion, validity=kept)
 
     def _carry(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -190,7 +192,7 @@ class FrameDreamer:
         residual = decay * motion.validity * warp(self._residual, motion.flow)
         amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear")
         residual, amount = confine(residual, amount, wanted)
-        growth = (wanted - amount).clamp(0, min(1.0, motion.frames / RAMP_FRAMES))
+        growth = (wanted - amount).clamp_min(0)
         renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.unrest) * (1 - decay)
         return residual, amount + growth, growth, renewal * wanted
 

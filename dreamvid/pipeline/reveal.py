@@ -10,36 +10,23 @@ from torch import Tensor
 
 from dreamvid.dream.octaves import SMALLEST_SIDE, OctaveAscent, Shifts
 
-# What is newly seen grows together with this many pixels around it, softly, so that patterns go on over its border.
-AROUND = 4
-# So much of a dream has to be missing at a place for it to count.
-MISSING = 0.05
+# Places are looked for in squares of this side, in pixels; so much of a dream has to be missing there on average for
+# one to count. What is thinner shares the steps of the whole: the dream around it reaches in.
+CELL, MISSING = 16, 0.1
 # Pixels around such places that are looked at too; sides are a multiple of the second, as every size costs anew.
 MARGIN, MULTIPLE = 32, 32
-# If they lie all over the frame this costs more than it gives: that is the largest share of the frame to be looked at.
-LARGEST_SHARE = 0.7
-# What grows at the border is not kept whole by the next frames; so much more is taken.
-MORE = 1.15
 
 Region = tuple[slice, slice, slice, slice]
 
 
 def find_region(growth: Tensor) -> Region | None:
-    """Find the rectangle that holds what is to grow, a map (1, 1, h, w); None if there is none, or too large a one."""
+    """Find the rectangle that holds the places where much is to grow, a map (1, 1, h, w); None if there are none."""
     height, width = growth.shape[2:]
-    down, right = (growth[0, 0] > MISSING).nonzero(as_tuple=True)  # waits for the device: the size has to be known
+    cells = F.avg_pool2d(growth, CELL, ceil_mode=True, count_include_pad=False)
+    down, right = (cells[0, 0] > MISSING).nonzero(as_tuple=True)  # waits for the device: the size has to be known
     if not len(down):
         return None
-    rows, columns = _span(down, height), _span(right, width)
-    if (rows.stop - rows.start) * (columns.stop - columns.start) > LARGEST_SHARE * height * width:
-        return None
-    return slice(None), slice(None), rows, columns
-
-
-def spread(growth: Tensor) -> Tensor:
-    """Let what is to grow, (1, 1, h, w), take its surroundings along."""
-    side = 2 * AROUND + 1
-    return MORE * F.avg_pool2d(F.max_pool2d(growth, side, 1, AROUND), side, 1, AROUND)
+    return slice(None), slice(None), _span(down, height), _span(right, width)
 
 
 def grow_region(
@@ -70,9 +57,9 @@ def grow_region(
     return grown
 
 
-def _span(places: Tensor, length: int) -> slice:
-    """Range with a margin around places on an axis, as long as a multiple allows."""
-    first, last = int(places.min()) - MARGIN, int(places.max()) + 1 + MARGIN
+def _span(cells: Tensor, length: int) -> slice:
+    """Range of pixels with a margin around cells on an axis, as long as a multiple allows."""
+    first, last = int(cells.min()) * CELL - MARGIN, (int(cells.max()) + 1) * CELL + MARGIN
     first, last = max(0, first), min(length, last)
     size = min(length, -(-(last - first) // MULTIPLE) * MULTIPLE)
     first = max(0, min(first, length - size))

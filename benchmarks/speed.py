@@ -11,6 +11,8 @@
                `dreamvid run`
     peer       the same of the main peer's way (c): the picture before moved by RAFT's flow, 2 octaves of 10 steps, the
                network built anew for each frame
+    peer, at no less strength
+               the same with `--warm-iterations 1`, which is stronger than the peer still
 
 What is compared runs in turn, a pair after the other, the other ways each in a plain process; the median of the
 ratios counts. `run` is the whole of it: reading, planning, loading, dreaming, encoding, joining. The ways (b) and
@@ -53,6 +55,7 @@ from dreamvid.settings import load_settings
 
 RECORD = Path(__file__).parent / "results" / "speed.json"
 MOST_LOST = 0.25
+EQUAL = "peer, at no less strength"
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
@@ -112,9 +115,11 @@ def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> f
     return flop / best / rate
 
 
-def run(clip: str, size: tuple[int, int], frames: int, folder: Path) -> tuple[float, list[Tensor]]:
+def run(
+    clip: str, size: tuple[int, int], frames: int, folder: Path, **overrides: object
+) -> tuple[float, list[Tensor]]:
     """Seconds a frame of the whole render, and what it made."""
-    settings = load_settings(None, size=f"{size[0]}x{size[1]}", frames=f"0:{frames}", device="cpu")
+    settings = load_settings(None, size=f"{size[0]}x{size[1]}", frames=f"0:{frames}", device="cpu", **overrides)
     began = time.perf_counter()
     result = render_video(clip, folder / "ours.mp4", settings, overwrite=True, fresh=True)
     took = (time.perf_counter() - began) / result.frames
@@ -125,7 +130,7 @@ def films(clip: str, size: tuple[int, int], count: int, others: int, pairs: int)
     """Medians of the time a frame of the video ways over that of `run`; `others`: how many frames they dream."""
     frames, fps = read(clip, size[0], count)
     meter = ObjectiveMeter.of(load_settings(None))
-    ratios: dict[str, list[float]] = {"alone": [], "peer": []}
+    ratios: dict[str, list[float]] = {"alone": [], "peer": [], EQUAL: []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "frames.npy", torch.cat(frames[:others]).numpy())
@@ -133,11 +138,15 @@ def films(clip: str, size: tuple[int, int], count: int, others: int, pairs: int)
         for _ in range(pairs):
             ours, made = run(clip, size, count, folder)
             print(f"  run {ours:.2f} s/frame at strength {strength(frames, made, meter, fps):.2f}", flush=True)
+            took = {}
             for way in ("alone", "peer"):
-                other = theirs(way, *files)
+                took[way] = theirs(way, *files)
                 dreamed = [torch.from_numpy(frame)[None] for frame in np.load(folder / "dreamed.npy")]
-                ratios[way].append(other / ours)
-                print(f"  {way} {other:.2f} at {strength(frames, dreamed, meter, fps):.2f}", flush=True)
+                ratios[way].append(took[way] / ours)
+                print(f"  {way} {took[way]:.2f} at {strength(frames, dreamed, meter, fps):.2f}", flush=True)
+            weaker, made = run(clip, size, count, folder, warm_iterations=1)
+            print(f"  run with one step {weaker:.2f} at {strength(frames, made, meter, fps):.2f}", flush=True)
+            ratios[EQUAL].append(took["peer"] / weaker)
     return {way: statistics.median(found) for way, found in ratios.items()}
 
 
@@ -189,7 +198,7 @@ def main(words: Sequence[str] | None = None) -> int:
     lost = []
     for name, ratio in ratios.items():
         before = recorded.get(name)
-        print(f"{name:10} {ratio:8.2f}" + (f"   recorded {before:.2f}" if before else ""))
+        print(f"{name:25} {ratio:8.2f}" + (f"   recorded {before:.2f}" if before else ""))
         if before and ratio < (1 - MOST_LOST) * before:
             lost.append(name)
     if given.record:

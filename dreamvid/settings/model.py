@@ -232,8 +232,9 @@ class CoherenceSettings(Group):
         0,
         ge=0,
         le=100,
-        description="Ascent steps of their own for places that are newly seen, such as behind what moves away: with 4 "
-        "they have their dream sooner, and a busy scene takes 1.6 times as long; 0 lets them share the others' steps.",
+        description="Ascent steps of their own for places that are newly seen, such as what drives in: with 6 they are "
+        "dreamed as fully as the rest, and a busy scene takes up to twice as long; 0 lets them share the others' "
+        "steps.",
     )
     cadence: Annotated[int | Literal["auto"], BeforeValidator(_cadence)] = Field(
         "auto",

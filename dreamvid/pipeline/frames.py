@@ -38,10 +38,10 @@ SURE_ENOUGH = 0.5
 # what comes on top where it is restless. Successive gradients agree only in part (each has its own random shift), so a
 # held dream takes more steps than a grown one. Where water or leaves change the dream loses its hold and has to be
 # renewed faster, and it is not seen there. Chosen on real clips so that the strength of both kinds holds.
-RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.0
+RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.5
 # Of the steps on a frame that carries a dream, the octaves below the finest take one in so many. What is large lives
 # long by itself: with all steps it outgrows the dream of the first frame and runs into the rails, with none it fades.
-COARSER_SHARE = 4
+COARSER_SHARE = 3
 
 
 class FrameDreamer:

@@ -222,11 +222,11 @@ class CoherenceSettings(Group):
         description="Time in which half of the carried dream fades; 0 dreams each frame alone.",
     )
     warm_iterations: int = Field(
-        4,
+        3,
         ge=0,
         le=100,
         description="Ascent steps at the finest octave on a frame that carries a dream already; the coarser octaves "
-        "take a quarter of them.",
+        "take a third of them.",
     )
     reveal_iterations: int = Field(
         0,

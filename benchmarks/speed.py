@@ -115,9 +115,7 @@ def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> f
     return flop / best / rate
 
 
-def run(
-    clip: str, size: tuple[int, int], frames: int, folder: Path, **overrides: object
-) -> tuple[float, list[Tensor]]:
+def run(clip: str, size: tuple[int, int], frames: int, folder: Path, **overrides: object) -> tuple[float, list[Tensor]]:
     """Seconds a frame of the whole render, and what it made."""
     settings = load_settings(None, size=f"{size[0]}x{size[1]}", frames=f"0:{frames}", device="cpu", **overrides)
     began = time.perf_counter()

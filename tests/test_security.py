@@ -4,10 +4,12 @@ import http.server
 import json
 import os
 import pickle
+import stat
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +73,10 @@ def tree(*folders: Path) -> dict[str, tuple[int, int]]:
     found = {}
     for folder in folders:
         for path in folder.rglob("*"):
-            status = path.lstat()
-            found[str(path)] = (status.st_size if path.is_file() else -1, status.st_mtime_ns if path.is_file() else 0)
+            with suppress(FileNotFoundError):  # a file that is renamed meanwhile is found by its other name
+                status = path.lstat()
+                is_file = stat.S_ISREG(status.st_mode)
+                found[str(path)] = (status.st_size if is_file else -1, status.st_mtime_ns if is_file else 0)
     return found
 
 

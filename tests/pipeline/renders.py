@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -132,5 +133,6 @@ def _die_at(number: int, folder: str) -> None:
 def children() -> Iterator[str]:
     """Names of the processes that this one has started and that still run."""
     for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield Path(f"/proc/{child}/comm").read_text().strip()
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a process that ends meanwhile
+            for child in (task / "children").read_text().split():
+                yield Path(f"/proc/{child}/comm").read_text().strip()

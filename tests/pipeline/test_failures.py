@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,12 @@ def nothing_left_running() -> Iterator[None]:
 def kill_ffmpeg(pipe: str) -> bool:
     """SIGKILL the child whose first pipe this is: the encoder also tells its progress through pipe:1."""
     for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
-            if pipe in words and (pipe == "pipe:0" or "pipe:0" not in words):
-                os.kill(int(child), signal.SIGKILL)
-                return True
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a process that ends meanwhile
+            for child in (task / "children").read_text().split():
+                words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+                if pipe in words and (pipe == "pipe:0" or "pipe:0" not in words):
+                    os.kill(int(child), signal.SIGKILL)
+                    return True
     return False
 
 

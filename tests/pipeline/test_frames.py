@@ -1,5 +1,7 @@
 """Coherence on motion that is known."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,7 @@ def test_what_comes_into_view_has_its_dream_at_once_and_keeps_it():
     frames = pan(4, speed=6)
     dreamed = dream_all(FrameDreamer(load_settings(None, half_life_seconds=100.0, **SMALL)), frames)
     residuals = [dream - frame for dream, frame in zip(dreamed, frames, strict=True)]
-    for before, after in zip(residuals[1:], residuals[2:], strict=False):
+    for before, after in itertools.pairwise(residuals[1:]):
         new, same_later = before[..., 1:5], after[..., 7:11]
         assert new.abs().mean() > 0.4 * before[..., 12:].abs().mean()
         assert (same_later - new).abs().mean() < 0.2 * new.abs().mean()

@@ -75,8 +75,7 @@ def tree(*folders: Path) -> dict[str, tuple[int, int]]:
         for path in folder.rglob("*"):
             with suppress(FileNotFoundError):  # a file that is renamed meanwhile is found by its other name
                 status = path.lstat()
-                is_file = stat.S_ISREG(status.st_mode)
-                found[str(path)] = (status.st_size if is_file else -1, status.st_mtime_ns if is_file else 0)
+                found[str(path)] = (-1, 0) if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
     return found
 
 

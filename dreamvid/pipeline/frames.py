@@ -131,7 +131,6 @@ class FrameDreamer:
                     step=growth * (whole / coherence.reveal_iterations),
                     shifts=Shifts(settings.render.seed, index + 2**32),  # others than those of the whole
                 )
-                growth = growth.clone()
                 growth[region] = 0
             iterations = coherence.warm_iterations
             coarser = -(-iterations // COARSER_SHARE)

@@ -233,8 +233,7 @@ class CoherenceSettings(Group):
         ge=0,
         le=100,
         description="Ascent steps of their own for places that are newly seen, such as what drives in: with 6 they are "
-        "dreamed as fully as the rest, and a busy scene takes up to twice as long; 0 lets them share the others' "
-        "steps.",
+        "dreamed more fully, and a busy scene takes up to twice as long; 0 lets them share the others' steps.",
     )
     cadence: Annotated[int | Literal["auto"], BeforeValidator(_cadence)] = Field(
         "auto",

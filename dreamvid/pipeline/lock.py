@@ -3,9 +3,12 @@
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 
 LOCK_NAME = "lock"
+_PATIENCE = 1.0
+"""Seconds that a lock may outlive its holder: an ffmpeg it was starting when killed has the lock until it runs."""
 
 
 def acquire(folder: Path) -> int | None:
@@ -14,6 +17,7 @@ def acquire(folder: Path) -> int | None:
     Returns an open file descriptor: closing it, or the end of the process, frees the lock. Raises OSError.
     """
     path = folder / LOCK_NAME
+    deadline = time.monotonic() + _PATIENCE
     while True:
         folder.mkdir(exist_ok=True)
         try:
@@ -23,9 +27,11 @@ def acquire(folder: Path) -> int | None:
                 continue  # its holder has just finished and removed it
             raise
         try:
-            if not _lock(descriptor):
-                os.close(descriptor)
-                return None
+            while not _lock(descriptor):
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    return None
+                time.sleep(0.02)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(path.stat(), os.fstat(descriptor)):
                     return descriptor

@@ -1,6 +1,10 @@
 """One render at a time to an output; what was begun is only gone on with by the same render."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from dreamvid.errors import JobError, OutputError
 from dreamvid.pipeline.checkpoint import load_checkpoint, save_checkpoint
 from dreamvid.pipeline.destination import Destination
 from dreamvid.pipeline.job import Job
+from dreamvid.pipeline.lock import acquire
 from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.render import render_video
 
@@ -65,11 +70,27 @@ def test_a_second_render_to_the_same_output_is_refused(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="hands a descriptor on")
+def test_a_lock_is_waited_for_while_a_child_of_its_killed_holder_begins(tmp_path: Path) -> None:
+    descriptor = acquire(tmp_path)
+    assert descriptor is not None
+    # What a process killed while it starts another leaves behind: a child that has its descriptors, for a moment yet.
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.3)"], pass_fds=[descriptor])
+    os.close(descriptor)
+    again = acquire(tmp_path)
+    assert again is not None
+    assert child.wait() == 0
+    os.close(again)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stops a process with a signal")
 def test_a_lock_ends_with_its_process(film: Path, tmp_path: Path, undisturbed: Path) -> None:
     output = tmp_path / "dream.mkv"
     process = start_render(film, output, tiny(**FFV1))
     while segments_done(output) == 0 and process.is_alive():
         process.join(0.005)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)  # so that it cannot end while it is asked about
     with pytest.raises(JobError, match="another render is writing"):
         render_video(film, output, tiny(**FFV1))
     process.kill()

@@ -18,8 +18,8 @@ import torch  # before dreamvid, which would tell OpenMP how to wait
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dreamvid.dream import architectures, pyramid
-from dreamvid.dream.networks import EMBEDDED
+from dreamvid.dream import pyramid
+from dreamvid.dream.weights import load_embedded
 from dreamvid.motion.flow import flow_estimator
 from dreamvid.motion.warp import warp
 
@@ -67,9 +67,10 @@ class HookedNetwork:
 
 def build_embedded() -> nn.Module:
     """The default network as timm builds it, with its weights."""
-    architecture = architectures.find(EMBEDDED, EMBEDDED)
-    module = architecture.build()
-    architecture.load_published(module)
+    from timm import create_model
+
+    module = create_model("tf_efficientnet_lite2")
+    load_embedded(module)
     return module
 
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-import torchvision
 from torch import nn
 
-from dreamvid.dream import inception5h
+from dreamvid.dream import efficientnet_lite, inception5h
 from dreamvid.dream.weights import load_embedded, load_state
 from dreamvid.errors import NetworkError, nearest
 
@@ -20,10 +18,6 @@ from dreamvid.errors import NetworkError, nearest
 # it was trained. Without that detour the normalisation is this one.
 _TENSORFLOW_TRAINED = ("googlenet", "inception_v3")
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-# Untyped: torchvision says neither what it exports nor what its enums of weights hold.
-_models: Any = torchvision.models
 
 
 @dataclass(frozen=True)
@@ -46,9 +40,11 @@ def find(model: str, embedded: str) -> Architecture:
             f"Model {model!r}: {library!r} is no library of models. Write `torchvision:NAME` or `timm:NAME`."
         )
     if not library and name == embedded:
-        return _timm("tf_efficientnet_lite2", load_embedded)
+        return _embedded()
     if not library and name == inception5h.NAME:
         return _inception5h()
+    import timm
+
     in_torchvision, in_timm = torchvision_names(), timm.list_models()
     if library != "timm" and name in in_torchvision:
         return _torchvision(name)
@@ -62,7 +58,8 @@ def find(model: str, embedded: str) -> Architecture:
 @functools.cache
 def torchvision_names() -> tuple[str, ...]:
     """Names of torchvision's image classifiers."""
-    return tuple(_models.list_models(module=_models))
+    models = _torchvision_models()
+    return tuple(models.list_models(module=models))
 
 
 def torchvision_weights(name: str) -> Any:
@@ -71,8 +68,18 @@ def torchvision_weights(name: str) -> Any:
     Where there are two it is the first training, which published dreams used; later recipes (label smoothing,
     mixup) may give other features.
     """
-    members = _models.get_model_weights(name)
+    members = _torchvision_models().get_model_weights(name)
     return members.__members__.get("IMAGENET1K_V1", members.DEFAULT)
+
+
+def _torchvision_models() -> Any:
+    """Its module; loading it takes seconds, so that only networks of torchvision's wait for it.
+
+    Untyped: it says neither what it exports nor what its enums of weights hold.
+    """
+    import torchvision
+
+    return torchvision.models
 
 
 def _torchvision(name: str) -> Architecture:
@@ -89,12 +96,14 @@ def _torchvision(name: str) -> Architecture:
         mean,
         std,
         preset.crop_size[0],
-        lambda: _models.get_model(name, weights=None, **options),
+        lambda: _torchvision_models().get_model(name, weights=None, **options),
         functools.partial(_load_torchvision, name=name),
     )
 
 
 def _timm(name: str, load_published: Callable[[nn.Module], None]) -> Architecture:
+    import timm  # takes seconds, like torchvision
+
     published = timm.get_pretrained_cfg(name)
     return Architecture(
         "timm",
@@ -103,6 +112,17 @@ def _timm(name: str, load_published: Callable[[nn.Module], None]) -> Architectur
         published.input_size[-1] if published else 224,
         lambda: timm.create_model(name, pretrained=False),
         load_published,
+    )
+
+
+def _embedded() -> Architecture:
+    return Architecture(
+        "dreamvid",
+        (efficientnet_lite.MEAN,) * 3,
+        (efficientnet_lite.STD,) * 3,
+        efficientnet_lite.INPUT_SIZE,
+        efficientnet_lite.EfficientNetLite2,
+        load_embedded,
     )
 
 
@@ -144,6 +164,7 @@ def _load_torchvision(module: nn.Module, name: str) -> None:
 
 
 def _load_timm(module: nn.Module, name: str) -> None:
+    import timm
     from huggingface_hub.constants import HF_HUB_CACHE
 
     published = timm.get_pretrained_cfg(name)

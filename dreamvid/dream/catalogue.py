@@ -45,7 +45,7 @@ class ModelEntry:
     """
 
     name: str
-    library: Literal["timm", "torchvision", "tensorflow"]
+    library: Literal["dreamvid", "timm", "torchvision", "tensorflow"]
     licence: str | None
     weights: Literal["embedded", "downloaded", "needs a download", "none published"]
     size_mb: float | None
@@ -76,7 +76,7 @@ def model_counts() -> dict[str, int]:
 
 def _entry(name: str) -> ModelEntry:
     if name == EMBEDDED:
-        return ModelEntry(name, "timm", "apache-2.0", "embedded", None)
+        return ModelEntry(name, "dreamvid", "apache-2.0", "embedded", None)
     if name == inception5h.NAME:
         there = inception5h_archive().is_file()
         weights: Literal["downloaded", "needs a download"] = "downloaded" if there else "needs a download"

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from dreamvid.dream.same_padding import lacking
+
 # ReLU is a clamp to [0, ∞), ReLU6 one to [0, 6].
 CEILINGS: dict[type[nn.Module], float] = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
 
@@ -74,9 +76,8 @@ class FusedConvolution(nn.Module):
 
     def _same_padding(self, size: int, axis: int) -> tuple[int, int]:
         """Padding of one axis before and after."""
-        stride = self.stride[axis]
         reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+        total = lacking(size, reach, self.stride[axis])
         return total // 2, total - total // 2
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, fx, nn
 
+from dreamvid.dream.same_padding import Conv2dSame, lacking
 from dreamvid.dream.trace import Traced
-from dreamvid.dream.truncate import on_meta
+from dreamvid.dream.truncate import blank
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,14 @@ _POINTWISE_NAMES = {
 def layer_table(traced: Traced, input_size: int) -> dict[str, LayerInfo]:
     """Describe every module output of shape (N, C, h, w) or (N, C), in order of execution.
 
-    Shapes are those of a square picture of `input_size` pixels; nothing is computed but shapes. Strides and
+    Shapes are those of a square picture of `input_size` pixels; what can be left out of the arithmetic is. Strides and
     receptive fields follow from the operators by interval arithmetic (Dumoulin and Visin, "A guide to
     convolution arithmetic for deep learning", 2016), branches joined. Raises whatever an operator says of a
     wrong size.
     """
-    reader = _FieldReader(on_meta(traced.module))
-    reader.run(torch.empty(2, 3, input_size, input_size, device="meta"))
+    reader = _FieldReader(traced.module)
+    with torch.no_grad():
+        reader.run(blank(traced.module, 2, input_size))
     table = {}
     for name, node in traced.outputs.items():
         shape, field = reader.shapes.get(node.name), reader.fields.get(node.name)
@@ -101,7 +103,11 @@ def layer_table(traced: Traced, input_size: int) -> dict[str, LayerInfo]:
 
 
 class _FieldReader(fx.Interpreter):
-    """Runs a graph on shapes, and follows along what each position of each tensor has seen."""
+    """Runs a graph for its shapes, and follows along what each position of each tensor has seen.
+
+    The values are whatever lies in memory. Convolutions, matrix products and pointwise operators, nearly all of the
+    arithmetic, are not computed. PyTorch's own way, tensors of the meta device, loads its compiler for that: 2 seconds.
+    """
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
@@ -109,10 +115,21 @@ class _FieldReader(fx.Interpreter):
         self.fields: dict[str, _Field] = {}
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        # Working out that a shape stays takes PyTorch milliseconds each.
-        if isinstance(self.fetch_attr(str(target)), _POINTWISE_MODULES):
+        module = self.fetch_attr(str(target))
+        if isinstance(module, _POINTWISE_MODULES):
             return args[0]
+        if isinstance(module, nn.Conv2d):
+            return args[0].new_empty(_convolved(module, args[0].shape))
+        if isinstance(module, nn.Linear):
+            return args[0].new_empty((*args[0].shape[:-1], module.out_features))
         return super().call_module(target, args, kwargs)
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        operands = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        # Not among Python numbers, such as sizes; and a batch norm's other tensors are no operands like the first.
+        if operands and target in _POINTWISE_FUNCTIONS and target is not F.batch_norm:
+            return operands[0].new_empty(np.broadcast_shapes(*(operand.shape for operand in operands)))
+        return super().call_function(target, args, kwargs)
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
@@ -231,6 +248,22 @@ def _windows(field: _Field, kernel: Any, stride: Any, padding: Any, dilation: An
         return None
     sizes = (_pair(kernel), _pair(stride), _pair(padding), _pair(dilation))
     return tuple(axis.window(*numbers) for axis, *numbers in zip(field, *sizes, strict=True))
+
+
+def _convolved(convolution: nn.Conv2d, shape: torch.Size) -> tuple[int, ...]:
+    """Shape of a convolution's result. Raises ValueError for a picture that its kernel does not fit into."""
+    reaches = [d * (k - 1) + 1 for k, d in zip(convolution.kernel_size, convolution.dilation, strict=True)]
+    if isinstance(convolution, Conv2dSame) or convolution.padding == "same":
+        totals = [lacking(n, r, s) for n, r, s in zip(shape[2:], reaches, convolution.stride, strict=True)]
+    else:
+        totals = [2 * padding for padding in _padding(convolution)]
+    sides = [
+        (size + total - reach) // stride + 1
+        for size, total, reach, stride in zip(shape[2:], totals, reaches, convolution.stride, strict=True)
+    ]
+    if min(sides) < 1:
+        raise ValueError(f"a kernel that spans {reaches} pixels does not fit into {list(shape[2:])}")
+    return (shape[0], convolution.out_channels, *sides)
 
 
 def _padding(convolution: nn.Conv2d) -> tuple[int, int]:

@@ -11,29 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.layers.conv2d_same import Conv2dSame
-from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from dreamvid.dream.frozen_graph import GraphNode
+from dreamvid.dream.same_padding import Conv2dSame, SameMaxPool2d
 from dreamvid.errors import NetworkError
 
 _NAME = re.compile(r"[A-Za-z0-9_/]+")
-
-
-class SameMaxPool2d(nn.MaxPool2d):
-    """Max-pooling with SAME padding, square; the kernel is odd or the stride above 1."""
-
-    def __init__(self, kernel: int, stride: int) -> None:
-        super().__init__(kernel, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
-        kernel, stride = int(self.kernel_size), int(self.stride)  # type: ignore[arg-type]
-        lacking = (max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[2:])
-        front = tuple(total // 2 for total in lacking)
-        # What is lacking behind is the last window's overhang, which `ceil_mode` allows.
-        return F.max_pool2d(x, kernel, stride, padding=front, ceil_mode=True)
 
 
 class ResponseNorm(nn.LocalResponseNorm):
@@ -50,11 +34,6 @@ class ResponseNorm(nn.LocalResponseNorm):
         """Normalise (N, C, H, W)."""
         wide = x if x.dtype == torch.float64 else x.float()
         return super().forward(wide).to(x.dtype)
-
-
-# Their Python code looks at sizes and dtypes, which a tracer cannot follow.
-register_notrace_module(SameMaxPool2d)
-register_notrace_module(ResponseNorm)
 
 
 class Concat(nn.Module):

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.models import get_notrace_functions, is_notrace_module
 from torch import fx, nn
 
+from dreamvid.dream.same_padding import Conv2dSame, SameMaxPool2d
+from dreamvid.dream.tensorflow_ops import ResponseNorm
 from dreamvid.errors import NetworkError
 
 # Python's `x += y` and the tensor methods that write into their operand. A layer's activation must stay what
@@ -30,6 +31,10 @@ _PLAIN_METHODS = {
     "relu_": "relu",
     "clamp_": "clamp",
 }
+
+# Python code that looks at sizes or dtypes cannot be traced. A batch norm with an activation in it is kept whole, so
+# that it can be folded.
+_OPAQUE = (Conv2dSame, SameMaxPool2d, ResponseNorm, nn.BatchNorm2d)
 
 # A module that the tracer cannot enter becomes one node. A network that needs this many times is no
 # feed-forward classifier, and each time costs a pass over the whole network.
@@ -56,10 +61,15 @@ class Traced:
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, opaque: set[str]) -> None:
-        opaque_functions = tuple(get_notrace_functions())  # type: ignore[no-untyped-call]
+    def __init__(
+        self,
+        opaque: set[str],
+        opaque_functions: tuple[Callable[..., Any], ...],
+        opaque_types: tuple[type[nn.Module], ...],
+    ) -> None:
         super().__init__(autowrap_functions=opaque_functions)
         self.opaque = opaque
+        self.opaque_types = opaque_types
         self.outputs: dict[str, fx.Node] = {}
         self.kinds: dict[str, str] = {}
         self.failed_in: str | None = None
@@ -67,9 +77,8 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return (
             module_qualified_name in self.opaque
-            or is_notrace_module(type(m))
-            # timm's norm + activation in one: kept whole, so that its batch norm can be folded.
-            or isinstance(m, nn.BatchNorm2d)
+            or isinstance(m, _OPAQUE)
+            or type(m) in self.opaque_types
             or super().is_leaf_module(m, module_qualified_name)
         )
 
@@ -93,7 +102,8 @@ class _Tracer(fx.Tracer):
 
 
 def trace(module: nn.Module, name: str) -> Traced:
-    """Trace `module` (put in eval mode, its in-place operations made plain; its weights are shared).
+    """Trace `module` (put in eval mode, its in-place operations made plain, timm's convolutions with SAME padding made
+    our own; its weights are shared).
 
     A submodule whose Python code depends on the values or sizes of tensors stays one opaque node.
     Raises NetworkError if the network as a whole cannot be traced.
@@ -102,9 +112,10 @@ def trace(module: nn.Module, name: str) -> Traced:
     for submodule in module.modules():
         if getattr(submodule, "inplace", False) is True:
             submodule.inplace = False  # type: ignore[assignment]
+    functions, types = _adopt_timm(module)
     opaque: set[str] = set()
     while True:
-        tracer = _Tracer(opaque)
+        tracer = _Tracer(opaque, functions, types)
         try:
             graph = tracer.trace(module)
             break
@@ -122,6 +133,24 @@ def trace(module: nn.Module, name: str) -> Traced:
         tracer.outputs["logits"] = traced.result  # computed by no module, as behind SqueezeNet's last pooling
         tracer.kinds["logits"] = "output"
     return traced
+
+
+def _adopt_timm(module: nn.Module) -> tuple[tuple[Callable[..., Any], ...], tuple[type[nn.Module], ...]]:
+    """Make timm's convolutions with SAME padding our own; return what timm says cannot be traced: functions, modules.
+
+    Loading timm takes seconds: networks without modules of timm's do not ask for it.
+    """
+    if not any(type(submodule).__module__.startswith("timm.") for submodule in module.modules()):
+        return (), ()
+    from timm.layers.conv2d_same import Conv2dSame as TimmConv2dSame
+    from timm.models import get_notrace_functions, get_notrace_modules
+
+    twins: dict[nn.Module, Conv2dSame] = {}
+    for path, submodule in list(module.named_modules(remove_duplicate=False)):
+        if type(submodule) is TimmConv2dSame and path:
+            twins.setdefault(submodule, Conv2dSame.of(submodule))
+            module.set_submodule(path, twins[submodule])
+    return tuple(get_notrace_functions()), tuple(get_notrace_modules())  # type: ignore[no-untyped-call]
 
 
 def _make_plain(graph: fx.Graph) -> None:

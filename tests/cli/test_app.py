@@ -45,6 +45,17 @@ def test_help_loads_nothing_heavy(words: list[str], heavy: set[str]) -> None:
     assert not heavy & loaded
 
 
+def test_a_dream_waits_for_no_library_that_it_does_not_use(tmp_path: Path, clips: Path) -> None:
+    """They take longer to load than PyTorch."""
+    words = ["run", str(clips / "clip.mp4"), "-o", str(tmp_path / "dream.mp4"), "--iterations", "1", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED_BY.format(words=words)], capture_output=True, text=True, check=True
+    )
+    loaded = set(json.loads(done.stderr.splitlines()[-1]))
+    assert "torch" in loaded
+    assert not {"torchvision", "timm", "sympy"} & loaded
+
+
 def test_help_lists_the_commands(dreamvid: Run) -> None:
     told = dreamvid("--help")
     assert told.code == 0

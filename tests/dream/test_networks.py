@@ -1,6 +1,7 @@
 """Networks: what a truncated one computes, names, weights, errors."""
 
 import copy
+import dataclasses
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,7 @@ CASES = {
     "vgg16": ["features.0", "features.5", "features.20", "features.30"],
     "resnet50": ["bn1", "layer1.0.conv1", "layer1.0.downsample.1", "layer2.3", "layer3.1.bn3", "fc"],
     "convnext_tiny": ["features.1.0.block.0", "features.3", "features.5.2", "classifier"],
+    "timm:tf_efficientnet_lite0": ["conv_stem", "blocks.1.0.conv_dw", "blocks.4.1"],
     "timm:convnext_atto": ["stem.0", "stages.1.blocks.1", "head"],
     "densenet121": ["features.denseblock1.denselayer2.norm1", "features.transition1"],
 }
@@ -91,6 +93,21 @@ def test_truncated_network_computes_what_the_untouched_one_computes(model: str) 
         assert error <= 1e-4, (layer, error)
 
 
+def test_the_embedded_network_is_timms(embedded: Network) -> None:
+    import timm
+
+    ours, theirs = architectures.find(EMBEDDED, EMBEDDED).build(), timm.create_model("tf_efficientnet_lite2")
+    shapes = [{name: value.shape for name, value in module.state_dict().items()} for module in (ours, theirs)]
+    assert list(shapes[0].items()) == list(shapes[1].items())  # in the same order: the file of weights is read by it
+    table = [dataclasses.replace(info, kind="") for info in Network("timm", theirs, input_size=260).layer_table()]
+    assert [dataclasses.replace(info, kind="") for info in embedded.layer_table()] == table
+    randomise_batch_norms(theirs)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.rand(1, 3, 75, 90)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
 @pytest.mark.parametrize("size", [(96, 128), (97, 95)])
 def test_gradient_is_that_of_the_untouched_network(embedded: Network, size: tuple[int, int]) -> None:
     import timm
@@ -111,7 +128,7 @@ def test_gradient_is_that_of_the_untouched_network(embedded: Network, size: tupl
 
 def test_truncated_network_ends_behind_the_last_layer_and_is_frozen(embedded: Network) -> None:
     truncated = embedded.truncate(["blocks.1.0"])
-    names = [name for name, _ in truncated.named_modules()]
+    names = [name.replace("_", ".") for name, _ in truncated.named_modules()]
     assert any("blocks.1.0" in name for name in names)
     assert not any("blocks.1.1" in name or "blocks.2" in name for name in names)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in truncated.modules())

@@ -118,9 +118,10 @@ class _FieldReader(fx.Interpreter):
         module = self.fetch_attr(str(target))
         if isinstance(module, _POINTWISE_MODULES):
             return args[0]
-        if isinstance(module, nn.Conv2d):
+        # Exactly these: a kind derived from them may pad or reshape in its own way.
+        if type(module) in (nn.Conv2d, Conv2dSame):
             return args[0].new_empty(_convolved(module, args[0].shape))
-        if isinstance(module, nn.Linear):
+        if type(module) is nn.Linear:
             return args[0].new_empty((*args[0].shape[:-1], module.out_features))
         return super().call_module(target, args, kwargs)
 

@@ -44,6 +44,11 @@ class Pooled(nn.Module):
         return F.avg_pool2d(x, 3, stride=2, padding=1)
 
 
+class PadsItself(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (1, 1, 1, 1)))
+
+
 class Gate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.sigmoid(x.mean((2, 3), keepdim=True))
@@ -89,6 +94,11 @@ def test_a_gate_sees_the_whole_picture_and_keeps_its_stride() -> None:
         LayerInfo("1", 4, 2, None, "Gate"),
         LayerInfo("2", 5, 2, None, "Conv2d"),
     ]
+
+
+def test_shapes_are_those_of_a_convolution_that_pads_itself() -> None:
+    network = Network("own", nn.Sequential(PadsItself(3, 4, 3), nn.Flatten()), input_size=8)
+    assert network.channels("1") == 4 * 8 * 8
 
 
 def test_layers_of_resnet50() -> None:

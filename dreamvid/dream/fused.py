@@ -20,6 +20,9 @@ from dreamvid.dream.same_padding import lacking
 # ReLU is a clamp to [0, ∞), ReLU6 one to [0, 6].
 CEILINGS: dict[type[nn.Module], float] = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
 
+# Input channels times stride² up to which a gradient goes by way of sub-pixels.
+_FEW_CHANNELS = 16
+
 
 class FusedConvolution(nn.Module):
     """A convolution with frozen weights and perhaps a ReLU or ReLU6 behind it.
@@ -121,6 +124,10 @@ def _gradient_of_input(
         n, _, h, w = gradient.shape
         rows = gradient.permute(0, 2, 3, 1).reshape(-1, kernel.shape[0])
         return (rows @ kernel.flatten(1)).view(n, h, w, -1).permute(0, 3, 1, 2)
+    stride = layer.stride[0]
+    few = kernel.shape[1] * stride * stride <= _FEW_CHANNELS
+    if few and 1 < stride == layer.stride[1] and layer.groups == 1 and layer.dilation == (1, 1):
+        return _gradient_by_sub_pixels(gradient, x, kernel, padding, stride)
     result: Tensor = torch.ops.aten.convolution_backward(
         gradient,
         x,
@@ -135,6 +142,31 @@ def _gradient_of_input(
         (True, False, False),
     )[0]
     return result
+
+
+def _gradient_by_sub_pixels(
+    gradient: Tensor, x: Tensor, kernel: Tensor, padding: tuple[int, int], stride: int
+) -> Tensor:
+    """The gradient of a strided convolution's input as a convolution without stride.
+
+    Its channels are the input's at each place of a square of stride × stride pixels, which are then laid out (W. Shi et
+    al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network",
+    2016). For a network's first convolution, from three channels, less than half the time of oneDNN's own way.
+    """
+    n, channels, height, width = x.shape
+    down, across = (-(-size // stride) for size in kernel.shape[2:])  # of the kernel, in squares
+    places = stride * stride * channels
+    square = F.pad(kernel, (0, stride * across - kernel.shape[3], 0, stride * down - kernel.shape[2]))
+    square = square.view(-1, channels, down, stride, across, stride).flip(2, 4).permute(3, 5, 1, 0, 2, 4)
+    square = F.pad(square.flatten(0, 2), (0, 0, 0, 0, 0, 0, 0, -places % 8))  # to whole vectors of the processor
+    y = F.conv2d(gradient, square.contiguous(memory_format=torch.channels_last), padding=(down - 1, across - 1))
+    rows, columns = y.shape[2:]
+    y = y[:, :places].view(n, stride, stride, channels, rows, columns).permute(0, 4, 1, 5, 2, 3)
+    y = y.reshape(n, stride * rows, stride * columns, channels)
+    top, left = padding
+    # Pixels at the end that no position of the kernel reaches have no gradient.
+    y = F.pad(y, (0, 0, 0, max(width + left - y.shape[2], 0), 0, max(height + top - y.shape[1], 0)))
+    return y[:, top : top + height, left : left + width].contiguous().permute(0, 3, 1, 2)
 
 
 def _post_operation(ceiling: float | None) -> tuple[str, list[float]]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dreamvid.dream.fused import FusedConvolution
 from dreamvid.dream.networks import Network
+from dreamvid.dream.same_padding import Conv2dSame
 
 
 class Branching(nn.Module):
@@ -71,3 +72,29 @@ def test_the_plain_network_is_left_alone_and_nothing_saved_is_overwritten(ceilin
     assert torch.equal(first, second)
     assert torch.equal(argument, x)
     assert torch.equal(plain.weight, weight)
+
+
+@pytest.mark.parametrize("size", [(17, 22), (18, 21)])
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "padding"),
+    [(3, 3, 2, 0), (3, 3, 2, 1), (3, 7, 2, 3), (3, (2, 5), 2, (0, 2)), (1, 4, 4, 0), (1, 2, 3, 1), (4, 1, 2, 0)],
+)
+def test_gradient_of_a_strided_convolution_of_few_channels(
+    channels: int,
+    kernel: int | tuple[int, int],
+    stride: int,
+    padding: int | tuple[int, int],
+    same: bool,
+    size: tuple[int, int],
+) -> None:
+    torch.manual_seed(2)
+    kind = Conv2dSame if same else nn.Conv2d
+    plain = kind(channels, 5, kernel, stride, 0 if same else padding)
+    x = torch.randn(2, channels, *size).requires_grad_(True)
+    y = FusedConvolution(plain, same=same)(x)
+    weight = torch.randn_like(y)
+    (gradient,) = torch.autograd.grad((y * weight).sum(), x)
+    reference = x.detach().double().requires_grad_(True)
+    (expected,) = torch.autograd.grad((plain.double()(reference) * weight).sum(), reference)
+    torch.testing.assert_close(gradient.double(), expected, rtol=1e-5, atol=1e-5)

@@ -116,14 +116,20 @@ def test_gradient_is_that_of_the_untouched_network(embedded: Network, size: tupl
 
     module = timm.create_model("tf_efficientnet_lite2").eval()
     load_embedded(module)
-    layer, x = "blocks.4.1", torch.rand(1, 3, *size).requires_grad_()
     outputs: list[Tensor] = []
     module.blocks[4][1].register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
-    module((x - 0.5) / 0.5)
-    (expected,) = torch.autograd.grad(outputs[0].square().mean(), x)
+    layer, errors = "blocks.4.1", []
     truncated = embedded.truncate([layer])
-    (gradient,) = torch.autograd.grad(truncated(x)[layer].square().mean(), x)
-    assert (gradient - expected).abs().max() <= 1e-4 * expected.abs().max()
+    for seed in range(5):
+        torch.manual_seed(seed)
+        x = torch.rand(1, 3, *size).requires_grad_()
+        module((x - 0.5) / 0.5)
+        (expected,) = torch.autograd.grad(outputs.pop().square().mean(), x)
+        (gradient,) = torch.autograd.grad(truncated(x)[layer].square().mean(), x)
+        errors.append(float((gradient - expected).norm() / expected.norm()))
+    # In one of twelve pictures rounding puts some value to the other side of a ReLU's kink: an error of 1e-2.
+    assert sorted(errors)[2] <= 1e-5
+    assert max(errors) <= 0.1
 
 
 def test_truncated_network_ends_behind_the_last_layer_and_is_frozen(embedded: Network) -> None:

@@ -87,18 +87,23 @@ class OctaveAscent:
         step: float | Tensor,
         shifts: Shifts,
         coarser_iterations: int | None = None,
+        coarser_step: float | Tensor | None = None,
     ) -> Tensor:
         """Grow the dream of `picture`; return the new residual at the finest size, (1, 3, h, w).
 
         picture: (1, 3, H, W) in [0, 1]. carried: residual (1, 3, h, w) that is there already, or None. step: the mean
-        change of a pixel in one step; a map (1, 1, h, w) makes it local. coarser_iterations: of the octaves below the
-        finest, where that is not `iterations`. The picture plus the residual stays in [0, 1].
+        change of a pixel in one step; a map (1, 1, h, w) makes it local. coarser_iterations, coarser_step: of the
+        octaves below the finest, where those are not `iterations` and `step`. The picture plus the residual stays in
+        [0, 1].
         """
         source = resize(picture, sizes[-1])
         carried = None if carried is None else resize(carried, sizes[-1])
         start = source if carried is None else source + carried
         added = None
         for octave, size in enumerate(sizes):
+            finest = octave == len(sizes) - 1
+            count = iterations if finest or coarser_iterations is None else coarser_iterations
+            here = step if finest or coarser_step is None else coarser_step
             base = resize(start, size)
             if added is None:
                 x = base
@@ -106,11 +111,9 @@ class OctaveAscent:
                 x = base + resize(added, size)
             else:
                 x = resize(x, size)
-            local_step = resize(step, size).clamp_min(0) if isinstance(step, Tensor) else step
+            local_step = resize(here, size).clamp_min(0) if isinstance(here, Tensor) else here
             reach = self._reach(size)
             moments = self.rule.moments()
-            finest = octave == len(sizes) - 1
-            count = iterations if finest or coarser_iterations is None else coarser_iterations
             for shift in shifts.draw(octave, count, reach):
                 x = self._update(x, self.gradient(x, shift), local_step, moments)
             added = x - base

@@ -8,10 +8,11 @@ Carried from frame to frame is the residual r = dream - source, at the size of t
     r    = x - frame
 
 What a place lacks is read off the amount that rides along with the residual: 1 where a whole dream is carried, 0 where
-a place is newly seen. A lack is made up for at once, while nobody has seen the place without its dream; what fades is
-renewed everywhere by tiny steps.
+a place is newly seen. A lack is made up for at once for the most part, while nobody has seen the place without its
+dream; what fades is renewed everywhere by tiny steps.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -39,9 +40,14 @@ SURE_ENOUGH = 0.5
 # held dream takes more steps than a grown one. Where water or leaves change the dream loses its hold and has to be
 # renewed faster, and it is not seen there. Chosen on real clips so that the strength of both kinds holds.
 RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.5
-# Of the steps on a frame that carries a dream, the octaves below the finest take one in so many. What is large lives
-# long by itself: with all steps it outgrows the dream of the first frame and runs into the rails, with none it fades.
-COARSER_SHARE = 3
+# What is large lives long by itself: renewed as much as the rest it outgrows the dream of the first frame and runs into
+# the rails, not at all it fades. So of the steps on a frame that carries a dream, the octaves below the finest take two
+# in three, half as long where they renew; where a dream is to grow they are as long as the finest octave's, as shapes
+# begin there.
+COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
+# So much of what a place lacks counts as made up for by a frame's growth. What drives in is seen in slivers first, and
+# out of those nothing grows but grain: the rest of its dream comes while more of it is in view.
+MADE_UP = 0.75
 
 
 class FrameDreamer:
@@ -111,7 +117,7 @@ class FrameDreamer:
         kept = self._residual, self._amount
         self._earlier = None if kept[0] is None or kept[1] is None else (kept[0], kept[1])
         if motion is None or self._residual is None or coherence.half_life_seconds == 0:
-            carried, iterations, coarser = None, dream.iterations, None
+            carried, iterations, coarser, coarser_step = None, dream.iterations, None, None
             step: float | Tensor = dream.step if mask is None else dream.step * self._wanted(frame, mask)
             self._amount = self._wanted(frame, mask)
             self._reference = coarse(resize(frame, self._size(frame)))
@@ -133,8 +139,9 @@ class FrameDreamer:
                 )
                 growth[region] = 0
             iterations = coherence.warm_iterations
-            coarser = -(-iterations // COARSER_SHARE)
+            coarser = math.ceil(iterations * COARSER_STEPS)
             step = (growth + renewal) * (whole / max(1, iterations))
+            coarser_step = (growth + COARSER_RENEWAL * renewal) * (whole / max(1, iterations))
         residual = self._scheduled.ascent.grow(
             frame,
             carried,
@@ -143,6 +150,7 @@ class FrameDreamer:
             step=step,
             shifts=Shifts(settings.render.seed, index),
             coarser_iterations=coarser,
+            coarser_step=coarser_step,
         )
         if mask is not None:
             residual = cut_out(residual, mask)
@@ -193,7 +201,7 @@ class FrameDreamer:
         residual, amount = confine(residual, amount, wanted)
         growth = (wanted - amount).clamp_min(0)
         renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.unrest) * (1 - decay)
-        return residual, amount + growth, growth, renewal * wanted
+        return residual, amount + MADE_UP * growth, growth, renewal * wanted
 
     def state(self) -> dict[str, Tensor]:
         """What is carried to the next frame, exactly; empty when nothing is."""

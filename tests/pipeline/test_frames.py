@@ -1,7 +1,5 @@
 """Coherence on motion that is known."""
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -58,7 +56,7 @@ def test_the_residual_rides_on_a_pan():
 
 
 def test_what_comes_into_view_has_most_of_its_dream_at_once_and_settles():
-    """Six columns a frame come in from the left: they are dreamed when they are first seen, and change less and less."""
+    """Six columns a frame come in from the left: they are dreamed when first seen, and change less and less."""
     frames = pan(4, speed=6)
     dreamed = dream_all(FrameDreamer(load_settings(None, half_life_seconds=100.0, **SMALL)), frames)
     residuals = [dream - frame for dream, frame in zip(dreamed, frames, strict=True)]

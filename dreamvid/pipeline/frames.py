@@ -8,8 +8,8 @@ Carried from frame to frame is the residual r = dream - source, at the size of t
     r    = x - frame
 
 What a place lacks is read off the amount that rides along with the residual: 1 where a whole dream is carried, 0 where
-a place is newly seen. A lack is made up for at once for the most part, while nobody has seen the place without its
-dream; what fades is renewed everywhere by tiny steps.
+a place is newly seen, and less where it comes nearer, as its dream has no detail for its new size. Most of a lack is
+made up for at once, while nobody has seen the place without its dream; what fades is renewed everywhere by tiny steps.
 """
 
 import math
@@ -25,6 +25,7 @@ from torch import Tensor
 from dreamvid.dream.octaves import Shifts, resize
 from dreamvid.motion.estimate import estimate_both_ways, estimate_motion
 from dreamvid.motion.flow import flow_estimator
+from dreamvid.motion.magnification import detail_left
 from dreamvid.motion.reference import coarse, follow
 from dreamvid.motion.warp import warp
 from dreamvid.pipeline.cadence import Between, Cadence, Motion, Side, blend
@@ -197,7 +198,7 @@ class FrameDreamer:
         assert self._residual is not None
         assert self._amount is not None
         residual = decay * motion.validity * warp(self._residual, motion.flow)
-        amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear")
+        amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear") * detail_left(motion.flow)
         residual, amount = confine(residual, amount, wanted)
         growth = (wanted - amount).clamp_min(0)
         renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.unrest) * (1 - decay)

@@ -49,7 +49,7 @@ def find(model: str, embedded: str) -> Architecture:
     if library != "timm" and name in in_torchvision:
         return _torchvision(name)
     if library != "torchvision" and timm.is_model(name):
-        return _timm(name, functools.partial(_load_timm, name=name))
+        return _timm(name)
     own = [embedded, inception5h.NAME]
     allowed = {"torchvision": in_torchvision, "timm": in_timm, "": [*own, *in_torchvision, *in_timm]}[library]
     raise NetworkError(f"There is no model {model!r}.{nearest(name, allowed)} `dreamvid models` lists them.")
@@ -101,7 +101,7 @@ def _torchvision(name: str) -> Architecture:
     )
 
 
-def _timm(name: str, load_published: Callable[[nn.Module], None]) -> Architecture:
+def _timm(name: str) -> Architecture:
     import timm  # takes seconds, like torchvision
 
     published = timm.get_pretrained_cfg(name)
@@ -111,7 +111,7 @@ def _timm(name: str, load_published: Callable[[nn.Module], None]) -> Architectur
         tuple(published.std) if published else _IMAGENET_STD,
         published.input_size[-1] if published else 224,
         lambda: timm.create_model(name, pretrained=False),
-        load_published,
+        functools.partial(_load_timm, name=name),
     )
 
 

@@ -141,8 +141,8 @@ class FrameDreamer:
                 growth[region] = 0
             iterations = coherence.warm_iterations
             coarser = math.ceil(iterations * COARSER_STEPS)
-            step = (growth + renewal) * (whole / max(1, iterations))
-            coarser_step = (growth + COARSER_RENEWAL * renewal) * (whole / max(1, iterations))
+            each = whole / max(1, iterations)
+            step, coarser_step = (growth + renewal) * each, (growth + COARSER_RENEWAL * renewal) * each
         residual = self._scheduled.ascent.grow(
             frame,
             carried,

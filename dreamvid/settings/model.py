@@ -226,7 +226,7 @@ class CoherenceSettings(Group):
         ge=0,
         le=100,
         description="Ascent steps at the finest octave on a frame that carries a dream already; the coarser octaves "
-        "take a third of them.",
+        "take two thirds of them.",
     )
     reveal_iterations: int = Field(
         0,

@@ -3,7 +3,8 @@
 Carried from frame to frame is the residual r = dream - source, at the size of the finest octave:
 
     r'   = warp(r, flow)                      sampled bicubic, once
-    x0   = frame + decay · validity · r'      decay from the half-life and the time since the frame before
+    x0   = frame + decay · validity · r'      decay from the half-life and the time since the frame before,
+                                              slower for colour
     x    = a few warm ascent steps from x0, sized per place by what it lacks
     r    = x - frame
 
@@ -46,6 +47,9 @@ RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.5
 # in three, half as long where they renew; where a dream is to grow they are as long as the finest octave's, as shapes
 # begin there.
 COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
+# Successive gradients agree in colour less than in light: faded alike, a film pales within seconds. Colour fades so many
+# times as fast as light where it is calm, and as fast where it is restless, as there so much is renewed.
+COLOR_FADING = 1 / 2
 # So much of what a place lacks counts as made up for by a frame's growth. What drives in is seen in slivers first, and
 # out of those nothing grows but grain: the rest of its dream comes while more of it is in view.
 MADE_UP = 0.75
@@ -197,7 +201,10 @@ class FrameDreamer:
         """
         assert self._residual is not None
         assert self._amount is not None
-        residual = decay * motion.validity * warp(self._residual, motion.flow)
+        residual = motion.validity * warp(self._residual, motion.flow)
+        light = residual.mean(dim=1, keepdim=True)
+        color_decay = decay ** (COLOR_FADING + (1 - COLOR_FADING) * motion.unrest)
+        residual = decay * light + color_decay * (residual - light)
         amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear") * detail_left(motion.flow)
         residual, amount = confine(residual, amount, wanted)
         growth = (wanted - amount).clamp_min(0)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from dreamvid.errors import SourceError
+from dreamvid.video.demo import demo_graph
 from dreamvid.video.image import IMAGE_SUFFIXES
 from dreamvid.video.process import file_args
 
@@ -24,15 +25,6 @@ IMAGES_RATE = Fraction(25)  # pictures carry no time; this is also what ffmpeg a
 _MIB = 1 << 20
 _SPOOL, _SPOOLED, _SPOOL_SECONDS = "dreamvid-stdin-", "stdin.y4m", 60
 _LONGEST_NAME = 255  # bytes; asking whether a longer one is there is an error on most systems
-
-# What `demo` stands for: two seconds of clouds that drift by and change, made by ffmpeg, so that nothing is needed to
-# begin. A seeded Perlin noise of 6 octaves, from blue to white.
-DEMO = (
-    "lavfi:perlin=size=640x400:rate=24:octaves=6:persistence=0.6:xscale=3:yscale=3:tscale=0.2"
-    ":random_mode=seed:random_seed=7,format=gbrp"
-    ",lutrgb=r='clip(1.9*val-90,40,255)':g='clip(1.5*val-30,90,255)':b='clip(0.9*val+60,150,255)'"
-    ",crop=480:360:x=3*n:y=20+n/2,trim=end_frame=48"
-)
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,7 @@ def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Sou
 
     Allowed: a video file; one picture; a folder of pictures (in natural order: 2 before 10); a pattern such
     as `f_%04d.png` or `shots/*.png`; `lavfi:GRAPH` (an ffmpeg filter graph, e.g. `lavfi:testsrc2=r=30:d=5`);
-    `demo` (clouds, made on the spot); `-` for y4m (or any other format that ffmpeg recognises) on stdin, which
+    `demo` (a landscape, made on the spot); `-` for y4m (or any other format that ffmpeg recognises) on stdin, which
     is first copied to a temporary file that lives until the program ends. A file that exists is always taken
     as itself.
 
@@ -113,7 +105,7 @@ def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Sou
     if any(len(part.encode("utf-8", "replace")) > _LONGEST_NAME for part in path.parts):
         raise SourceError(f"no such file or folder: {name}")
     if name == "demo" and not path.exists():
-        return Source("lavfi", DEMO)
+        return Source("lavfi", f"lavfi:{demo_graph()}")
     if path.is_dir():
         return Source("images", name, _pictures(path.iterdir(), f"the folder {path}"), images_rate)
     if path.exists():

@@ -66,6 +66,17 @@ def test_what_comes_into_view_has_most_of_its_dream_at_once_and_settles():
     assert (last - next_).abs().mean() < (next_ - new).abs().mean() < 0.5 * size
 
 
+def test_where_nothing_moves_light_fades_by_the_half_life_and_colour_half_as_fast():
+    still = texture(96, 128)
+    dreamer = FrameDreamer(load_settings(None, warm_iterations=0, half_life_seconds=0.2, **SMALL))
+    first = dreamer.dream(still, None, index=0, elapsed_seconds=0) - still
+    second = dreamer.dream(still, dreamer.motion(still, still), index=1, elapsed_seconds=0.2) - still
+
+    light, light_before = second.mean(dim=1), first.mean(dim=1)
+    torch.testing.assert_close(light, light_before / 2, atol=1e-5, rtol=0)
+    torch.testing.assert_close(second - light[:, None], (first - light_before[:, None]) / 2**0.5, atol=1e-5, rtol=0)
+
+
 def test_without_memory_each_frame_is_dreamed_alone():
     frames = pan(3, speed=2)
     dreamer = FrameDreamer(load_settings(None, half_life_seconds=0.0, **SMALL))

@@ -23,7 +23,7 @@ def run(
         Parameter(
             group=MAIN,
             help="Video file, folder or pattern of pictures, lavfi:GRAPH (an ffmpeg filter graph), - for y4m on "
-            "stdin, or demo for two seconds of clouds.",
+            "stdin, or demo for two seconds of a landscape.",
         ),
     ],
     /,

@@ -32,14 +32,14 @@ class Architecture:
     load_published: Callable[[nn.Module], None]
 
 
-def find(model: str, embedded: str) -> Architecture:
+def find(model: str) -> Architecture:
     """Find the architecture called `model`. Raises NetworkError with the nearest names."""
     library, _, name = model.rpartition(":")
     if library not in ("", "torchvision", "timm"):
         raise NetworkError(
             f"Model {model!r}: {library!r} is no library of models. Write `torchvision:NAME` or `timm:NAME`."
         )
-    if not library and name == embedded:
+    if not library and name == efficientnet_lite.NAME:
         return _embedded()
     if not library and name == inception5h.NAME:
         return _inception5h()
@@ -50,7 +50,7 @@ def find(model: str, embedded: str) -> Architecture:
         return _torchvision(name)
     if library != "torchvision" and timm.is_model(name):
         return _timm(name)
-    own = [embedded, inception5h.NAME]
+    own = [efficientnet_lite.NAME, inception5h.NAME]
     allowed = {"torchvision": in_torchvision, "timm": in_timm, "": [*own, *in_torchvision, *in_timm]}[library]
     raise NetworkError(f"There is no model {model!r}.{nearest(name, allowed)} `dreamvid models` lists them.")
 

@@ -9,9 +9,8 @@ import timm
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from dreamvid.dream import inception5h
+from dreamvid.dream import efficientnet_lite, inception5h
 from dreamvid.dream.architectures import inception5h_archive, torchvision_names, torchvision_weights
-from dreamvid.dream.networks import EMBEDDED
 
 # Networks that dream well and differ from one another.
 _TRIED = (
@@ -59,12 +58,12 @@ def available_models(pattern: str | None = None) -> list[ModelEntry]:
     that do not trace.
     """
     if pattern is None:
-        names = [EMBEDDED, inception5h.NAME, *_TRIED]
+        names = [efficientnet_lite.NAME, inception5h.NAME, *_TRIED]
     else:
         wanted = pattern if any(character in pattern for character in "*?[") else f"*{pattern}*"
         in_torchvision = set(torchvision_names())
-        in_timm = [f"timm:{n}" if n in in_torchvision or n == EMBEDDED else n for n in timm.list_models()]
-        everything = [EMBEDDED, inception5h.NAME, *sorted(in_torchvision), *in_timm]
+        in_timm = [f"timm:{n}" if n in in_torchvision or n == efficientnet_lite.NAME else n for n in timm.list_models()]
+        everything = [efficientnet_lite.NAME, inception5h.NAME, *sorted(in_torchvision), *in_timm]
         names = [name for name in everything if fnmatch.fnmatchcase(name.removeprefix("timm:"), wanted)]
     return [_entry(name) for name in names]
 
@@ -75,7 +74,7 @@ def model_counts() -> dict[str, int]:
 
 
 def _entry(name: str) -> ModelEntry:
-    if name == EMBEDDED:
+    if name == efficientnet_lite.NAME:
         return ModelEntry(name, "dreamvid", "apache-2.0", "embedded", None)
     if name == inception5h.NAME:
         there = inception5h_archive().is_file()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dreamvid.dream.same_padding import Conv2dSame
 
+NAME = "efficientnet_lite2"
 INPUT_SIZE = 260
 MEAN = STD = 0.5
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dreamvid.dream import architectures
+from dreamvid.dream import architectures, efficientnet_lite
 from dreamvid.dream import weights as weight_files
 from dreamvid.dream.dataflow import LayerFlow, layer_flow
 from dreamvid.dream.device import out_of_memory
@@ -16,8 +16,6 @@ from dreamvid.dream.layers import LayerInfo, layer_table
 from dreamvid.dream.trace import trace
 from dreamvid.dream.truncate import Truncated, truncate
 from dreamvid.errors import NetworkError, nearest
-
-EMBEDDED = "efficientnet_lite2"
 
 # Names of the same layers in the well-known notebooks.
 _ALIASES = {
@@ -118,7 +116,9 @@ class Network:
         return truncate(self._traced, [self.resolve(layer) for layer in layers], self.mean, self.std)
 
 
-def load_network(model: str = EMBEDDED, weights: str | None = None, *, device: torch.device | str = "cpu") -> Network:
+def load_network(
+    model: str = efficientnet_lite.NAME, weights: str | None = None, *, device: torch.device | str = "cpu"
+) -> Network:
     """Load a classifier.
 
     `model` is the embedded one, "inception5h", or a torchvision or timm classifier's name (`timm:` or
@@ -126,7 +126,7 @@ def load_network(model: str = EMBEDDED, weights: str | None = None, *, device: t
     where they are not here yet), a checkpoint file, or "random" for a fixed random network; inception5h's file is the
     frozen graph. Raises NetworkError if any of it cannot be had.
     """
-    architecture = architectures.find(model, EMBEDDED)
+    architecture = architectures.find(model)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # of the CPU only
         module = architecture.build()
@@ -137,7 +137,7 @@ def load_network(model: str = EMBEDDED, weights: str | None = None, *, device: t
     elif weights != "random":
         remedy = f"They are of another architecture than {model!r}: give the matching --model."
         state = weight_files.read_checkpoint(Path(weights))
-        if model == EMBEDDED and list(state)[:1] == ["_conv_stem.weight"]:
+        if model == efficientnet_lite.NAME and list(state)[:1] == ["_conv_stem.weight"]:
             state = dict(zip(module.state_dict(), state.values(), strict=False))
         weight_files.load_state(module, state, f"The weights in {weights!r}", remedy)
     module = module.to(device).to(memory_format=torch.channels_last)

@@ -47,12 +47,12 @@ RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.5
 # in three, half as long where they renew; where a dream is to grow they are as long as the finest octave's, as shapes
 # begin there.
 COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
-# Successive gradients agree in colour less than in light: faded alike, a film pales within seconds. Colour fades so many
-# times as fast as light where it is calm, and as fast where it is restless, as there so much is renewed.
+# Successive gradients agree in colour less than in light: faded alike, a film pales within seconds. So where it is calm
+# colour fades this many times as fast as light; where it is restless much is renewed, and it fades as fast.
 COLOR_FADING = 1 / 2
 # So much of what a place lacks counts as made up for by a frame's growth. What drives in is seen in slivers first, and
 # out of those nothing grows but grain: the rest of its dream comes while more of it is in view.
-MADE_UP = 0.75
+MADE_UP = 0.7
 
 
 class FrameDreamer:

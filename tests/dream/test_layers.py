@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
+from dreamvid.dream import efficientnet_lite
 from dreamvid.dream.layers import LayerInfo
-from dreamvid.dream.networks import EMBEDDED, Network, load_network
+from dreamvid.dream.networks import Network, load_network
 
 
 class Residual(nn.Module):
@@ -109,7 +110,7 @@ def test_layers_of_resnet50() -> None:
 
 
 def test_layers_are_in_order_of_execution_and_end_with_the_logits() -> None:
-    network = load_network(EMBEDDED, "random")
+    network = load_network(efficientnet_lite.NAME, "random")
     places = [network.layers.index(f"blocks.{index}") for index in range(7)]
     assert places == sorted(places)
     assert network.logits == network.layers[-1] == "classifier"

@@ -11,10 +11,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from dreamvid.dream import architectures
+from dreamvid.dream import architectures, efficientnet_lite
 from dreamvid.dream.catalogue import available_models, model_counts
 from dreamvid.dream.imagenet import class_index, class_name
-from dreamvid.dream.networks import EMBEDDED, Network, load_network
+from dreamvid.dream.networks import Network, load_network
 from dreamvid.dream.truncate import Truncated
 from dreamvid.errors import NetworkError, ObjectiveError
 
@@ -54,7 +54,7 @@ def hooked(module: nn.Module, x: Tensor, layers: list[str]) -> dict[str, Tensor]
 
 
 CASES = {
-    EMBEDDED: [
+    efficientnet_lite.NAME: [
         "conv_stem",
         "bn1",
         "blocks.1.0.conv_dw",
@@ -77,7 +77,7 @@ CASES = {
 @pytest.mark.parametrize("model", CASES)
 def test_truncated_network_computes_what_the_untouched_one_computes(model: str) -> None:
     torch.manual_seed(0)
-    architecture = architectures.find(model, EMBEDDED)
+    architecture = architectures.find(model)
     module = architecture.build().eval()
     randomise_batch_norms(module)
     untouched = copy.deepcopy(module)
@@ -96,7 +96,7 @@ def test_truncated_network_computes_what_the_untouched_one_computes(model: str) 
 def test_the_embedded_network_is_timms(embedded: Network) -> None:
     import timm
 
-    ours, theirs = architectures.find(EMBEDDED, EMBEDDED).build(), timm.create_model("tf_efficientnet_lite2")
+    ours, theirs = architectures.find(efficientnet_lite.NAME).build(), timm.create_model("tf_efficientnet_lite2")
     shapes = [{name: value.shape for name, value in module.state_dict().items()} for module in (ours, theirs)]
     assert list(shapes[0].items()) == list(shapes[1].items())  # in the same order: the file of weights is read by it
     table = [dataclasses.replace(info, kind="") for info in Network("timm", theirs, input_size=260).layer_table()]
@@ -151,16 +151,18 @@ def test_converting_a_truncated_network_leaves_the_network_alone(embedded: Netwo
 @pytest.mark.parametrize(
     ("model", "size"),
     [
-        (EMBEDDED, (32, 32)),
-        (EMBEDDED, (5, 9)),
+        (efficientnet_lite.NAME, (32, 32)),
+        (efficientnet_lite.NAME, (5, 9)),
         ("googlenet", (32, 32)),
         ("inception_v3", (32, 40)),
         ("resnet18", (9, 40)),
     ],
 )
 def test_small_tiles_get_through(model: str, size: tuple[int, int], embedded: Network) -> None:
-    network = embedded if model == EMBEDDED else load_network(model, "random")
-    layer = {EMBEDDED: "blocks.6.0", "googlenet": "inception5b", "inception_v3": "Mixed_7c"}.get(model, "layer4")
+    network = embedded if model == efficientnet_lite.NAME else load_network(model, "random")
+    layer = {efficientnet_lite.NAME: "blocks.6.0", "googlenet": "inception5b", "inception_v3": "Mixed_7c"}.get(
+        model, "layer4"
+    )
     x = torch.rand(1, 3, *size).requires_grad_()
     activation = network.truncate([layer])(x)[layer]
     (gradient,) = torch.autograd.grad(activation.square().mean(), x)
@@ -253,7 +255,7 @@ def test_missing_weights_name_the_file_and_the_remedies(tmp_path: Path, monkeypa
 
 def squeezenet() -> nn.Module:
     torch.manual_seed(7)
-    return architectures.find("squeezenet1_1", EMBEDDED).build().eval()
+    return architectures.find("squeezenet1_1").build().eval()
 
 
 @pytest.mark.parametrize("form", ["plain", "nested", "parallel", "safetensors"])
@@ -328,9 +330,9 @@ def test_a_module_that_does_not_trace_stays_one_piece() -> None:
 
 def test_available_models() -> None:
     short = available_models()
-    assert (short[0].name, short[0].weights) == (EMBEDDED, "embedded")
+    assert (short[0].name, short[0].weights) == (efficientnet_lite.NAME, "embedded")
     assert {"googlenet", "inception_v3", "vgg16", "resnet50"} <= {entry.name for entry in short}
-    assert all(architectures.find(entry.name, EMBEDDED).library == entry.library for entry in short)
+    assert all(architectures.find(entry.name).library == entry.library for entry in short)
     everything = available_models("*")
     assert len(everything) == len({entry.name for entry in everything})
     assert len(everything) == sum(model_counts().values()) + 2  # the embedded one and inception5h

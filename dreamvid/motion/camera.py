@@ -169,8 +169,8 @@ def move(picture: Tensor, matrix: Tensor, *, fold: Fold | None = None, seed: int
     places = _apply(backward, places)
     shrink = float(torch.linalg.matrix_norm(backward[:2, :2], 2))  # a fold keeps lengths
     moved = resample(picture, places, shrink=shrink)
-    size = places.new_tensor([width, height]).view(1, 2, 1, 1)
-    beyond = torch.maximum(-0.5 - places, places - (size - 0.5)).amax(dim=1, keepdim=True)
+    x, y = places[:, :1], places[:, 1:]
+    beyond = torch.maximum(torch.maximum(-0.5 - x, x - (width - 0.5)), torch.maximum(-0.5 - y, y - (height - 0.5)))
     # The edge is half a pixel soft, so that it does not flicker on its way.
     inside = (0.5 - beyond).clamp(0, 1)
     if bool((inside < 1).any()):  # waits for the device; the texture costs more

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dreamvid.errors import NetworkError, SettingsError
+from dreamvid.motion.photometric import luma
 
 # (this frame, previous frame), both (1, 3, H, W) in [0, 1] → backward flow (1, 2, H, W): x then y, in pixels, where in
 # the previous frame each pixel of this frame was.
@@ -51,8 +52,7 @@ def dis_flow(dis: "cv2.DISOpticalFlow", this: Tensor, previous: Tensor) -> Tenso
 
 def _gray(frame: Tensor) -> np.ndarray:
     """Luma (BT.601) of (1, 3, H, W) in [0, 1] as uint8 (H, W)."""
-    luma = (frame[0] * frame.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0)
-    gray: np.ndarray = (luma * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    gray: np.ndarray = (luma(frame)[0, 0] * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
     return gray
 
 

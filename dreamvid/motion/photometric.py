@@ -23,7 +23,7 @@ LOSS = 0.7
 
 def luma(frame: Tensor) -> Tensor:
     """Luma (BT.601) of (N, 3, H, W): (N, 1, H, W)."""
-    return (frame * frame.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return 0.299 * frame[:, :1] + 0.587 * frame[:, 1:2] + 0.114 * frame[:, 2:]
 
 
 def local_mean(x: Tensor, window: int) -> Tensor:

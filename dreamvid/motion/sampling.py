@@ -36,14 +36,14 @@ def resample(picture: Tensor, places: Tensor, *, shrink: float = 1.0) -> Tensor:
         picture = F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)
         places, shrink = (places - 0.5) / 2, shrink / 2
     double = _double(picture, min(max(1.0, shrink), _LARGEST_SHRINK))
-    last = places.new_tensor([picture.shape[3], picture.shape[2]]).view(1, 2, 1, 1) - 0.5
-    x, y = (2 * (places.clamp_min(-0.5).minimum(last) + _BORDER)).unbind(1)
-    size = places.new_tensor([double.shape[3], double.shape[2]])
+    height, width = picture.shape[2:]
+    across, down = places.unbind(1)
+    x, y = 2 * (across.clamp(-0.5, width - 0.5) + _BORDER), 2 * (down.clamp(-0.5, height - 0.5) + _BORDER)
     total = torch.zeros((), dtype=picture.dtype, device=picture.device)
     # A cubic B-spline is the sum of four bilinear samples (Sigg & Hadwiger 2005, GPU Gems 2, chapter 20).
     for weight_y, at_y in _pairs(y):
         for weight_x, at_x in _pairs(x):
-            grid = (2 * torch.stack((at_x, at_y), dim=-1) + 1) / size - 1
+            grid = torch.stack(((2 * at_x + 1) / double.shape[3] - 1, (2 * at_y + 1) / double.shape[2] - 1), dim=-1)
             part = F.grid_sample(
                 double,
                 grid.expand(picture.shape[0], -1, -1, -1),

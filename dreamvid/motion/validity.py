@@ -23,9 +23,9 @@ def inside(flow: Tensor) -> Tensor:
     """1 where `flow` (N, 2, H, W) points into the frame, falling to 0 over one pixel outside: (N, 1, H, W)."""
     height, width = flow.shape[2:]
     places = pixel_grid(height, width, flow) + flow
-    last = flow.new_tensor([width - 1, height - 1]).view(1, 2, 1, 1)
-    outside = torch.maximum(-places, places - last).amax(dim=1, keepdim=True)
-    return (1 - outside).clamp(0, 1)
+    x, y = places[:, :1], places[:, 1:]
+    beside, above = torch.maximum(-x, x - (width - 1)), torch.maximum(-y, y - (height - 1))
+    return (1 - torch.maximum(beside, above)).clamp(0, 1)
 
 
 def disagreement(flow: Tensor, reverse: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ def sample(x: Tensor, places: Tensor, *, mode: str = "bicubic") -> Tensor:
     Places outside take the nearest border pixel. In grid_sample's terms: align_corners=False with the pixel centres
     mapped to (2 p + 1) / size - 1, padding_mode="border".
     """
-    size = places.new_tensor([x.shape[3], x.shape[2]]).view(1, 2, 1, 1)
-    grid = ((2 * places + 1) / size - 1).permute(0, 2, 3, 1)
+    across, down = places.unbind(1)
+    grid = torch.stack(((2 * across + 1) / x.shape[3] - 1, (2 * down + 1) / x.shape[2] - 1), dim=-1)
     return F.grid_sample(x, grid.expand(x.shape[0], -1, -1, -1), mode, "border", align_corners=False)
 
 
@@ -42,7 +42,9 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = flow.shape[2:]
     if (height, width) == size:
         return flow
-    ratio = flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
     if size[0] <= height and size[1] <= width:
-        return F.interpolate(flow, size, mode="area") * ratio
-    return F.interpolate(flow, size, mode="bilinear", align_corners=False) * ratio
+        resized = F.interpolate(flow, size, mode="area")
+    else:
+        resized = F.interpolate(flow, size, mode="bilinear", align_corners=False)
+    across, down = resized.unbind(1)
+    return torch.stack((across * (size[1] / width), down * (size[0] / height)), dim=1)

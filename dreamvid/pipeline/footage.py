@@ -20,6 +20,7 @@ from dreamvid.pipeline.pixels import to_tensor
 from dreamvid.pipeline.plan import Plan, Segment, make_plan
 from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.stopwatch import Stopwatch
+from dreamvid.pipeline.stream import in_own_stream, keep_for_this_stream
 from dreamvid.settings import Settings
 from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
 from dreamvid.video.encode import StreamSpec
@@ -116,18 +117,19 @@ class Footage:
             # A key waits for those before it, so that the motion of the next ones can be estimated while it is dreamed.
             prepared: Channel[_Step] = Channel(_MOTION_QUEUE + self._settings.coherence.cadence_at(plan.rate) - 1)
             # Left in the reverse order: the queue is closed first, then the thread ends, then the decoder.
-            stack.enter_context(Worker("motion", lambda: prepared.fill(steps)))
+            stack.enter_context(Worker("motion", lambda: prepared.fill(in_own_stream(steps, self.device))))
             stack.callback(reader.close)
             stack.callback(prepared.close)
             yield self._dream(plan, prepared)
 
     def _dream(self, plan: Plan, prepared: Iterable[_Step]) -> Iterator[Tensor]:
         def dream(key: Key[_Shown]) -> Tensor:
-            shown = key.item
+            shown, motion = key.item, key.motion
+            keep_for_this_stream((shown.mask, *((motion.flow, motion.validity, motion.unrest) if motion else ())))
             with self.stopwatch.work("dream"):
                 return self._dreamer.dream(
                     to_tensor(shown.pixels, self.device),
-                    key.motion,
+                    motion,
                     index=shown.index,
                     elapsed_seconds=key.elapsed_seconds,
                     time_seconds=plan.time_seconds(shown.index),
@@ -136,6 +138,7 @@ class Footage:
 
         def carry(between: Between[_Shown]) -> Tensor:
             shown = between.item
+            keep_for_this_stream((shown.mask, *between.before, *between.after))
             with self.stopwatch.work("dream"):
                 return self._dreamer.carry(to_tensor(shown.pixels, self.device), between, mask=shown.mask)
 

@@ -7,15 +7,20 @@ from contextlib import contextmanager
 import torch
 
 from dreamvid.dream.memory import keep_freed_memory
+from dreamvid.dream.needs import lacking
 from dreamvid.errors import DeviceError
 
 
 def find_device(name: str) -> torch.device:
-    """Turn 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N' into a device that is there. Raises DeviceError if it is not."""
+    """Turn 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N' into a device that is there and can do what is needed.
+
+    Raises DeviceError if it is not there, or cannot.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        metal = torch.backends.mps.is_available() and lacking(torch.device("mps")) is None
+        return torch.device("mps" if metal else "cpu")
     device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -26,6 +31,11 @@ def find_device(name: str) -> torch.device:
             )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device mps: this machine has no Metal device. Allowed here: auto, cpu.")
+    if device.type == "mps" and (lack := lacking(device)) is not None:
+        raise DeviceError(
+            f"--device mps: this version of PyTorch ({torch.__version__}) cannot do all that is needed there ({lack}). "
+            "Upgrade it, pip install -U torch torchvision, or use --device cpu."
+        )
     return device
 
 

@@ -67,7 +67,7 @@ def _transport(start: Tensor, stop: Tensor) -> Tensor:
     """Symmetric matrix A (3, 3) with A start A = stop, in which no colour is stretched beyond bounds."""
     device, dtype = start.device, start.dtype
     # Three by three: the eigenvectors are cheaper on the CPU than a launch each.
-    start, stop = start.double().cpu(), stop.double().cpu()
+    start, stop = start.cpu().double(), stop.cpu().double()
     root, inverse = _roots(start)
     middle, _ = _roots(root @ stop @ root)
     values, vectors = torch.linalg.eigh(inverse @ middle @ inverse)

@@ -46,7 +46,7 @@ def _texture_spectrum(deviation: Tensor, seed: int | tuple[int, ...]) -> Tensor:
     White noise is folded with the picture; all channels get the same noise, so that colours stay together. A window
     keeps the jump from one border to the other out of it. The texture is larger than the picture by the margin.
     """
-    window = torch.outer(_hann(deviation.shape[2]), _hann(deviation.shape[3])).to(deviation)
+    window = torch.outer(_hann(deviation.shape[2]), _hann(deviation.shape[3])).float().to(deviation.device)
     padded = F.pad(deviation * window / window.square().sum().sqrt(), (_MARGIN,) * 4)
     noise = np.random.default_rng(seed).standard_normal(tuple(padded.shape[2:]), dtype=np.float32)
     spectrum: Tensor = torch.fft.rfft2(padded) * torch.fft.rfft2(torch.from_numpy(noise).to(deviation))

@@ -12,10 +12,12 @@ def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     scale = float(np.iinfo(pixels.dtype).max)
     # torch has few operations on uint16; int32 holds it exactly.
     whole = pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)
-    here = torch.from_numpy(np.ascontiguousarray(whole))
+    tensor = torch.from_numpy(np.ascontiguousarray(whole))
     if torch.device(device).type == "cuda":
-        here = here.pin_memory()  # a copy of any other memory first waits for all that the device still has to do
-    tensor = here.to(device, non_blocking=True)
+        # A copy of memory that is not page-locked first waits for all that the device still has to do.
+        tensor = tensor.pin_memory().to(device, non_blocking=True)
+    else:
+        tensor = tensor.to(device)  # waiting: without, Metal reads memory that is free again (pytorch#139550)
     return tensor.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format) / scale
 
 

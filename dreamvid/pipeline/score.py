@@ -85,7 +85,7 @@ class ObjectiveMeter:
 
     def value(self, picture: Tensor) -> float:
         """Evaluate the objective on a picture (1, 3, H, W) in [0, 1]; waits for the device."""
-        return float(self._bound(self._activations(picture)).double().mean())
+        return float(self._bound(self._activations(picture)).cpu().double().mean())
 
     def density(self, picture: Tensor) -> Tensor:
         """Where in the picture (1, 3, H, W) the objective is: (1, 1, H, W), on the CPU.

@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from dreamvid.motion.photometric import luma
 from dreamvid.motion.warp import warp
 
 # Ages up to this many frames are told apart; whatever is older is the rest.
@@ -30,12 +31,6 @@ def warping_error(this: Tensor, previous: Tensor, flow: Tensor, mask: Tensor) ->
     """
     squares = (this - warp(previous, flow, mode="bilinear")).double().square().mean(dim=1, keepdim=True)
     return _ratio(ERROR_SCALE * float((mask * squares).sum()), float(mask.double().sum()))
-
-
-def luma(picture: Tensor) -> Tensor:
-    """BT.601 luma of (1, 3, H, W): (1, 1, H, W)."""
-    weights = picture.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    return (picture * weights).sum(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ class CameraDreamer:
         height, width = self._picture.shape[2:]
         sizes = self._scheduled.sizes(height, width)
         small = resize(self._picture, next((size for size in sizes if size[0] >= 2 * SMALLEST_SIDE), sizes[-1]))
-        density = self._scheduled.density(small)[0, 0].double().cpu().clamp_min(0)
+        density = self._scheduled.density(small)[0, 0].cpu().double().clamp_min(0)
         weight = (density / density.amax().clamp_min(1e-12)) ** _FOLLOW_SHARPNESS
         total = weight.sum().clamp_min(1e-12)
         rows, columns = weight.shape

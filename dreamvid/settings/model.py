@@ -386,8 +386,8 @@ class RenderSettings(Group):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="Compute device: auto, cpu, cuda, cuda:N or mps. auto takes a GPU where there is one that can do all "
-        "that is needed.",
+        description="Compute device: auto, cpu, cuda, cuda:N or mps. auto takes a GPU where there is one that can do "
+        "all that is needed.",
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",

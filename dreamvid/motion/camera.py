@@ -129,23 +129,6 @@ def kaleidoscope(
     return fold
 
 
-def mirror(width: int, height: int, *, x: float | None = None, y: float | None = None) -> Fold:
-    """Fold a picture along the vertical line at `x`, the horizontal one at `y`, or both (0 to 1).
-
-    The left and upper side is kept.
-    """
-    lines = [(0, x, width), (1, y, height)]
-
-    def fold(places: Tensor) -> Tensor:
-        axes = list(places.unbind(1))
-        for axis, line, size in lines:
-            if line is not None:
-                axes[axis] = line * size - 0.5 - (axes[axis] - (line * size - 0.5)).abs()
-        return torch.stack(axes, dim=1)
-
-    return fold
-
-
 class Moved(NamedTuple):
     """A moved picture (1, 3, H, W) in [0, 1] and where it shows the one before, (1, 1, H, W): 1 inside, 0 filled in."""
 

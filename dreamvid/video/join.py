@@ -14,7 +14,7 @@ from dreamvid.errors import FfmpegError, OutputError
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.formats import OutputFormat
 from dreamvid.video.image import part_path, publish, sync_folder
-from dreamvid.video.probe import Scan, StreamInfo, VideoInfo, clock_args
+from dreamvid.video.probe import Scan, VideoInfo, clock_args
 from dreamvid.video.process import PROTOCOL_WHITELIST, DiskFullError, Ffmpeg
 from dreamvid.video.source import Source
 
@@ -171,32 +171,32 @@ def _tracks(info: VideoInfo, container: _Container) -> tuple[list[_Track], list[
     tracks: list[_Track] = []
     warnings: list[str] = []
 
-    def note(kind: str, index: int, stream: StreamInfo, what: str) -> None:
-        warnings.append(f"{kind} track {index + 1} ({stream.codec}) {what}")
+    def note(kind: str, index: int, codec: str, what: str) -> None:
+        warnings.append(f"{kind} track {index + 1} ({codec}) {what}")
 
-    for index, stream in enumerate(info.audio):
-        if stream.codec in ("none", "unknown"):
+    for index, codec in enumerate(info.audio):
+        if codec in ("none", "unknown"):
             tracks.append(_Track("a", index, None))
-            note("sound", index, stream, "is of an unknown kind and is left out")
-        elif container.audio is None or stream.codec in container.audio:
+            note("sound", index, codec, "is of an unknown kind and is left out")
+        elif container.audio is None or codec in container.audio:
             tracks.append(_Track("a", index, ("copy",)))
         else:
             tracks.append(_Track("a", index, container.audio_encoder))
             note(
                 "sound",
                 index,
-                stream,
+                codec,
                 f"does not go into this container; it is encoded as {_name(container)}",
             )
-    for index, stream in enumerate(info.subtitles):
-        is_text = stream.codec in _TEXT_SUBTITLES
-        if stream.codec in (container.subtitle or ()) or (container.subtitle is None and stream.codec != "mov_text"):
+    for index, codec in enumerate(info.subtitles):
+        is_text = codec in _TEXT_SUBTITLES
+        if codec in (container.subtitle or ()) or (container.subtitle is None and codec != "mov_text"):
             tracks.append(_Track("s", index, ("copy",)))
         elif is_text:
             tracks.append(_Track("s", index, (container.subtitle_encoder,)))
         else:
             tracks.append(_Track("s", index, None))
-            note("subtitle", index, stream, "does not go into this container and is left out; .mkv takes it")
+            note("subtitle", index, codec, "does not go into this container and is left out; .mkv takes it")
     return tracks, warnings
 
 

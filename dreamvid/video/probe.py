@@ -42,14 +42,6 @@ _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
 
 
 @dataclass(frozen=True)
-class StreamInfo:
-    """A sound or subtitle stream: its codec by ffmpeg's decoder name, its language ('' if not said)."""
-
-    codec: str
-    language: str = ""
-
-
-@dataclass(frozen=True)
 class VideoInfo:
     """What the first frames tell.
 
@@ -58,6 +50,7 @@ class VideoInfo:
     are what `scan` measures, in units of `time_base` seconds. `bit_depth`: of one sample as stored.
     `matrix`: how YUV becomes RGB (`rgb` where it already is), guessed where untagged; `primaries` and
     `transfer` as tagged (`unknown` if not). `hdr`: PQ or HLG, whose code values are passed on untouched.
+    `audio`, `subtitles`: the codec of each stream, by the name of ffmpeg's decoder.
     """
 
     width: int
@@ -73,14 +66,9 @@ class VideoInfo:
     full_range: bool
     interlaced: bool
     hdr: bool
-    audio: tuple[StreamInfo, ...] = ()
-    subtitles: tuple[StreamInfo, ...] = ()
+    audio: tuple[str, ...] = ()
+    subtitles: tuple[str, ...] = ()
     duration_seconds: float | None = None
-
-    @property
-    def has_audio(self) -> bool:
-        """Whether there is any sound."""
-        return bool(self.audio)
 
 
 @dataclass(frozen=True)
@@ -103,11 +91,6 @@ class Scan:
     def count(self) -> int:
         """How many frames were decoded."""
         return len(self.pts)
-
-    @property
-    def first_pts(self) -> int:
-        """When the first frame is shown."""
-        return self.pts[0]
 
 
 @functools.cache
@@ -184,7 +167,7 @@ def probe_sound(source: Source) -> VideoInfo:
         full_range=False,
         interlaced=False,
         hdr=False,
-        audio=(StreamInfo(streams[0][4]),),
+        audio=(streams[0][4],),
     )
 
 
@@ -271,10 +254,8 @@ def _parse(texts: Sequence[str]) -> VideoInfo | None:
     durations = [match for match in map(_DURATION.match, lines) if match]
     streams = [match for match in map(_STREAM.match, lines) if match]
 
-    def listed(kind: str) -> tuple[StreamInfo, ...]:
-        return tuple(
-            StreamInfo(match[4], "" if match[2] in (None, "und") else match[2]) for match in streams if match[3] == kind
-        )
+    def listed(kind: str) -> tuple[str, ...]:
+        return tuple(match[4] for match in streams if match[3] == kind)
 
     return VideoInfo(
         width=width,

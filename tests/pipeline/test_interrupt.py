@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,20 @@ from renders import FRAMES, SEGMENTS, children, frames_of, names, segments_done,
 
 from dreamvid.errors import Interrupted
 from dreamvid.pipeline import partial as partial_film
+from dreamvid.pipeline.interrupt import StopRequest
 from dreamvid.pipeline.progress import Progress
 from dreamvid.pipeline.render import render_video
 from dreamvid.video.image import read_image
 
 FFV1 = {"codec": "ffv1"}
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """Whatever started the tests may have told them to ignore it, as `nohup` and `&` in a script do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def press_ctrl_c() -> None:
@@ -106,3 +116,11 @@ def test_a_preview_is_kept_fresh_and_goes_in_the_end(
     assert len(set(lengths)) > 1, "it has to grow"
     assert (frames_of(output) == wanted).all()
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]
+
+
+def test_who_was_started_to_ignore_ctrl_c_goes_on_ignoring_it() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with StopRequest() as stop:
+        press_ctrl_c()
+        assert not stop.asked
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -219,7 +219,8 @@ class CoherenceSettings(Group):
         ge=0.0,
         le=3600.0,
         json_schema_extra={"unit": "s"},
-        description="Time in which half of the carried dream fades; 0 dreams each frame alone.",
+        description="Time in which half of the carried dream fades (its colour in twice that where the footage is "
+        "calm); 0 dreams each frame alone.",
     )
     warm_iterations: int = Field(
         3,

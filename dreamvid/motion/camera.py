@@ -16,7 +16,7 @@ from torch import Tensor
 from dreamvid.errors import SettingsError
 from dreamvid.motion.outside import fill_outside
 from dreamvid.motion.sampling import resample
-from dreamvid.motion.warp import pixel_grid
+from dreamvid.motion.warp import distance_outside, pixel_grid
 
 Fold = Callable[[Tensor], Tensor]
 """Takes places (1, 2, H, W) in a picture to those whose content is shown there instead."""
@@ -152,8 +152,7 @@ def move(picture: Tensor, matrix: Tensor, *, fold: Fold | None = None, seed: int
     places = _apply(backward, places)
     shrink = float(torch.linalg.matrix_norm(backward[:2, :2], 2))  # a fold keeps lengths
     moved = resample(picture, places, shrink=shrink)
-    x, y = places[:, :1], places[:, 1:]
-    beyond = torch.maximum(torch.maximum(-0.5 - x, x - (width - 0.5)), torch.maximum(-0.5 - y, y - (height - 0.5)))
+    beyond = distance_outside(places, height, width) - 0.5  # of the border, which is half a pixel from the centres
     # The edge is half a pixel soft, so that it does not flicker on its way.
     inside = (0.5 - beyond).clamp(0, 1)
     if bool((inside < 1).any()):  # waits for the device; the texture costs more

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dreamvid.motion.warp import sample
+
 # Standard deviation of the sinc's Gaussian window, in samples, and where it is cut off: a wider one keeps more detail
 # and rings further. The response is an error function: monotone, so no frequency can grow from pass to pass.
 _WINDOW_SIGMA = 3.0
@@ -43,14 +45,7 @@ def resample(picture: Tensor, places: Tensor, *, shrink: float = 1.0) -> Tensor:
     # A cubic B-spline is the sum of four bilinear samples (Sigg & Hadwiger 2005, GPU Gems 2, chapter 20).
     for weight_y, at_y in _pairs(y):
         for weight_x, at_x in _pairs(x):
-            grid = torch.stack(((2 * at_x + 1) / double.shape[3] - 1, (2 * at_y + 1) / double.shape[2] - 1), dim=-1)
-            part = F.grid_sample(
-                double,
-                grid.expand(picture.shape[0], -1, -1, -1),
-                mode="bilinear",
-                padding_mode="border",
-                align_corners=False,
-            )
+            part = sample(double, torch.stack((at_x, at_y), dim=1), mode="bilinear")
             total = total + (weight_x * weight_y)[:, None] * part
     return total
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.motion.warp import pixel_grid, warp
+from dreamvid.motion.warp import distance_outside, pixel_grid, warp
 
 # |f + b|² < RELATIVE (|f|² + |b|²) + ABSOLUTE, in pixels², as in both papers.
 RELATIVE, ABSOLUTE = 0.01, 0.5
@@ -22,10 +22,7 @@ SMOOTH_STEP, SURE_STEP, BOUNDARY_DOUBT = 0.5, 2.5, 0.5
 def inside(flow: Tensor) -> Tensor:
     """1 where `flow` (N, 2, H, W) points into the frame, falling to 0 over one pixel outside: (N, 1, H, W)."""
     height, width = flow.shape[2:]
-    places = pixel_grid(height, width, flow) + flow
-    x, y = places[:, :1], places[:, 1:]
-    beside, above = torch.maximum(-x, x - (width - 1)), torch.maximum(-y, y - (height - 1))
-    return (1 - torch.maximum(beside, above)).clamp(0, 1)
+    return (1 - distance_outside(pixel_grid(height, width, flow) + flow, height, width)).clamp(0, 1)
 
 
 def disagreement(flow: Tensor, reverse: Tensor) -> Tensor:

@@ -37,6 +37,12 @@ def warp(x: Tensor, flow: Tensor, *, mode: str = "bicubic") -> Tensor:
     return torch.where((flow == 0).all(dim=1, keepdim=True), x, moved)
 
 
+def distance_outside(places: Tensor, height: int, width: int) -> Tensor:
+    """How many pixels `places` (N, 2, h, w) lie outside of the pixels' centres, (N, 1, h, w): below 0 within."""
+    x, y = places[:, :1], places[:, 1:]
+    return torch.maximum(torch.maximum(-x, x - (width - 1)), torch.maximum(-y, y - (height - 1)))
+
+
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """Bring a flow (N, 2, H, W) to another size (h, w): averaged or interpolated linearly, its vectors scaled along."""
     height, width = flow.shape[2:]

@@ -125,7 +125,9 @@ class Footage:
     def _dream(self, plan: Plan, prepared: Iterable[_Step]) -> Iterator[Tensor]:
         def dream(key: Key[_Shown]) -> Tensor:
             shown, motion = key.item, key.motion
-            keep_for_this_stream((shown.mask, *((motion.flow, motion.validity, motion.unrest) if motion else ())))
+            keep_for_this_stream([shown.mask])
+            if motion is not None:
+                keep_for_this_stream([motion.flow, motion.validity, motion.unrest])
             with self.stopwatch.work("dream"):
                 return self._dreamer.dream(
                     to_tensor(shown.pixels, self.device),
@@ -138,7 +140,7 @@ class Footage:
 
         def carry(between: Between[_Shown]) -> Tensor:
             shown = between.item
-            keep_for_this_stream((shown.mask, *between.before, *between.after))
+            keep_for_this_stream([shown.mask, *between.before, *between.after])
             with self.stopwatch.work("dream"):
                 return self._dreamer.carry(to_tensor(shown.pixels, self.device), between, mask=shown.mask)
 

@@ -194,7 +194,7 @@ class FrameDreamer:
         return replace(motion, validity=kept)
 
     def _carry(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Move what is carried to the new frame; `decay` is what is left of it, `wanted` how much is to be there.
+        """Move what is carried to the new frame; `decay`: what is left of its light, `wanted`: how much is to be there.
 
         Returns the residual there (1, 3, h, w), the amount with this frame's growth counted in (1, 1, h, w), and by
         which portions of a dream from scratch each place is to grow: for what it lacks, for what fades; (1, 1, h, w).

@@ -22,7 +22,9 @@ _ENDLESS_SECONDS = 20.0
 # Demuxers that take any text or bytes for a picture of a terminal.
 _NO_VIDEO_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
 
-_STREAM = re.compile(r"^Stream #0:(\d+)(?:\[[^\]]*\])?(?:\(([^)]*)\))?: (Video|Audio|Subtitle): (\w+)(.*)$")
+_STREAM = re.compile(
+    r"^Stream #0:\d+(?:\[[^\]]*\])?(?:\([^)]*\))?: (?P<kind>Video|Audio|Subtitle): (?P<codec>\w+)(?P<rest>.*)$"
+)
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r"\bn: *\d+ .*\bfmt:(\S+) .*\bsar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\S)")
 _COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
@@ -150,7 +152,7 @@ def probe_sound(source: Source) -> VideoInfo:
     with Ffmpeg([*source.input_args(), "-t", "0", "-map", "0:a:0", "-f", "null", "-"], level="info") as process:
         process.wait()
         texts = [level_and_text(line)[1] for line in process.log]
-    streams = [match for match in map(_STREAM.match, _input_lines(texts)) if match and match[3] == "Audio"]
+    streams = [match for match in map(_STREAM.match, _input_lines(texts)) if match and match["kind"] == "Audio"]
     if not streams:
         raise SourceError(f"{source.text} has no sound.")
     return VideoInfo(
@@ -167,7 +169,7 @@ def probe_sound(source: Source) -> VideoInfo:
         full_range=False,
         interlaced=False,
         hdr=False,
-        audio=(streams[0][4],),
+        audio=(streams[0]["codec"],),
     )
 
 
@@ -207,12 +209,12 @@ def _refuse_non_video(source: Source, texts: Sequence[str], words: Sequence[str]
         raise SourceError(f"not a video that ffmpeg can read: {path} ({said})")
     format_name = header.removeprefix("Input #0, ").split(",")[0]
     streams = [match for match in map(_STREAM.match, _input_lines(texts)) if match]
-    films = [match for match in streams if match[3] == "Video" and "(attached pic)" not in match[5]]
+    films = [match for match in streams if match["kind"] == "Video" and "(attached pic)" not in match["rest"]]
     if format_name in _NO_VIDEO_FORMATS:
         raise SourceError(f"not a video: {path} holds text or plain bytes")
     if not films:
-        kinds = sorted({match[3].lower() for match in streams})
-        cover = " (its cover picture is not a film)" if any(match[3] == "Video" for match in streams) else ""
+        kinds = sorted({match["kind"].lower() for match in streams})
+        cover = " (its cover picture is not a film)" if any(match["kind"] == "Video" for match in streams) else ""
         raise SourceError(
             f"{path} has no video stream: {' and '.join(kinds) or 'no streams'} only{cover}. Give a file with video."
         )
@@ -255,7 +257,7 @@ def _parse(texts: Sequence[str]) -> VideoInfo | None:
     streams = [match for match in map(_STREAM.match, lines) if match]
 
     def listed(kind: str) -> tuple[str, ...]:
-        return tuple(match[4] for match in streams if match[3] == kind)
+        return tuple(match["codec"] for match in streams if match["kind"] == kind)
 
     return VideoInfo(
         width=width,

@@ -31,7 +31,7 @@ def test_elsewhere_items_come_as_they_are() -> None:
 
 
 class Crossings(TorchDispatchMode):
-    """Notes what goes from one device to another, and what a device has to be waited for."""
+    """Notes what goes from one device to another."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,8 +11,10 @@ The same network, layer, octaves (3 at 1.4) and Laplacian levels for all ways:
     dreamvid  the default preset
 
 Excess is the warping error of the dream minus that of the source (× 1e4, `dreamvid score`), strength the objective
-over the source's; both also relative to the first way. An error without its strength says nothing. Seconds are of
-dreaming and motion, without building the network.
+over the source's; both also relative to the first way. An error without its strength says nothing. New places are those
+that came into view four frames ago: their strength over the rest's, the same in the first way's terms (strength there
+for strength there, as small bright things gain less by a dream than a road does), and by how much more they changed
+than the rest in any of the four frames. Seconds are of dreaming and motion, without building the network.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,6 +43,7 @@ from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
 
 STEPS, STEP = 10, 0.012
+NEW_FRAMES = 4
 
 Way = Callable[[list[Tensor]], Iterator[Tensor]]
 
@@ -146,6 +150,11 @@ class Row:
     score: Score
     seconds: float
 
+    @property
+    def new_places(self) -> float:
+        """Strength of the places that came into view `NEW_FRAMES` ago, the objective over the source's."""
+        return float(self.score.revealed_strength[NEW_FRAMES]) * self.score.mean_strength
+
 
 def measure(way: str, frames: list[Tensor], settings: Settings, fps: Fraction, meter: ObjectiveMeter) -> Row:
     dream = WAYS[way](settings, fps)
@@ -165,8 +174,11 @@ def main(words: Sequence[str] | None = None) -> None:
     print(
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, {given.frames} frames, {given.width} px wide\n"
     )
-    print("| clip | way | strength | of alone | excess × 1e4 | of alone | clipped | s/frame | of alone |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| clip | way | strength | of alone | excess × 1e4 | of alone "
+        "| new places, of the rest | of alone | change, of the rest | clipped | s/frame | of alone |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for clip in given.clips:
         frames, fps = read(clip, given.width, given.frames)
         settings = load_settings(None, dream_height=frames[0].shape[2], octaves=3, device="cpu")
@@ -179,11 +191,16 @@ def main(words: Sequence[str] | None = None) -> None:
             print(
                 f"| {Path(clip).stem} | {way} | {score.mean_strength:.2f} "
                 f"| {score.mean_strength / base.mean_strength:.0%} | {score.mean_excess:.2f} "
-                f"| {score.mean_excess / base.mean_excess:.2%} | {score.mean_clipped:.1%} | {row.seconds:.2f} "
+                f"| {score.mean_excess / base.mean_excess:.2%} "
+                f"| {score.revealed_strength[NEW_FRAMES]:.0%} | {row.new_places / reference.new_places:.0%} "
+                f"| {np.nanmax(score.revealed_change[1 : NEW_FRAMES + 1]):.1f} "
+                f"| {score.mean_clipped:.1%} | {row.seconds:.2f} "
                 f"| {row.seconds / base_seconds:.0%} |",
                 flush=True,
             )
-        print(f"| {Path(clip).stem} | source | 1.00 | | error {score.mean_source_error:.2f} | | | | |", flush=True)
+        print(
+            f"| {Path(clip).stem} | source | 1.00 | | error {score.mean_source_error:.2f} | | | | | | | |", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ FlowEstimator = Callable[[Tensor, Tensor], Tensor]
 _RAFT_MULTIPLE, _RAFT_SMALLEST = 8, 128
 # DIS works on patches of 8 pixels over a pyramid: below this side OpenCV refuses.
 _DIS_SMALLEST = 32
+# DIS takes light that changes for motion, so it is given pictures that show little of it: luma less its mean over
+# squares of this side in pixels, over its spread there and what would be noise alone. One spread is so much on the
+# scale 0 to 1, and so much of the mean is left: things that move far are found by their coarse light.
+EVEN_WINDOW, EVEN_NOISE, EVEN_SPREAD, EVEN_MEAN = 61, 0.05, 0.2, 0.25
 
 
 def flow_estimator(name: str, device: torch.device | str = "cpu", *, weights: str | None = None) -> FlowEstimator:
@@ -42,18 +46,26 @@ def no_flow(this: Tensor, previous: Tensor) -> Tensor:
 
 
 def dis_flow(dis: "cv2.DISOpticalFlow", this: Tensor, previous: Tensor) -> Tensor:
-    """Dense inverse search (Kroeger et al. 2016) on the CPU, whatever device the frames are on."""
+    """Dense inverse search (Kroeger et al. 2016) on the CPU, whatever device the frames are on.
+
+    Light may change between the frames, everywhere or in places.
+    """
     height, width = this.shape[2:]
     lacking = max(0, _DIS_SMALLEST - height), max(0, _DIS_SMALLEST - width)
-    pictures = [np.pad(_gray(frame), ((0, lacking[0]), (0, lacking[1])), mode="edge") for frame in (this, previous)]
+    pictures = [np.pad(_even(frame), ((0, lacking[0]), (0, lacking[1])), mode="edge") for frame in (this, previous)]
     flow = dis.calc(pictures[0], pictures[1], None)  # type: ignore[call-overload]
     return torch.from_numpy(flow[:height, :width]).permute(2, 0, 1)[None].to(this.device)
 
 
-def _gray(frame: Tensor) -> np.ndarray:
-    """Luma (BT.601) of (1, 3, H, W) in [0, 1] as uint8 (H, W)."""
-    gray: np.ndarray = (luma(frame)[0, 0] * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-    return gray
+def _even(frame: Tensor) -> np.ndarray:
+    """Luma of (1, 3, H, W) in [0, 1], brought to one contrast and almost one brightness, as uint8 (H, W)."""
+    light: np.ndarray = luma(frame)[0, 0].cpu().numpy()
+    window = (EVEN_WINDOW, EVEN_WINDOW)
+    mean: np.ndarray = cv2.blur(light, window)
+    deviation = light - mean
+    spread = np.sqrt(cv2.blur(deviation * deviation, window)) + EVEN_NOISE
+    even: np.ndarray = 0.5 + EVEN_SPREAD * deviation / spread + EVEN_MEAN * (mean - 0.5)
+    return (255 * even).round().clip(0, 255).astype(np.uint8)
 
 
 def load_raft(device: torch.device | str, weights: str | None = None) -> nn.Module:

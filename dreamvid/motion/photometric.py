@@ -11,6 +11,10 @@ from torch import Tensor
 
 # Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
 NOISE_SPREAD = 0.02
+# Pixel noise is averaged away over squares of this side before pictures are compared pixel by pixel.
+SMOOTHING = 5
+# Light under which a change of it is not told from noise, and over which a place is blown out.
+DARK, BLOWN_OUT = 0.02, 0.9
 # Wide windows are averaged over this many cells a side: a mean that wide has no more detail.
 CELLS = 8
 # A flow's warp is compared over windows of this side in pixels: what a patch of optical flow looks at.
@@ -59,6 +63,22 @@ def difference(a: Tensor, b: Tensor, window: int) -> Tensor:
     textures; about 1 where one has texture and the other none.
     """
     return local_mean((_normalised(a, window) - _normalised(b, window)).square(), window)
+
+
+def exposure(this: Tensor, previous: Tensor) -> Tensor:
+    """By what factor `this` is lighter than `previous`, both (N, 1, H, W) in [0, 1], where neither is blown out.
+
+    Returns (N, 1, 1, 1).
+    """
+    exposed = ((this < BLOWN_OUT) & (previous < BLOWN_OUT)).to(this.dtype)
+    now, before = ((exposed * x).sum(dim=(2, 3), keepdim=True) for x in (this, previous))
+    return torch.where(before > 0, now / before.clamp_min(1e-9), 1.0)
+
+
+def relight(picture: Tensor, like: Tensor, window: int) -> Tensor:
+    """Give `picture` the light that `like` has, over squares of side `window` (odd); both (N, C, H, W) in [0, 1]."""
+    has, wanted = (local_mean(x.mean(dim=1, keepdim=True), window) for x in (picture, like))
+    return picture * ((wanted + DARK) / (has + DARK))
 
 
 def photometric_validity(this: Tensor, moved: Tensor) -> Tensor:

@@ -4,13 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.motion.photometric import SURE, difference, local_mean, luma
+from dreamvid.motion.photometric import SMOOTHING, SURE, difference, exposure, local_mean, luma
 from dreamvid.motion.warp import warp
 
 # Stillness is judged over squares of this part of the picture's height; flat ones ask the texture in the larger ones.
 WINDOW_PART, ASKED_PART = 1 / 8, 1 / 2
-# Pixel noise is averaged away over squares of this side before the comparison; an estimator fits it otherwise.
-SMOOTHING = 5
 # Zero flow may leave this many times the squared error of the estimated flow, plus what half a level of 255 makes.
 TOLERANCE, FLOOR = 2.0, (0.5 / 255) ** 2
 # There is texture enough to judge by where a motion of this many pixels would leave an error that noise does not.
@@ -18,14 +16,16 @@ TELLING = 0.5
 
 
 def stands_still(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
-    """True where no motion explains the frames as well as `flow` does; (N, 1, H, W).
+    """True where no motion explains the frames as well as `flow` does, but for their light; (N, 1, H, W).
 
     this, previous: (N, 3, H, W) in [0, 1]. flow: backward (N, 2, H, W), in pixels. The error counts over a
     surrounding: near something that moves nothing is called still. Flat places go with most of the texture around
     them, and a picture without any texture stands still.
     """
     window, asked = (int(this.shape[2] * part) | 1 for part in (WINDOW_PART, ASKED_PART))
+    # An estimator fits noise, so it is smoothed away.
     now, before = (local_mean(luma(frame), SMOOTHING) for frame in (this, previous))
+    before = (exposure(now, before) * before).clamp_max(1)
     unmoved = local_mean((now - before).square(), window)
     moved = local_mean((now - warp(before, flow)).square(), window)
     threshold = TOLERANCE * moved + FLOOR

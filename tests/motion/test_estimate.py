@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from motion_textures import texture, through_a_sensor
@@ -17,6 +19,24 @@ def test_a_still_shot_with_sensor_noise_carries_everything_bit_for_bit():
         flow, trust, _ = estimate_motion(DIS, through_a_sensor(picture, i), through_a_sensor(picture, i - 1))
         carried = trust * warp(carried, flow)
     assert torch.equal(carried, residual)
+
+
+def test_what_stands_still_in_flickering_light_is_carried_bit_for_bit():
+    picture = 0.1 + 0.6 * texture(120, 160)
+    picture[:, :, :60] = torch.linspace(0.5, 0.8, 160)  # a sky
+    residual = 0.2 * torch.randn(1, 3, 120, 160, generator=torch.Generator().manual_seed(7))
+    frames = []
+    for number, gain in enumerate((1, 1.13, 1.05, 0.9, 1.02)):
+        frame = picture.clone()
+        frame[:, :, 84:100, 20 + 4 * number : 44 + 4 * number] = texture(16, 24, 5)  # something drives by
+        frames.append(through_a_sensor(gain * frame, number))
+    carried = residual
+    for previous, this in pairwise(frames):
+        flow, trust, restless = estimate_motion(DIS, this, previous)
+        carried = trust * warp(carried, flow)
+        assert restless.mean() < 0.3
+    assert torch.equal(carried[:, :, :30], residual[:, :, :30])
+    assert torch.equal(carried[..., 100:], residual[..., 100:])
 
 
 def test_a_pan_is_carried_whole_but_for_what_comes_in():

@@ -38,6 +38,22 @@ def test_a_panned_texture_has_the_backward_flow_of_its_pan(right, down):
     assert (flow[0] + right).abs().mean() < 0.3
 
 
+@pytest.mark.parametrize("gain", [0.9, 1.03, 1.1])
+def test_light_that_changes_does_not_move_a_sky(gain):
+    picture = 0.2 + 0.3 * texture(160, 240)
+    picture[:, :, :80] = torch.linspace(0.75, 0.5, 80).view(1, 1, 80, 1) + 0.02 * texture(80, 240)
+    flow = flow_estimator("dis")(gain * picture, picture).norm(dim=1)
+    assert flow[:, :80].mean() < 0.15
+    assert flow[:, 90:].mean() < 0.02
+
+
+@pytest.mark.parametrize("right", [12, 24, 36])
+def test_what_moves_far_is_found_by_its_coarse_light(right):
+    wide = 0.5 * texture(240, 400) + 0.5 * texture(24, 40, 1).repeat_interleave(10, 2).repeat_interleave(10, 3)
+    flow = flow_estimator("dis")(wide[..., 40 - right : 360 - right], wide[..., 40:360])[..., 20:-20, 50:-50]
+    assert ((flow[:, 0] + right).abs() < 1).float().mean() > 0.95
+
+
 def test_nothing_moves_without_flow():
     assert flow_estimator("none")(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)).abs().max() == 0
 

@@ -1,6 +1,7 @@
 """How steady, how strong and how quick: ways of dreaming on a film, on the same clips, in one table.
 
     python -m benchmarks.coherence CLIP [CLIP …] [--frames 40] [--width 320] [--ways alone,carried,dreamvid]
+                                   [--made plain,flicker,grain,turn,zoom]
 
 The same network, layer, octaves (3 at 1.4) and Laplacian levels for all ways:
 
@@ -14,10 +15,14 @@ Excess is the warping error of the dream minus that of the source (× 1e4, `drea
 over the source's; both also relative to the first way. An error without its strength says nothing. New places are those
 that came into view four frames ago: their strength over the rest's, the same in the first way's terms (strength there
 for strength there, as small bright things gain less by a dream than a road does), and by how much more they changed
-than the rest in any of the four frames. Seconds are of dreaming and motion, without building the network.
+than the rest in any of the four frames. What a clip can be made into: `flicker` (its light changes by 15 %), `grain`
+(noise of 6 levels of 255), and its first frame before a camera that turns by a degree (`turn`) or comes nearer by 1.2 %
+a frame (`zoom`). Seconds are of dreaming and motion, without building the network.
 """
 
 import argparse
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.api import Dreamer
@@ -54,6 +60,46 @@ def read(path: str, width: int, count: int) -> tuple[list[Tensor], Fraction]:
     height = round(info.height * width / info.width / 2) * 2
     with FrameReader(source, info, stop=count, size=(width, height)) as reader:
         return [to_tensor(frame.pixels) for frame in reader], info.frame_rate
+
+
+def flicker(frames: list[Tensor]) -> list[Tensor]:
+    return [_in_8_bits(frame * (1 + 0.15 * math.sin(0.9 * number))) for number, frame in enumerate(frames)]
+
+
+def grain(frames: list[Tensor]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [_in_8_bits(frame + 6 / 255 * torch.randn(frame.shape, generator=generator)) for frame in frames]
+
+
+def turn(frames: list[Tensor]) -> list[Tensor]:
+    return [_seen(frames[0], scale=1.4, degrees=number) for number in range(len(frames))]
+
+
+def zoom(frames: list[Tensor]) -> list[Tensor]:
+    return [_seen(frames[0], scale=1.012**number, degrees=0) for number in range(len(frames))]
+
+
+def _in_8_bits(frame: Tensor) -> Tensor:
+    return (255 * frame).round().clamp(0, 255) / 255
+
+
+def _seen(picture: Tensor, scale: float, degrees: float) -> Tensor:
+    """The picture enlarged and turned about its centre, by a camera that sees 8 bits."""
+    height, width = picture.shape[2:]
+    cos, sin = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
+    way = torch.tensor([[[cos, -sin * height / width, 0], [sin * width / height, cos, 0]]])
+    grid = F.affine_grid(way, list(picture.shape), align_corners=False)
+    seen = F.grid_sample(picture, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return _in_8_bits(seen)
+
+
+MADE: dict[str, Callable[[list[Tensor]], list[Tensor]]] = {
+    "plain": lambda frames: frames,
+    "flicker": flicker,
+    "grain": grain,
+    "turn": turn,
+    "zoom": zoom,
+}
 
 
 class Stepper:
@@ -170,6 +216,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--made", default="plain")
     given = parser.parse_args(words)
     print(
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, {given.frames} frames, {given.width} px wide\n"
@@ -179,8 +226,10 @@ def main(words: Sequence[str] | None = None) -> None:
         "| new places, of the rest | of alone | change, of the rest | clipped | s/frame | of alone |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|---|")
-    for clip in given.clips:
+    for clip, made in itertools.product(given.clips, given.made.split(",")):
         frames, fps = read(clip, given.width, given.frames)
+        frames = MADE[made](frames)
+        name = Path(clip).stem if made == "plain" else f"{Path(clip).stem}, {made}"
         settings = load_settings(None, dream_height=frames[0].shape[2], octaves=3, device="cpu")
         meter = ObjectiveMeter.of(settings)
         reference: Row | None = None
@@ -189,7 +238,7 @@ def main(words: Sequence[str] | None = None) -> None:
             reference = reference or row
             score, base, base_seconds = row.score, reference.score, reference.seconds
             print(
-                f"| {Path(clip).stem} | {way} | {score.mean_strength:.2f} "
+                f"| {name} | {way} | {score.mean_strength:.2f} "
                 f"| {score.mean_strength / base.mean_strength:.0%} | {score.mean_excess:.2f} "
                 f"| {score.mean_excess / base.mean_excess:.2%} "
                 f"| {score.revealed_strength[NEW_FRAMES]:.0%} | {row.new_places / reference.new_places:.0%} "
@@ -198,9 +247,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 f"| {row.seconds / base_seconds:.0%} |",
                 flush=True,
             )
-        print(
-            f"| {Path(clip).stem} | source | 1.00 | | error {score.mean_source_error:.2f} | | | | | | | |", flush=True
-        )
+        print(f"| {name} | source | 1.00 | | error {score.mean_source_error:.2f} | | | | | | | |", flush=True)
 
 
 if __name__ == "__main__":

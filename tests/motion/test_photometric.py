@@ -2,7 +2,7 @@ import pytest
 import torch
 from motion_textures import texture
 
-from dreamvid.motion.photometric import difference, local_mean, luma, photometric_validity
+from dreamvid.motion.photometric import difference, exposure, local_mean, luma, photometric_validity
 
 
 def test_a_change_of_light_is_no_difference():
@@ -48,3 +48,14 @@ def test_a_local_mean_is_that_of_the_pixels_inside_the_picture(window: int, size
             part = x[:, :, max(0, row - half) : row + half + 1, max(0, column - half) : column + half + 1]
             expected[:, :, row, column] = part.mean(dim=(2, 3))
     torch.testing.assert_close(local_mean(x, window), expected)
+
+
+def test_exposure_is_the_factor_of_the_light_whatever_is_blown_out() -> None:
+    picture = torch.rand(1, 1, 40, 60, generator=torch.Generator().manual_seed(0))
+    for factor in (0.8, 1.0, 1.2):
+        lit = (factor * picture).clamp_max(1)
+        torch.testing.assert_close(exposure(lit, picture), torch.full((1, 1, 1, 1), factor), atol=1e-4, rtol=0)
+
+
+def test_black_has_no_exposure() -> None:
+    assert exposure(torch.full((1, 1, 8, 8), 0.5), torch.full((1, 1, 8, 8), 1e-6)) == 1

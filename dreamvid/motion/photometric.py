@@ -66,9 +66,9 @@ def difference(a: Tensor, b: Tensor, window: int) -> Tensor:
 
 
 def exposure(this: Tensor, previous: Tensor) -> Tensor:
-    """By what factor `this` is lighter than `previous`, both (N, 1, H, W) in [0, 1], leaving out the dark and blown out.
+    """By what factor `this` is lighter than `previous`, both (N, 1, H, W) in [0, 1].
 
-    Returns (N, 1, 1, 1): 1 where there is no such place.
+    What is dark or blown out does not count. Returns (N, 1, 1, 1): 1 where nothing counts.
     """
     exposed = ((torch.minimum(this, previous) > DARK) & (torch.maximum(this, previous) < BLOWN_OUT)).to(this.dtype)
     now, before = ((exposed * x).sum(dim=(2, 3), keepdim=True) for x in (this, previous))

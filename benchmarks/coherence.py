@@ -24,7 +24,7 @@ import argparse
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -210,13 +210,25 @@ def measure(way: str, frames: list[Tensor], settings: Settings, fps: Fraction, m
     return Row(score_frames(frames, dreamed, meter, fps=float(fps)), seconds)
 
 
+def some_of(allowed: Collection[str]) -> Callable[[str], list[str]]:
+    """Read names with commas between them."""
+
+    def read_names(text: str) -> list[str]:
+        names = text.split(",")
+        if wrong := [name for name in names if name not in allowed]:
+            raise argparse.ArgumentTypeError(f"got {', '.join(wrong)}; allowed: {', '.join(allowed)}")
+        return names
+
+    return read_names
+
+
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+")
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--width", type=int, default=320)
-    parser.add_argument("--ways", default=",".join(WAYS))
-    parser.add_argument("--made", default="plain")
+    parser.add_argument("--ways", type=some_of(WAYS), default=list(WAYS))
+    parser.add_argument("--made", type=some_of(MADE), default=["plain"])
     given = parser.parse_args(words)
     print(
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, {given.frames} frames, {given.width} px wide\n"
@@ -226,14 +238,14 @@ def main(words: Sequence[str] | None = None) -> None:
         "| new places, of the rest | of alone | change, of the rest | clipped | s/frame | of alone |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|---|")
-    for clip, made in itertools.product(given.clips, given.made.split(",")):
+    for clip, made in itertools.product(given.clips, given.made):
         frames, fps = read(clip, given.width, given.frames)
         frames = MADE[made](frames)
         name = Path(clip).stem if made == "plain" else f"{Path(clip).stem}, {made}"
         settings = load_settings(None, dream_height=frames[0].shape[2], octaves=3, device="cpu")
         meter = ObjectiveMeter.of(settings)
         reference: Row | None = None
-        for way in given.ways.split(","):
+        for way in given.ways:
             row = measure(way, frames, settings, fps, meter)
             reference = reference or row
             score, base, base_seconds = row.score, reference.score, reference.seconds

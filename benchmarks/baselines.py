@@ -18,10 +18,10 @@ import torch  # before dreamvid, which would tell OpenMP how to wait
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dreamvid.dream import pyramid
-from dreamvid.dream.weights import load_embedded
-from dreamvid.motion.flow import flow_estimator
+from dreamvid.dream import laplacian as pyramid
+from dreamvid.motion.estimators import flow_estimator
 from dreamvid.motion.warp import warp
+from dreamvid.networks.weights import load_embedded
 
 # The same for everyone: the default network's layer, ten steps an octave, Laplacian levels.
 LAYER, STEPS, STEP, LEVELS = "blocks.4.1", 10, 0.012, 4

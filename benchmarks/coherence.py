@@ -36,13 +36,13 @@ from torch import Tensor
 
 from dreamvid.api import Dreamer
 from dreamvid.dream.octaves import Shifts
-from dreamvid.motion.estimate import estimate_motion
-from dreamvid.motion.flow import flow_estimator
+from dreamvid.dream.session import ScheduledAscent
+from dreamvid.image.tensors import to_tensor
+from dreamvid.metrics.report import Score
+from dreamvid.metrics.score import ObjectiveMeter, score_frames
+from dreamvid.motion.estimators import flow_estimator
+from dreamvid.motion.field import estimate_motion
 from dreamvid.motion.warp import warp
-from dreamvid.pipeline.pixels import to_tensor
-from dreamvid.pipeline.scheduled import ScheduledAscent
-from dreamvid.pipeline.score import ObjectiveMeter, score_frames
-from dreamvid.pipeline.score_result import Score
 from dreamvid.settings import Settings, load_settings
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe

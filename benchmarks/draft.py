@@ -18,12 +18,12 @@ from PIL import Image
 
 from benchmarks.record import keep
 from dreamvid import load_settings
-from dreamvid.pipeline.progress import Progress
-from dreamvid.pipeline.render import render_video
-from dreamvid.pipeline.score import ObjectiveMeter, score_frames
+from dreamvid.figures.contact_sheet import contact_sheet
+from dreamvid.metrics.score import ObjectiveMeter, score_frames
+from dreamvid.render.engine import render_video
+from dreamvid.render.progress import Progress
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe
-from dreamvid.video.sheet import contact_sheet
 from dreamvid.video.source import open_source
 
 SHOWN = (0.25, 0.6, 0.95)  # of the film

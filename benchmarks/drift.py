@@ -17,11 +17,11 @@ import numpy as np
 
 from benchmarks.record import keep
 from dreamvid import dream_frames, load_settings
-from dreamvid.pipeline.score import ObjectiveMeter, Scorer
-from dreamvid.pipeline.score_result import SETTLING_SECONDS
+from dreamvid.figures.contact_sheet import contact_sheet
+from dreamvid.metrics.report import SETTLING_SECONDS
+from dreamvid.metrics.score import ObjectiveMeter, Scorer
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe
-from dreamvid.video.sheet import contact_sheet
 from dreamvid.video.source import open_source
 
 # Largest change, relative; clipped: largest mean share.

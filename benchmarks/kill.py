@@ -18,11 +18,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "pipeline"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
 from renders import finish_render, make_film, names, segments_done, start_render, tiny
 
-from dreamvid.video.process import capture_ffmpeg
+from dreamvid.video.ffmpeg import capture_ffmpeg
 
 STAGES = ("start", "plan", "dream", "join", "rename", "clean-up", "finished")
 FILE_OPERATIONS = 95  # of a whole render, about

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
-from dreamvid.pipeline.progress import Progress
-from dreamvid.pipeline.render import render_video
+from dreamvid.render.engine import render_video
+from dreamvid.render.progress import Progress
 from dreamvid.settings import load_settings
 
 ALLOWED = 1.05

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 
 from benchmarks.speed import machine, seconds
-from dreamvid.dream.device import find_device
-from dreamvid.pipeline.frames import FrameDreamer
-from dreamvid.pipeline.plot import COLOURS, Line, panel
-from dreamvid.pipeline.render import render_video
+from dreamvid.coherence.frame_dreamer import FrameDreamer
+from dreamvid.figures.charts import COLOURS, Line, panel
+from dreamvid.image.io import write_image
+from dreamvid.render.engine import render_video
+from dreamvid.runtime.device import find_device
 from dreamvid.settings import load_settings
-from dreamvid.video.image import write_image
 
 STEPS, OCTAVES, LENGTHS = (1, 2, 4, 8), (1, 2, 4, 6), (8, 16, 32, 64)
 

@@ -42,15 +42,15 @@ from torch import Tensor
 
 from benchmarks.baselines import LAYER, NOTEBOOK_LAYER, NOTEBOOK_SIZE, NOTEBOOK_STEP, OCTAVE_SCALE, OCTAVES
 from benchmarks.coherence import read
-from dreamvid.dream.device import find_device, prepare
-from dreamvid.dream.flops import gradient_flop, measured_peak, synchronize
-from dreamvid.dream.networks import load_network
-from dreamvid.dream.objective import parse_objective
+from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes
+from dreamvid.dream.optimizer import UpdateRule
 from dreamvid.dream.tiles import TiledGradient
-from dreamvid.dream.update import UpdateRule
-from dreamvid.pipeline.render import render_video
-from dreamvid.pipeline.score import ObjectiveMeter, score_frames
+from dreamvid.metrics.score import ObjectiveMeter, score_frames
+from dreamvid.networks.network import load_network
+from dreamvid.render.engine import render_video
+from dreamvid.runtime.device import find_device, prepare
+from dreamvid.runtime.roofline import gradient_flop, measured_peak, synchronize
 from dreamvid.settings import load_settings
 
 RECORD = Path(__file__).parent / "results" / "speed.json"
@@ -81,7 +81,7 @@ def notebook(device: torch.device, dtype: torch.dtype, steps: int, pairs: int) -
     height, width = NOTEBOOK_SIZE
     picture = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
     network = load_network("torchvision:inception_v3", "random", device=device)
-    objective = parse_objective(NOTEBOOK_LAYER).bind(network)
+    objective = parse_objective(NOTEBOOK_LAYER).resolve(network.table)
     module = network.truncate(objective.layers).to(dtype)
     rule = UpdateRule(levels=0, normalize="std", space="rgb", clip="step")
     ours = OctaveAscent(TiledGradient(module, objective, tile=1024), rule, carry="residual")
@@ -103,7 +103,7 @@ def notebook(device: torch.device, dtype: torch.dtype, steps: int, pairs: int) -
 def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> float:
     """Share of the measured peak that a gradient of the default network reaches."""
     network = load_network(device=device)
-    objective = parse_objective(LAYER).bind(network)
+    objective = parse_objective(LAYER).resolve(network.table)
     module = network.truncate(objective.layers).to(dtype)
     gradient = TiledGradient(module, objective, tile=1024)
     picture = torch.rand(1, 3, height, width, device=device)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid import load_settings, zoom_frames
-from dreamvid.video.image import write_image
-from dreamvid.video.sheet import contact_sheet
+from dreamvid.figures.contact_sheet import contact_sheet
+from dreamvid.image.io import write_image
 
 SHOWN = (50, 250, 500, 1000)
 # clipped: share of samples. contrast, colour: largest change from frame 50, as a factor and on 0 to 1. detail: least.

@@ -15,7 +15,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 # Where each public name lives. Importing dreamvid stays instant: torch comes with the first name that needs it.
 _HOMES = {
-    "Camera": "dreamvid.motion.camera",
+    "Camera": "dreamvid.camera.movement",
     "Dreamer": "dreamvid.api",
     "comparison_sheet": "dreamvid.api",
     "dream_frames": "dreamvid.api",
@@ -27,9 +27,9 @@ _HOMES = {
     "load_settings": "dreamvid.settings",
     "list_presets": "dreamvid.settings",
     "feature_sheet": "dreamvid.api",
-    "progress_bar": "dreamvid.notebook",
+    "progress_bar": "dreamvid.ui.notebook",
     "read_still": "dreamvid.api",
-    "show": "dreamvid.notebook",
+    "show": "dreamvid.ui.notebook",
     "zoom_frames": "dreamvid.api",
     "zoom_video": "dreamvid.api",
     "Score": "dreamvid.api",
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
         zoom_frames,
         zoom_video,
     )
+    from dreamvid.camera.movement import Camera
     from dreamvid.errors import DreamvidError, InputError
-    from dreamvid.motion.camera import Camera
-    from dreamvid.notebook import progress_bar, show
     from dreamvid.settings import Settings, list_presets, load_settings
+    from dreamvid.ui.notebook import progress_bar, show
 
 __all__ = [
     "Camera",

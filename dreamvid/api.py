@@ -4,35 +4,33 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dreamvid.dream.device import enough_memory
+from dreamvid.camera.camera_dreamer import CameraDreamer
+from dreamvid.camera.movement import Camera as Camera
+from dreamvid.camera.movement import Movement
+from dreamvid.camera.noise import noise_picture
+from dreamvid.coherence.frame_dreamer import FrameDreamer
+from dreamvid.coherence.keyframes import Between, Key, in_order
 from dreamvid.errors import InputError
-from dreamvid.motion.camera import Camera as Camera
-from dreamvid.motion.camera import Movement
-from dreamvid.pipeline import compare
-from dreamvid.pipeline.cadence import Between, Key, in_order
-from dreamvid.pipeline.features import feature_sheet as feature_sheet
-from dreamvid.pipeline.frames import FrameDreamer
-from dreamvid.pipeline.mask import Mask
-from dreamvid.pipeline.pixels import to_pixels, to_tensor
-from dreamvid.pipeline.render import render_video, render_zoom
-from dreamvid.pipeline.score import score as score
-from dreamvid.pipeline.score import score_frames as score_frames
-from dreamvid.pipeline.score_result import Score as Score
-from dreamvid.pipeline.start import fit, noise_picture
-from dreamvid.pipeline.zoom import CameraDreamer
+from dreamvid.figures import comparison as compare
+from dreamvid.figures.feature_visualization import feature_sheet as feature_sheet
+from dreamvid.image.tensors import Frame, _like, _to_picture, fit, to_pixels
+from dreamvid.metrics.report import Score as Score
+from dreamvid.metrics.score import score as score
+from dreamvid.metrics.score import score_frames as score_frames
+from dreamvid.render.engine import render_video, render_zoom
+from dreamvid.runtime.device import enough_memory
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, Settings, load_settings
+from dreamvid.video.mask import Mask
 from dreamvid.video.still import read_still as read_still
 
 # Files to files: from a video, and from a picture.
 dream_video, zoom_video = render_video, render_zoom
-
-Frame = TypeVar("Frame", np.ndarray, Tensor)
 
 
 @dataclass(frozen=True)
@@ -248,26 +246,3 @@ def _with_ends(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
         waiting = [frame]
     for last in waiting:
         yield last, True
-
-
-def _like(dreamed: Tensor, frame: Frame) -> Frame:
-    """Bring a dreamed frame (1, 3, H, W) to the kind of the frame that it was dreamed on."""
-    if isinstance(frame, np.ndarray):
-        return to_pixels(dreamed, frame.dtype)
-    return dreamed[0].to(frame)
-
-
-def _to_picture(frame: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    if isinstance(frame, np.ndarray):
-        if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype in (np.uint8, np.uint16) and frame.size:
-            return to_tensor(frame, device)
-        got = f"an array of shape {frame.shape} and type {frame.dtype}"
-    elif isinstance(frame, Tensor):
-        if frame.ndim == 3 and frame.shape[0] == 3 and frame.is_floating_point() and frame.numel():
-            return frame.detach()[None].to(device, torch.float32).clamp(0, 1)
-        got = f"a tensor of shape {tuple(frame.shape)} and type {frame.dtype}"
-    else:
-        got = f"a {type(frame).__name__}"
-    raise InputError(
-        f"A frame has to be a uint8 or uint16 array (height, width, 3) or a float tensor (3, height, width), got {got}."
-    )

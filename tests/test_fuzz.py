@@ -3,7 +3,6 @@
 import io
 import json
 import pickle
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,34 +13,31 @@ import pytest
 import safetensors.torch
 import tomli_w
 import torch
+from graph_writer import write_graph
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision.models import squeezenet1_1
 
-sys.path.insert(0, str(Path(__file__).parent / "dream"))  # for `graph_writer`
-from graph_writer import write_graph
-
 from dreamvid import Dreamer
-from dreamvid.dream.frozen_graph import GraphNode, read_graph
-from dreamvid.dream.networks import Network, load_network
-from dreamvid.dream.objective import parse_objective
-from dreamvid.dream.tensorflow_ops import FrozenGraph
-from dreamvid.dream.weights import read_checkpoint
+from dreamvid.audio.decode import decode_audio
+from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.errors import DreamvidError
-from dreamvid.pipeline.checkpoint import load_checkpoint
-from dreamvid.pipeline.destination import Destination
-from dreamvid.pipeline.job import Job
+from dreamvid.image.io import read_image
+from dreamvid.networks.network import Network, load_network
+from dreamvid.networks.tensorflow.graphdef import GraphNode, read_graph
+from dreamvid.networks.tensorflow.ops import FrozenGraph
+from dreamvid.networks.weights import read_checkpoint
+from dreamvid.render.job import Job, load_checkpoint
+from dreamvid.render.output import Destination
 from dreamvid.settings import Settings, load_settings
 from dreamvid.settings.merge import leaves
+from dreamvid.settings.objective_timeline import parse_stations
 from dreamvid.settings.presets import find_preset
 from dreamvid.settings.schedule import parse_schedule
-from dreamvid.settings.stations import parse_stations
-from dreamvid.video.audio import decode_audio
-from dreamvid.video.image import read_image
+from dreamvid.video.ffmpeg import run_ffmpeg
 from dreamvid.video.probe import probe, scan
-from dreamvid.video.process import run_ffmpeg
 from dreamvid.video.source import open_source
 
 
@@ -123,8 +119,8 @@ def test_objectives(small_network: Network, text: str) -> None:
     parsed = attempt(lambda: parse_objective(text))
     if parsed is not None:
         assert attempt(lambda: parse_objective(str(parsed))) == parsed
-        if not parsed.guides:
-            attempt(lambda: parsed.bind(small_network))
+        if "guide(" not in text:
+            attempt(lambda: parsed.resolve(small_network.table))
     stations = attempt(lambda: parse_stations(text))
     if stations is not None:
         assert sum(weight for _, weight in stations.at(3.0)) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""Which part of the package may know which other."""
+"""Which folder of the package may import which other: one ordered list, and no folder that holds too much."""
 
 import ast
 from collections.abc import Iterator
@@ -7,22 +7,28 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "dreamvid"
-_BASE = {"errors", "settings"}
-# What a part may import of dreamvid beside itself.
-ALLOWED = {
-    "errors": set(),
-    "settings": {"errors"},
-    "audio": _BASE,
-    "video": _BASE,
-    "motion": _BASE,
-    "dream": _BASE,
-    "pipeline": {*_BASE, "audio", "video", "motion", "dream"},
-    "api": {*_BASE, "audio", "video", "motion", "dream", "pipeline"},
-    "cli": {*_BASE, "audio", "video", "motion", "dream", "pipeline", "api"},
-    "notebook": {*_BASE, "video", "pipeline", "cli"},
-    "__main__": {*_BASE, "cli"},
-    "__init__": {*_BASE, "motion", "api", "pipeline", "notebook"},
-}
+# A folder may import only those before it. The order is that of a frame's way, over a ground floor that knows no dream.
+ORDER = (
+    "errors",
+    "runtime",
+    "settings",
+    "image",
+    "networks",
+    "motion",
+    "video",
+    "audio",
+    "dream",
+    "coherence",
+    "camera",
+    "metrics",
+    "render",
+    "figures",
+    "api",
+    "ui",
+    "cli",
+    "__main__",
+)
+MOST_MODULES = 14
 
 
 def part_of(path: Path, root: Path) -> str:
@@ -49,20 +55,65 @@ def violations(root: Path) -> list[str]:
     found = []
     for path in sorted(root.rglob("*.py")):
         part = part_of(path, root)
+        if part == "__init__":  # the public names, loaded when they are first used
+            continue
         module = ["dreamvid", *path.relative_to(root).with_suffix("").parts]
-        allowed = ALLOWED[part] | {part, "__version__"}
+        allowed = {*ORDER[: ORDER.index(part) + 1], "__version__"}
         bad = sorted(set(imported_parts(path.read_text(encoding="utf-8"), module)) - allowed)
         found += [f"{path.relative_to(root)} imports dreamvid.{name}" for name in bad]
     return found
 
 
-def test_parts_import_only_what_lies_below_them() -> None:
+def modules(root: Path) -> dict[str, set[str]]:
+    """Name the modules of a package, each with those that it imports while it is imported itself."""
+    names = {".".join(("dreamvid", *path.relative_to(root).with_suffix("").parts)): path for path in root.rglob("*.py")}
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        graph[name] = set()
+        for node in tree.body:  # not inside functions, nor under `if TYPE_CHECKING`
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    graph[name].add(full if full in names else node.module)
+            elif isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names}
+        graph[name] &= names.keys()
+    return graph
+
+
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Find circular imports: what is left when modules that import nothing of the rest are removed."""
+    left = {name: set(imports) for name, imports in graph.items()}
+    while free := {name for name, imports in left.items() if not imports & left.keys()}:
+        left = {name: imports for name, imports in left.items() if name not in free}
+    return [sorted(left)] if left else []
+
+
+def test_folders_import_only_those_before_them() -> None:
     assert violations(PACKAGE) == []
 
 
-def test_every_part_is_there() -> None:
+def test_every_folder_is_in_the_order() -> None:
     parts = {part_of(path, PACKAGE) for path in PACKAGE.rglob("*.py")}
-    assert {"video", "motion", "dream", "pipeline", "cli", "settings"} <= parts <= set(ALLOWED)
+    assert parts - {"__init__"} == set(ORDER)
+
+
+def test_no_import_is_circular() -> None:
+    assert cycles(modules(PACKAGE)) == []
+
+
+def test_a_circular_import_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("from dreamvid.b import x", encoding="utf-8")
+    (tmp_path / "b.py").write_text("from dreamvid.a import y", encoding="utf-8")
+    (tmp_path / "c.py").write_text("from dreamvid.a import y", encoding="utf-8")
+    assert cycles(modules(tmp_path)) == [["dreamvid.a", "dreamvid.b", "dreamvid.c"]]
+
+
+def test_no_folder_holds_too_many_modules() -> None:
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    counts = {str(f.relative_to(PACKAGE)): len([p for p in f.glob("*.py") if p.name != "__init__.py"]) for f in folders}
+    assert {name: count for name, count in counts.items() if count > MOST_MODULES} == {}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import stat
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,22 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent / "pipeline"))  # for `renders`
 from renders import frames_of, names, tiny
 
 from dreamvid import Dreamer
-from dreamvid.dream.weights import read_checkpoint
+from dreamvid.audio.decode import decode_audio
 from dreamvid.errors import DreamvidError, NetworkError, OutputError, SettingsError, SourceError
-from dreamvid.pipeline.render import render_video
+from dreamvid.networks.weights import read_checkpoint
+from dreamvid.render.engine import render_video
 from dreamvid.settings import load_settings
-from dreamvid.video.audio import decode_audio
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.encode import SegmentWriter, StreamSpec
+from dreamvid.video.ffmpeg import run_ffmpeg
 from dreamvid.video.formats import output_format
-from dreamvid.video.join import join_segments
+from dreamvid.video.mux import join_segments
 from dreamvid.video.probe import probe, scan
-from dreamvid.video.process import run_ffmpeg
 from dreamvid.video.source import open_source
 
 PLAIN = tiny(iterations=0, octaves=1, dream_height=16, half_life_seconds=0, frames="0:3")

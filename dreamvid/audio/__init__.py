@@ -1,1 +1,1 @@
-"""What a sound says over time: numpy in, curves out."""
+"""Sound: decoding it, and what it says over time."""

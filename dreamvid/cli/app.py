@@ -11,8 +11,8 @@ from typing import Any
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from dreamvid import __version__
-from dreamvid.cli import console
 from dreamvid.errors import DreamvidError, nearest
+from dreamvid.ui import console
 
 _LAYERS = (
     "List the layers of a network that can be dreamed on, or draw them (--graph).\n\n"

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from dreamvid.cli import console
 from dreamvid.errors import DreamvidError
+from dreamvid.ui import console
 
 _PACKAGES = (
     "dreamvid",
@@ -51,7 +51,7 @@ def _version(package: str) -> str:
 def _devices() -> Iterator[tuple[str, str]]:
     import torch
 
-    from dreamvid.dream.needs import lacking
+    from dreamvid.runtime.device import lacking
 
     yield "device cpu", f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
@@ -63,8 +63,8 @@ def _devices() -> Iterator[tuple[str, str]]:
 
 
 def _ffmpeg() -> list[tuple[str, str]]:
+    from dreamvid.video.ffmpeg import ffmpeg_path, ffmpeg_version
     from dreamvid.video.formats import ENCODERS, check_encoder
-    from dreamvid.video.process import ffmpeg_path, ffmpeg_version
 
     def state(name: str) -> str:
         try:

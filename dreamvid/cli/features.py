@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.progress import Progress
 
-from dreamvid.cli import console
 from dreamvid.cli.flags import MAIN, with_settings
 from dreamvid.cli.options import Overwrite, Quiet
 from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
+from dreamvid.ui import console
 
 
 @with_settings(("network", "render"), main=("model", "seed"))
@@ -64,12 +64,12 @@ def features(
     settings = load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")
-    from dreamvid.cli.output import check_picture
-    from dreamvid.video.image import write_image
+    from dreamvid.image.io import IMAGE_SUFFIXES, write_image
+    from dreamvid.runtime.files import check_output_file
 
     place = Path(f"{_file_name(target)}.png" if output is None else output).expanduser()
-    check_picture(place, overwrite)
-    from dreamvid.pipeline.features import feature_sheet  # torch comes with it
+    check_output_file(place, IMAGE_SUFFIXES, overwrite=overwrite)
+    from dreamvid.figures.feature_visualization import feature_sheet  # torch comes with it
 
     terminal = console.stderr()
     with Progress(console=terminal, transient=True, disable=quiet or not terminal.is_terminal) as bar:

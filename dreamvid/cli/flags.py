@@ -9,7 +9,8 @@ from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
 from dreamvid.settings import Settings, load_settings
-from dreamvid.settings.merge import bounds, flag_name, leaves
+from dreamvid.settings.merge import leaves
+from dreamvid.settings.schema import bounds, flag_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dreamvid.cli import console
 from dreamvid.cli.flags import MAIN, with_settings
 from dreamvid.cli.options import PICTURES, AllowPrivateAddresses, Overwrite, Quiet
 from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
+from dreamvid.ui import console
 
 
 @with_settings(("network", "dream", "render"), main=("objective",))
@@ -37,15 +37,15 @@ def image(
     settings = load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")
-    from dreamvid.cli.output import check_picture
-    from dreamvid.video.fetch import fetch_picture, file_stem, is_address
-    from dreamvid.video.image import read_image, write_image
+    from dreamvid.image.fetch import fetch_picture, file_stem, is_address
+    from dreamvid.image.io import IMAGE_SUFFIXES, read_image, write_image
+    from dreamvid.runtime.files import check_output_file
 
     fetched = is_address(source)
     stem = file_stem(source) if fetched else Path(source).stem
     target = Path(f"{stem}.dream.png" if output is None else output).expanduser()
     origin = Path(source).expanduser()
-    check_picture(target, overwrite, None if fetched else origin)
+    check_output_file(target, IMAGE_SUFFIXES, overwrite=overwrite, source=None if fetched else origin)
     picture = fetch_picture(source, allow_private_addresses=allow_private_addresses) if fetched else read_image(origin)
     from dreamvid.api import dream_image
 

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from dreamvid.cli import console
 from dreamvid.errors import OutputError
+from dreamvid.runtime.files import check_output_file
 from dreamvid.settings import NetworkSettings, load_settings
-from dreamvid.settings.stations import parse_stations
+from dreamvid.settings.objective_timeline import parse_stations
+from dreamvid.ui import console
 
 if TYPE_CHECKING:
-    from dreamvid.dream.networks import Network
+    from dreamvid.networks.network import Network
 
 _CONVOLUTIONS = ("Conv2d", "Conv2dSame")  # kinds
 _OTHER_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".pdf", ".html")
@@ -49,14 +50,14 @@ def layers(
     target = None if graph is None else Path(graph).expanduser()
     if target is not None:
         _check(target, overwrite)
-    from dreamvid.dream.networks import load_network
+    from dreamvid.networks.network import load_network
 
     # Layers do not depend on the weights: published ones need not be downloaded to list them.
     network = load_network(model, "random" if weights is None else weights)
     if target is not None:
         _draw(network, _dreamed(network, objective), target)
         return
-    table = network.layer_table()
+    table = list(network.table.rows.values())
     rows = (
         (
             layer.name,
@@ -92,33 +93,28 @@ def _check(target: Path, overwrite: bool) -> None:
     if suffix != ".svg":
         if target.exists() and not target.is_dir():
             raise OutputError(f"The folder for the TensorBoard log is a file: {target}. Give another name.")
-    elif not target.parent.is_dir():
-        raise OutputError(f"The folder for the picture does not exist: {target.parent}. Make it first.")
-    elif target.is_dir():
-        raise OutputError(f"{target} is a folder; give the name of a picture, such as {target / 'network.svg'}")
-    elif target.exists() and not overwrite:
-        raise OutputError(f"The picture exists: {target}. Add --overwrite to replace it, or give another name.")
+    else:
+        check_output_file(target, (".svg",), overwrite=overwrite)
 
 
 def _dreamed(network: "Network", objective: str | None) -> set[str]:
     """The network's own names of the layers that an objective dreams on."""
-    from dreamvid.dream.objective import ClassTerm, parse_objective
+    from dreamvid.dream.objectives.parser import parse_objective
 
     default = load_settings()
     if objective is None and network.name != default.network.model:
         return set()
     stations = parse_stations(default.dream.objective if objective is None else objective)
-    terms = [term for text in stations.objectives for _, term in parse_objective(text).terms]
-    return {network.logits if isinstance(term, ClassTerm) else network.resolve(term.layer) for term in terms}
+    return {layer for text in stations.objectives for layer in parse_objective(text).layers(network.table)}
 
 
 def _draw(network: "Network", dreamed: set[str], target: Path) -> None:
     if target.suffix.lower() != ".svg":
-        from dreamvid.pipeline.graph_log import write_graph_log
+        from dreamvid.figures.network_tensorboard import write_graph_log
 
         console.result(str(write_graph_log(network, dreamed, target)))
         return
-    from dreamvid.pipeline.diagram import draw_network
+    from dreamvid.figures.network_diagram import draw_network
 
     try:
         target.write_text(draw_network(network, dreamed), encoding="utf-8")

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from dreamvid.cli import console
 from dreamvid.errors import NetworkError
+from dreamvid.ui import console
 
 if TYPE_CHECKING:
-    from dreamvid.dream.catalogue import ModelEntry
+    from dreamvid.networks.catalog import ModelEntry
 
 
 def models(
@@ -18,7 +18,7 @@ def models(
     /,
 ) -> None:
     """List the networks that can dream: `--model NAME`. Without a pattern, those that are tried."""
-    from dreamvid.dream.catalogue import available_models, model_counts
+    from dreamvid.networks.catalog import available_models, model_counts
 
     entries = available_models(pattern)
     if not entries:

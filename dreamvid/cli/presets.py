@@ -6,11 +6,11 @@ from typing import Annotated
 import tomli_w
 from cyclopts import App, Parameter
 
-from dreamvid.cli import console
 from dreamvid.errors import SettingsError
 from dreamvid.settings import DEFAULT_PRESET, DEFAULT_ZOOM_PRESET, Preset, find_preset, list_presets, load_settings
-from dreamvid.settings.model import Settings
 from dreamvid.settings.recipe import GROUPS_OF_KIND, used_tables
+from dreamvid.settings.schema import Settings
+from dreamvid.ui import console
 
 presets = App(
     "presets",
@@ -67,15 +67,16 @@ def sheet(
     overwrite: Annotated[bool, Parameter(negative=(), show_default=False, help="Replace the picture.")] = False,
 ) -> None:
     """Draw the gallery: a few frames of each zoom preset, as one picture."""
-    from dreamvid.cli.output import check_picture
+    from dreamvid.image.io import IMAGE_SUFFIXES
+    from dreamvid.runtime.files import check_output_file
 
     target = Path(output).expanduser()
-    check_picture(target, overwrite)
+    check_output_file(target, IMAGE_SUFFIXES, overwrite=overwrite)
     chosen = [_journey(name) for name in names] or list_presets("zoom")
     pixels = load_settings(size=size).video.size_pixels()
     assert pixels is not None
-    from dreamvid.pipeline.gallery import draw_gallery
-    from dreamvid.video.image import write_image
+    from dreamvid.figures.preset_gallery import draw_gallery
+    from dreamvid.image.io import write_image
 
     write_image(target, draw_gallery(chosen, size=pixels, on_preset=lambda name: console.say(f"Drawing {name}")))
     console.result(str(target))
@@ -90,10 +91,11 @@ def _journey(name: str) -> Preset:
 
 
 def _plot(settings: Settings, target: Path, name: str) -> None:
-    from dreamvid.cli.output import check_picture
-    from dreamvid.pipeline.schedule_plot import plot_schedules
+    from dreamvid.figures.charts import plot_schedules
+    from dreamvid.image.io import IMAGE_SUFFIXES
+    from dreamvid.runtime.files import check_output_file
 
-    check_picture(target, overwrite=True)
+    check_output_file(target, IMAGE_SUFFIXES, overwrite=True)
     if not plot_schedules(settings, target):
         raise SettingsError(f"Nothing in {name!r} changes while the film runs: there is no schedule to draw.")
     console.result(str(target))

@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from dreamvid.cli import console
+from dreamvid.ui import console
 
 if TYPE_CHECKING:
-    from dreamvid.pipeline.stopwatch import Profile
+    from dreamvid.runtime.profiler import Profile
 
 _FROM_TO = {
     "decode": "from the decoder's pipe",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.progress import Progress
 
-from dreamvid.cli import console
-from dreamvid.errors import OutputError
+from dreamvid.runtime.files import check_output_file
+from dreamvid.ui import console
 
 if TYPE_CHECKING:
-    from dreamvid.pipeline.score_result import Score
+    from dreamvid.metrics.report import Score
 
 _INSTEAD = "In place of that of the recipe beside the dream (DREAM.toml):"
 
@@ -40,7 +40,7 @@ def score(
 ) -> None:
     """Measure a dream against its source: how much it flickers, how strong it is, whether it drifts."""
     picture = None if plot is None else _plot_target(plot)
-    from dreamvid.pipeline.score import score as measure  # torch comes with it
+    from dreamvid.metrics.score import score as measure  # torch comes with it
 
     terminal = console.stderr()
     with Progress(console=terminal, transient=True, disable=quiet or not terminal.is_terminal) as bar:
@@ -56,7 +56,7 @@ def score(
             on_frame=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if picture is not None:
-        from dreamvid.pipeline.score_plot import plot_score
+        from dreamvid.figures.charts import plot_score
 
         plot_score(result, picture)
     if json:
@@ -68,10 +68,7 @@ def score(
 def _plot_target(plot: str) -> Path:
     """Refuse before the work what cannot be written after it."""
     path = Path(plot).expanduser()
-    if path.suffix.lower() != ".png":
-        raise OutputError(f"--plot got {plot!r}: the curves are drawn into a PNG, such as score.png.")
-    if not path.parent.is_dir():
-        raise OutputError(f"--plot got {plot!r}: there is no folder {str(path.parent)!r}. Make it first.")
+    check_output_file(path, (".png",), overwrite=True)
     return path
 
 

@@ -7,11 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.progress import Progress
 
-from dreamvid.cli import console
 from dreamvid.cli.flags import MAIN, with_settings
 from dreamvid.cli.options import PICTURES, AllowPrivateAddresses, Overwrite, Quiet
 from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
+from dreamvid.ui import console
 
 
 @with_settings(("network", "dream", "render"), main=("objective",))
@@ -54,18 +54,20 @@ def sheet(
     load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")
-    from dreamvid.cli.output import check_picture
-    from dreamvid.video.fetch import file_stem, is_address
-    from dreamvid.video.image import write_image
+    from dreamvid.image.fetch import file_stem, is_address
+    from dreamvid.image.io import IMAGE_SUFFIXES, write_image
+    from dreamvid.runtime.files import check_output_file
     from dreamvid.video.still import read_still
 
     fetched = is_address(source)
     stem = file_stem(source) if fetched else Path(source).stem
     target = Path(f"{stem}.sheet.png" if output is None else output).expanduser()
-    check_picture(target, overwrite, None if fetched else Path(source).expanduser())
+    check_output_file(
+        target, IMAGE_SUFFIXES, overwrite=overwrite, source=None if fetched else Path(source).expanduser()
+    )
     frame = read_still(source, allow_private_addresses=allow_private_addresses)
     from dreamvid.api import dream_image  # torch comes with it
-    from dreamvid.pipeline.compare import comparison_sheet
+    from dreamvid.figures.comparison import comparison_sheet
 
     given = {name: str(value) for name, value in {"preset": preset, **overrides}.items() if value is not None}
     terminal = console.stderr()

@@ -11,9 +11,9 @@ from dreamvid.cli.flags import MAIN, with_settings
 from dreamvid.cli.options import FILMS, Fresh, Overwrite, PreviewEvery, Profile, Quiet, Trace
 from dreamvid.cli.options import output as output_flag
 from dreamvid.cli.profile import print_profile
-from dreamvid.cli.progress import RenderDisplay
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, load_settings
 from dreamvid.settings.recipe import GROUPS_OF_KIND
+from dreamvid.ui.terminal import RenderDisplay
 
 _DEFAULTS = load_settings(DEFAULT_ZOOM_PRESET, {"video": JOURNEY_FORMAT.model_dump(exclude_unset=True)})
 

@@ -1,1 +1,1 @@
-"""The dream core: tensors in, tensors out, no files and no time."""
+"""The dream core: objectives, tiles, octaves, and the session that takes new settings between frames."""

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.dream.adam import Adam
-from dreamvid.dream.replay import Replay
+from dreamvid.dream.optimizer import Adam, UpdateRule
 from dreamvid.dream.tiles import TiledGradient
-from dreamvid.dream.update import UpdateRule
+from dreamvid.image.tensors import resize
+from dreamvid.runtime.cuda import Replay
 
 # A network sees nothing in less; the coarsest octaves of small pictures are left out.
 SMALLEST_SIDE = 32
@@ -40,14 +39,6 @@ def octave_sizes(
         if min(size) >= SMALLEST_SIDE:
             sizes.append(size)
     return sizes[::-1] or [(height, width)]
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample (N, C, H, W) to (h, w): bicubic, anti-aliased when shrinking, pixel areas aligned (not corners)."""
-    if tuple(x.shape[2:]) == size:
-        return x
-    shrinks = size[0] < x.shape[2] or size[1] < x.shape[3]
-    return F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=shrinks)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dreamvid.dream.device import out_of_memory
-from dreamvid.dream.objective import BoundObjective
-from dreamvid.dream.replay import Replay
+from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.errors import DeviceError
+from dreamvid.runtime.cuda import Replay
+from dreamvid.runtime.device import out_of_memory
 
 SMALLEST_TILE = 64
 _TINY = 1e-20
@@ -32,9 +32,9 @@ class TiledGradient:
     the shape of what went through the network.
     """
 
-    def __init__(self, network: nn.Module, objective: BoundObjective, *, tile: int, halo: int = 32) -> None:
+    def __init__(self, network: nn.Module, objective: ResolvedObjective, *, tile: int, halo: int = 32) -> None:
         self.network = network
-        self.objectives: Sequence[tuple[BoundObjective, float]] = ((objective, 1.0),)
+        self.objectives: Sequence[tuple[ResolvedObjective, float]] = ((objective, 1.0),)
         self.tile = tile
         self.halo = halo
         self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
@@ -117,7 +117,7 @@ class TiledGradient:
         return replay(pictures, torch.stack([pictures.new_full((), weight) for _, weight in self.objectives]))
 
     def _gradient_of(
-        self, objectives: Sequence[BoundObjective], pictures: Tensor, weights: Tensor | None = None
+        self, objectives: Sequence[ResolvedObjective], pictures: Tensor, weights: Tensor | None = None
     ) -> Tensor:
         x = pictures.detach().to(self.dtype, memory_format=torch.channels_last).requires_grad_(True)
         with torch.enable_grad():

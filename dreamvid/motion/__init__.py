@@ -1,1 +1,1 @@
-"""What moves, what is newly seen and where the camera goes: two pictures in, flow and validity out."""
+"""Optical flow, and what is known of a flow: field, occlusion, photometric error, what stands still."""

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dreamvid.image.tensors import luma
+
 # Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
 NOISE_SPREAD = 0.02
 # Pixel noise is averaged away over squares of this side before pictures are compared pixel by pixel.
@@ -23,11 +25,6 @@ WINDOW = 9
 SURE, LOST = 0.5, 2.0
 # Unrelated textures lose no more than this in one frame: on water they always are, and yet there is nothing better.
 LOSS = 0.7
-
-
-def luma(frame: Tensor) -> Tensor:
-    """Luma (BT.601) of (N, 3, H, W): (N, 1, H, W)."""
-    return 0.299 * frame[:, :1] + 0.587 * frame[:, 1:2] + 0.114 * frame[:, 2:]
 
 
 def local_mean(x: Tensor, window: int) -> Tensor:
@@ -93,3 +90,19 @@ def photometric_validity(this: Tensor, moved: Tensor) -> Tensor:
 def _normalised(x: Tensor, window: int) -> Tensor:
     deviation = x - local_mean(x, window)
     return deviation / (local_mean(deviation.square(), window).sqrt() + NOISE_SPREAD)
+
+
+# Averaged over squares of this side in pixels.
+TEXTURE_WINDOW = 15
+# Squared error of the smoothed pictures, on the scale 0 to 1, that counts as half way from calm to restless.
+HALF_WAY = 1.5e-4
+
+
+def unrest(this: Tensor, moved: Tensor) -> Tensor:
+    """How restless each place is, (N, 1, H, W) in [0, 1): 0 where `moved`, the frame before warped, is as `this`.
+
+    Both (N, 3, H, W) in [0, 1]. Their light may differ.
+    """
+    differs = local_mean(this - relight(moved, this, TEXTURE_WINDOW), SMOOTHING)
+    error = local_mean(differs.square().mean(dim=1, keepdim=True), TEXTURE_WINDOW)
+    return error / (error + HALF_WAY)

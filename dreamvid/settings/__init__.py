@@ -1,15 +1,6 @@
 """Every setting, said once: the model, the preset files, the one merge, the recipe."""
 
 from dreamvid.settings.merge import merge
-from dreamvid.settings.model import (
-    CameraSettings,
-    CoherenceSettings,
-    DreamSettings,
-    NetworkSettings,
-    RenderSettings,
-    Settings,
-    VideoSettings,
-)
 from dreamvid.settings.presets import (
     DEFAULT_PRESET,
     DEFAULT_ZOOM_PRESET,
@@ -21,6 +12,15 @@ from dreamvid.settings.presets import (
     refuse_journey,
 )
 from dreamvid.settings.recipe import Recipe, write_recipe
+from dreamvid.settings.schema import (
+    CameraSettings,
+    CoherenceSettings,
+    DreamSettings,
+    NetworkSettings,
+    RenderSettings,
+    Settings,
+    VideoSettings,
+)
 
 __all__ = [
     "DEFAULT_PRESET",

@@ -7,11 +7,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from dreamvid.errors import SettingsError, nearest
-from dreamvid.settings.dial import turn_dial
-from dreamvid.settings.model import Group, Settings, numeric_leaves
-from dreamvid.settings.model import bounds as bounds
-from dreamvid.settings.model import flag_name as flag_name
 from dreamvid.settings.schedule import SIGNALS, parse_schedule
+from dreamvid.settings.schema import CoherenceSettings, Group, Settings, bounds, flag_name, numeric_leaves
 
 _SILENCE = dict.fromkeys(SIGNALS, 0.0)
 
@@ -138,3 +135,29 @@ def _explain(item: dict[str, Any]) -> str:
     if limits:
         allowed = f"allowed is {limits}"
     return f"{flag_name(name)} ({group}.{name}) got {item['input']!r}: {allowed.rstrip('.')}."
+
+
+# From the middle to either end the half-life changes this many times.
+_REACH = 5.0
+_MIDDLE = 0.5
+
+
+def turn_dial(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay what the dial of a [coherence] table means under what else the table says.
+
+    0 carries nothing; above it the half-life grows from a fifth of the default to five times it at 1, and is the
+    default in the middle. The rough quarter dreams every frame in one warm step, the locked one takes a step more
+    than the default.
+    A value that is no number from 0 to 1 is left for the check of the whole.
+    """
+    try:
+        dial = float(table["coherence"])
+    except (KeyError, TypeError, ValueError):
+        return dict(table)
+    if not 0 <= dial <= 1:
+        return dict(table)
+    middle = CoherenceSettings()
+    half_life = middle.half_life_seconds * _REACH ** ((dial - _MIDDLE) / _MIDDLE) if dial > 0 else 0.0
+    steps = 1 if dial < 0.25 else middle.warm_iterations + (dial > 0.75)
+    cadence = 1 if dial < 0.25 else middle.cadence
+    return {"half_life_seconds": half_life, "warm_iterations": int(steps), "cadence": cadence, **table}

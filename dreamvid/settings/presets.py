@@ -9,7 +9,7 @@ from typing import Any
 
 from dreamvid.errors import SettingsError, nearest
 from dreamvid.settings.merge import merge, nest
-from dreamvid.settings.model import Settings, VideoSettings
+from dreamvid.settings.schema import Settings, VideoSettings
 
 DEFAULT_PRESET = "animals"
 DEFAULT_ZOOM_PRESET = "infinite-zoom"

@@ -7,7 +7,7 @@ from typing import Any
 
 import tomli_w
 
-from dreamvid.settings.model import Settings
+from dreamvid.settings.schema import Settings
 
 # Groups of settings that the commands of the same names take.
 GROUPS_OF_KIND = {

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, NoReturn
 
 from dreamvid.errors import SettingsError, nearest
+from dreamvid.settings.reader import Reader
 
 SIGNALS = {
     "rms": "loudness",
@@ -216,20 +217,17 @@ _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _EASING = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)*")
 _OPERATOR = re.compile(r"\*\*|[-+*/%]")
-_SPACE = re.compile(r"\s*")
 
 
-class _Parser:
-    """Recursive descent; `position` is always at the next character that is no space."""
+class _Parser(Reader):
+    """Parses a schedule by recursive descent."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.position = 0
+        super().__init__(text)
         self.names: set[str] = set()
         if len(text) > _MAX_LENGTH:
             self.position = _MAX_LENGTH
             self.fail(f"at most {_MAX_LENGTH} characters, got {len(text)}")
-        self._skip(0)
 
     def fail(self, expected: str, position: int | None = None) -> NoReturn:
         place = self.position if position is None else position
@@ -242,7 +240,7 @@ class _Parser:
     def schedule(self) -> Schedule:
         # Only keyframes have a colon, so its place alone tells which form is meant.
         value = self._keyframes() if ":" in self.text else self._sum(0)
-        if self.position < len(self.text):
+        if not self.at_end:
             self.fail(self._rest())
         return Schedule(self.text.strip(), frozenset(self.names), value)
 
@@ -274,9 +272,9 @@ class _Parser:
             times.append(time)
             values.append(self._sum(0))
             easings.append(EASINGS[self._easing()])
-            if self.position == len(self.text):
+            if self.at_end:
                 break
-            if not self._take(","):
+            if not self.take(","):
                 self.fail("',' and the next keyframe, an operator, or the end")
         in_frames = unit == "f"
 
@@ -295,25 +293,25 @@ class _Parser:
         return value
 
     def _time(self) -> tuple[float, _Unit]:
-        match = _NUMBER.match(self.text, self.position)
+        match = self.match(_NUMBER)
         if not match:
             self.fail("a keyframe's time in seconds or frames, such as 4s: or 24f:")
         time = self._finite(match)
-        unit = _NAME.match(self.text, self.position)
+        unit = self.match(_NAME)
         if not unit or unit[0] not in ("s", "f"):
             self.fail(f"a unit: {match[0]}s (seconds) or {match[0]}f (frames)")
-        self._skip(unit.end())
-        if not self._take(":"):
+        self.skip(unit.end())
+        if not self.take(":"):
             self.fail("':' and the keyframe's value")
         return time, "s" if unit[0] == "s" else "f"
 
     def _easing(self) -> str:
-        match = _EASING.match(self.text, self.position)
+        match = self.match(_EASING)
         if not match:
             return "linear"
         if match[0] not in EASINGS:
             self.fail(f"an operator, ',' or an easing ({', '.join(EASINGS)}).{nearest(match[0], EASINGS)}")
-        self._skip(match.end())
+        self.skip(match.end())
         return match[0]
 
     def _sum(self, depth: int) -> _Value:
@@ -344,10 +342,10 @@ class _Parser:
     def _signed(self, depth: int) -> _Value:
         if depth > _MAX_NESTING:
             self.fail(f"at most {_MAX_NESTING} parentheses, signs or powers inside one another")
-        if self._take("-"):
+        if self.take("-"):
             inner = self._signed(depth + 1)
             return lambda moment: -inner(moment)
-        if self._take("+"):
+        if self.take("+"):
             return self._signed(depth + 1)
         base = self._atom(depth)
         if self._operator(("**",)) is None:
@@ -356,16 +354,16 @@ class _Parser:
         return lambda moment: math.pow(base(moment), exponent(moment))
 
     def _atom(self, depth: int) -> _Value:
-        if self._take("("):
+        if self.take("("):
             inner = self._sum(depth + 1)
-            if not self._take(")"):
+            if not self.take(")"):
                 self.fail("an operator, or ')' to close the parenthesis")
             return inner
-        number = _NUMBER.match(self.text, self.position)
+        number = self.match(_NUMBER)
         if number:
             constant = self._finite(number)
             return lambda moment: constant
-        name = _NAME.match(self.text, self.position)
+        name = self.match(_NAME)
         if not name:
             self.fail("a number, a name, a function or '('")
         return self._named(name, depth)
@@ -375,7 +373,7 @@ class _Parser:
         known = [*_CLOCKS, *SIGNALS, *_CONSTANTS, *_FUNCTIONS]
         if name not in known:
             self.fail(f"a name that is known, not {name!r}.{nearest(name, known)} Names: {', '.join(known)}")
-        self._skip(match.end())
+        self.skip(match.end())
         if name in _FUNCTIONS:
             return self._call(name, depth)
         if name in _CONSTANTS:
@@ -388,15 +386,15 @@ class _Parser:
 
     def _call(self, name: str, depth: int) -> _Value:
         function, least, most = _FUNCTIONS[name]
-        if not self._take("("):
+        if not self.take("("):
             self.fail(f"'(' and the value{'s' * (least > 1)} of {name}")
         values = [self._sum(depth + 1)]
-        while self._take(","):
+        while self.take(","):
             values.append(self._sum(depth + 1))
         if not least <= len(values) <= most:
             takes = f"{least}" if least == most else f"{least} or more" if most > 2 else f"{least} or {most}"
             self.fail(f"{takes} value{'s' * (most > 1)} in {name}(…), got {len(values)}")
-        if not self._take(")"):
+        if not self.take(")"):
             self.fail(f"an operator, ',' or ')' to close {name}(")
         if function is _noise:
             return lambda moment: _noise(values[0](moment), values[1](moment) if len(values) > 1 else 0.0, moment.seed)
@@ -406,26 +404,15 @@ class _Parser:
         return lambda moment: function(*[value(moment) for value in values])
 
     def _operator(self, allowed: tuple[str, ...]) -> str | None:
-        match = _OPERATOR.match(self.text, self.position)
+        match = self.match(_OPERATOR)
         if not match or match[0] not in allowed:
             return None
-        self._skip(match.end())
+        self.skip(match.end())
         return match[0]
 
     def _finite(self, match: re.Match[str]) -> float:
         number = float(match[0])
         if math.isinf(number):
             self.fail("a number below 1.8e308")
-        self._skip(match.end())
+        self.skip(match.end())
         return number
-
-    def _take(self, character: str) -> bool:
-        if not self.text.startswith(character, self.position):
-            return False
-        self._skip(self.position + 1)
-        return True
-
-    def _skip(self, position: int) -> None:
-        """Go on to `position` and behind the white space there."""
-        match = _SPACE.match(self.text, position)
-        self.position = match.end() if match else position

@@ -1,1 +1,1 @@
-"""Pixels and time: probing, decoding, encoding and joining through the bundled ffmpeg. No network in here."""
+"""Videos: sources, probe, decode, encode, mux, shots, masks."""

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from dreamvid.errors import FfmpegError, SourceError
-from dreamvid.video.image import read_image
+from dreamvid.image.io import read_image
+from dreamvid.video.ffmpeg import Ffmpeg
 from dreamvid.video.probe import Clock, VideoInfo, clock_args, timing_args
-from dreamvid.video.process import Ffmpeg
 from dreamvid.video.source import Source
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid.errors import FfmpegError, OutputError
+from dreamvid.runtime.files import part_path, publish
 from dreamvid.video.decode import SCALE_FLAGS
+from dreamvid.video.ffmpeg import Ffmpeg
 from dreamvid.video.formats import OutputFormat
-from dreamvid.video.image import part_path, publish
 from dreamvid.video.probe import Scan, VideoInfo
-from dreamvid.video.process import Ffmpeg
 
 _SCALE_MATRICES = {"bt2020nc": "bt2020", "bt709": "bt709"}
 

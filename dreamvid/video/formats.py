@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dreamvid.errors import FfmpegError, OutputError, nearest
-from dreamvid.video.process import run_ffmpeg
+from dreamvid.video.ffmpeg import run_ffmpeg
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Literal
 from PIL import Image
 
 from dreamvid.errors import SourceError
-from dreamvid.video.image import read_image
-from dreamvid.video.process import REFUSED_FORMAT, Ffmpeg, capture_ffmpeg, level_and_text
+from dreamvid.image.io import read_image
+from dreamvid.video.ffmpeg import REFUSED_FORMAT, Ffmpeg, capture_ffmpeg, level_and_text
 from dreamvid.video.source import Source
 
 _ENDLESS_FRAMES = 20_000

@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 import stat
@@ -17,9 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 from dreamvid.errors import SourceError
+from dreamvid.image.io import IMAGE_SUFFIXES
+from dreamvid.runtime.files import _hold
 from dreamvid.video.demo import demo_graph
-from dreamvid.video.image import IMAGE_SUFFIXES
-from dreamvid.video.process import file_args
+from dreamvid.video.ffmpeg import file_args
 
 IMAGES_RATE = Fraction(25)  # pictures carry no time; this is also what ffmpeg assumes of them
 _MIB = 1 << 20
@@ -160,21 +160,6 @@ def _spool_stdin() -> Path:
     if path.stat().st_size == 0:
         raise SourceError("nothing came in on stdin: the program before the pipe gave no video")
     return path
-
-
-def _hold(path: Path) -> bool:
-    """Lock a file until this program ends, however that is; whether it was free. Nothing is locked on Windows."""
-    if sys.platform == "win32":
-        return False
-    import fcntl
-
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return False
-    return True  # left open: closing it would free it
 
 
 def _remove_abandoned_spools() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid.errors import SourceError
+from dreamvid.image.fetch import fetch_picture, is_address
+from dreamvid.image.io import IMAGE_SUFFIXES, read_image
 from dreamvid.video.decode import FrameReader
-from dreamvid.video.fetch import fetch_picture, is_address
-from dreamvid.video.image import IMAGE_SUFFIXES, read_image
 from dreamvid.video.probe import VideoInfo, probe
 from dreamvid.video.source import Source, open_source
 

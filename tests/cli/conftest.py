@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dreamvid.cli import main
-from dreamvid.video.image import write_image
-from dreamvid.video.process import ffmpeg_path
+from dreamvid.image.io import write_image
+from dreamvid.video.ffmpeg import ffmpeg_path
 
 # As little work as a render can be.
 FAST = ("--octaves", "1", "--iterations", "1", "--dream-height", "48")

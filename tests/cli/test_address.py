@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dreamvid.video.image import read_image
+from dreamvid.image.io import read_image
 
 Run = Callable[..., Any]
 FAST = ("--octaves", "1", "--iterations", "1", "--device", "cpu", "--model", "squeezenet1_1", "--weights", "random")

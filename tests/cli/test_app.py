@@ -12,7 +12,8 @@ import pytest
 
 from dreamvid.cli.app import guarded
 from dreamvid.errors import DreamvidError, FfmpegError, SourceError
-from dreamvid.settings.merge import bounds, flag_name, leaves
+from dreamvid.settings.merge import leaves
+from dreamvid.settings.schema import bounds, flag_name
 
 Run = Callable[..., Any]
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from dreamvid.cli.run import default_output
+from dreamvid.image.io import read_image
 from dreamvid.settings import list_presets, load_settings
-from dreamvid.video.image import read_image
 from dreamvid.video.probe import probe, scan
 from dreamvid.video.source import open_source
 

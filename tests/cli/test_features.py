@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dreamvid.video.image import read_image
+from dreamvid.image.io import read_image
 
 Run = Callable[..., Any]
 TINY = ("--model", "squeezenet1_1", "--weights", "random", "--size", "32", "--iterations", "1", "--device", "cpu")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dreamvid.dream.networks import Network, load_network
+from dreamvid.networks.network import Network, load_network
 
 Run = Callable[..., Any]
 
@@ -76,7 +76,7 @@ def test_a_picture_has_every_layer_and_marks_the_dreamed(
     done = dreamvid("layers", *words, "--graph", "network.svg")
     assert (done.code, done.out) == (0, "network.svg\n")
     boxes, found = drawn(tmp_path / "network.svg")
-    assert set(boxes) == set(load_network(words[0], "random").layers)
+    assert set(boxes) == set(load_network(words[0], "random").table.rows)
     assert found == marked
 
 
@@ -107,7 +107,7 @@ def test_a_tensorboard_log_has_every_layer_and_what_it_reads(dreamvid: Run, tmp_
     assert Path(done.out.strip()).is_file()
     nodes = graph_nodes(tmp_path / "log/googlenet")
     network: Network = load_network("googlenet", "random")
-    assert set(nodes) == {"picture"} | {name.replace(".", "/") for name in network.layers}
+    assert set(nodes) == {"picture"} | {name.replace(".", "/") for name in tuple(network.table.rows)}
     assert all(source in nodes for node in nodes.values() for source in node.input)
     assert nodes["conv1/conv"].input == ["picture"]
     assert nodes["inception4c"].input == [f"inception4c/branch{path}" for path in ("1", "2/1", "3/1", "4/1")]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dreamvid.cli import main
-from dreamvid.video.image import read_image
+from dreamvid.image.io import read_image
 
 FILM = "lavfi:testsrc2=size=96x64:rate=10:duration=0.4"
 
@@ -32,8 +32,8 @@ def test_score_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "message"),
     [
         ([FILM, FILM.replace("0.4", "0.6")], "has 4 frames"),
-        ([FILM, FILM, "--plot", "curves.pdf"], "PNG"),
-        ([FILM, FILM, "--plot", "nowhere/curves.png"], "no folder 'nowhere'"),
+        ([FILM, FILM, "--plot", "curves.pdf"], "Allowed: .png"),
+        ([FILM, FILM, "--plot", "nowhere/curves.png"], "does not exist: nowhere"),
         ([FILM, FILM, "--frames", "3:1"], "--frames"),
         ([FILM, FILM, "--objective", "blocks.99"], "no layer 'blocks.99'"),
         (["lavfi:testsrc2=size=96x64:rate=10", FILM], "shows no end"),

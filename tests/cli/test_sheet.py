@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from dreamvid.api import dream_image
-from dreamvid.pipeline import compare
+from dreamvid.figures import comparison as compare
+from dreamvid.image.io import read_image
 from dreamvid.settings import load_settings
-from dreamvid.video.image import read_image
 from dreamvid.video.still import read_still
 
 Run = Callable[..., Any]

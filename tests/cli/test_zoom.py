@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dreamvid.cli.zoom import default_output
+from dreamvid.image.io import read_image
 from dreamvid.settings import list_presets, load_settings
-from dreamvid.video.image import read_image
 from dreamvid.video.probe import probe, scan
 from dreamvid.video.source import open_source
 

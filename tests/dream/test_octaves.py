@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from dreamvid.dream.networks import load_network
-from dreamvid.dream.objective import parse_objective
-from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes, resize
+from dreamvid.dream.objectives.parser import parse_objective
+from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes
+from dreamvid.dream.optimizer import UpdateRule
 from dreamvid.dream.tiles import TiledGradient
-from dreamvid.dream.update import UpdateRule
+from dreamvid.image.tensors import resize
+from dreamvid.networks.network import load_network
 
 RULE = UpdateRule(levels=3, normalize="mean", space="rgb", clip="step")
 
@@ -13,7 +14,7 @@ RULE = UpdateRule(levels=3, normalize="mean", space="rgb", clip="step")
 @pytest.fixture(scope="module")
 def ascent() -> OctaveAscent:
     network = load_network()
-    objective = parse_objective("blocks.2.1").bind(network)
+    objective = parse_objective("blocks.2.1").resolve(network.table)
     return OctaveAscent(TiledGradient(network.truncate(objective.layers), objective, tile=1024), RULE, carry="residual")
 
 

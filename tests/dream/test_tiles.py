@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from dreamvid.dream.networks import Network
-from dreamvid.dream.objective import parse_objective
+from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.errors import DeviceError
+from dreamvid.networks.network import Network
 
 
 def small_network() -> Network:
@@ -21,7 +21,7 @@ def small_network() -> Network:
 
 def make(tile: int, halo: int = 16) -> TiledGradient:
     network = small_network()
-    objective = parse_objective("4").bind(network)
+    objective = parse_objective("4").resolve(network.table)
     return TiledGradient(network.truncate(objective.layers), objective, tile=tile, halo=halo)
 
 

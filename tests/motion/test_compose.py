@@ -2,10 +2,9 @@ import pytest
 import torch
 from motion_textures import texture
 
-from dreamvid.motion.compose import compose
-from dreamvid.motion.estimate import estimate_both_ways, estimate_motion
-from dreamvid.motion.flow import flow_estimator
-from dreamvid.motion.warp import warp
+from dreamvid.motion.estimators import flow_estimator
+from dreamvid.motion.field import estimate_both_ways, estimate_motion
+from dreamvid.motion.warp import compose, warp
 
 DIS = flow_estimator("dis")
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from motion_textures import texture
 
-from dreamvid.motion.photometric import difference, exposure, local_mean, luma, photometric_validity
+from dreamvid.image.tensors import luma
+from dreamvid.motion.photometric import difference, exposure, local_mean, photometric_validity
 
 
 def test_a_change_of_light_is_no_difference():

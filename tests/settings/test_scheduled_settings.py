@@ -3,7 +3,7 @@ import pytest
 from dreamvid.errors import SettingsError
 from dreamvid.settings import Recipe, Settings, load_settings, merge, write_recipe
 from dreamvid.settings.merge import leaves
-from dreamvid.settings.model import numeric_leaves
+from dreamvid.settings.schema import numeric_leaves
 
 
 def test_a_text_for_a_number_is_its_schedule() -> None:

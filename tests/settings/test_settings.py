@@ -25,8 +25,9 @@ from dreamvid.settings import (
     merge,
     write_recipe,
 )
-from dreamvid.settings.merge import bounds, flag_name, leaves, nest
+from dreamvid.settings.merge import leaves, nest
 from dreamvid.settings.recipe import GROUPS_OF_KIND
+from dreamvid.settings.schema import bounds, flag_name
 
 LEAVES = list(leaves())
 NUMBERS = [(group, name, field) for group, name, field in LEAVES if bounds(field)]

@@ -9,8 +9,8 @@ from clips import FRAMES, ZOO, colour_error, number_of, picture
 from passthrough import read
 
 from dreamvid.errors import FfmpegError, SourceError
+from dreamvid.image.io import write_image
 from dreamvid.video.decode import FrameReader
-from dreamvid.video.image import write_image
 from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
 

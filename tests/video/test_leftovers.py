@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dreamvid.video.decode import FrameReader
+from dreamvid.video.ffmpeg import run_ffmpeg
 from dreamvid.video.probe import probe
-from dreamvid.video.process import run_ffmpeg
 from dreamvid.video.source import open_source
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")

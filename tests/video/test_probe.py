@@ -6,7 +6,7 @@ import pytest
 from clips import AAC, FRAMES, X264, ZOO, beep, ffmpeg, make, picture, yuv
 
 from dreamvid.errors import SourceError
-from dreamvid.video.image import write_image
+from dreamvid.image.io import write_image
 from dreamvid.video.probe import probe, scan
 from dreamvid.video.source import open_source
 

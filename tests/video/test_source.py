@@ -9,7 +9,7 @@ import pytest
 from clips import ffmpeg, picture
 
 from dreamvid.errors import SourceError
-from dreamvid.video.image import write_image
+from dreamvid.image.io import write_image
 from dreamvid.video.source import open_source
 
 

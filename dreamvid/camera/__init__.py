@@ -1,0 +1,1 @@
+"""Animations: movement, resampling, outpainting, paths, loops, color matching."""

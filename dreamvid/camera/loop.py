@@ -1,0 +1,71 @@
+"""How a loop closes: towards its end the film gives way to its own first frame, seen from as far away as is left."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dreamvid.camera.movement import Moved
+
+_CLOSING_SECONDS = 5.0
+_LARGEST_SHARE = 0.6  # of the film
+# By this share of the closing the first frame is all there is to see; from there on nothing is blended any more.
+_ARRIVED = 0.85
+_FEATHER = 0.12  # of the shorter side of what is seen of the first frame
+
+
+@dataclass(frozen=True)
+class Closing:
+    """The last part of a film of `count` frames, from frame `start` on."""
+
+    start: int
+    count: int
+
+    @classmethod
+    def of(cls, count: int, fps: float) -> "Closing":
+        """Plan the closing of a film."""
+        length = min(round(_CLOSING_SECONDS * fps), round(_LARGEST_SHARE * count))
+        return cls(max(1, count - max(1, length)), count)
+
+    def reached(self, index: int) -> bool:
+        """Whether a frame belongs to it."""
+        return index >= self.start
+
+    def _presence(self, index: int) -> float:
+        """How much of the first frame is to be in a frame, where it is seen: from 0 to 1."""
+        way = min(max((index - self.start + 1) / (_ARRIVED * (self.count - self.start)), 0.0), 1.0)
+        return way * way * (3 - 2 * way)
+
+    def weights(self, first: Moved, index: int) -> tuple[Tensor, Tensor]:
+        """How much of the first frame, moved back to where it comes from, to blend into frame `index`.
+
+        Returns that weight and how freely each place may still dream, both (1, 1, H, W) from 0 to 1.
+        """
+        before, now = self._presence(index - 1), self._presence(index)
+        # What is fed back holds `before` of it already; so much more makes it `now`.
+        weight = (now - before) / (1 - before) if before < 1 else 1.0
+        mask = _feathered(first.inside, 1 - (index - self.start) / (self.count - self.start))
+        return weight * mask, 1 - now * mask
+
+
+def _feathered(inside: Tensor, amount: float) -> Tensor:
+    """Soften the edge of what is inside (1, 1, H, W), inwards; where it has none, all stays 1."""
+    height, width = inside.shape[2:]
+    seen = math.sqrt(max(float(inside.mean()), 1e-6))
+    reach = _FEATHER * amount * min(height, width) * seen
+    if reach < 1 or bool((inside >= 1).all()):
+        return inside
+    mask = inside
+    radius = max(1, round(reach / 2))
+    # The least within a square, averaged over a square: 0 at the edge, 1 from `reach` on.
+    for axis in ((radius, 0), (0, radius)):
+        size = (2 * axis[0] + 1, 2 * axis[1] + 1)
+        mask = -F.max_pool2d(-mask, size, 1, axis)
+    for axis in ((radius, 0), (0, radius)):
+        size = (2 * axis[0] + 1, 2 * axis[1] + 1)
+        padded = F.pad(mask, (axis[1], axis[1], axis[0], axis[0]), mode="replicate")
+        mask = F.avg_pool2d(padded, size, 1)
+    ramp = mask * mask * (3 - 2 * mask)
+    return torch.minimum(ramp, inside)

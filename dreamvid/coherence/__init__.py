@@ -1,0 +1,1 @@
+"""The carried residual: keyframes, disocclusion, the frame dreamer."""

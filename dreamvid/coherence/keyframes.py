@@ -1,0 +1,157 @@
+"""Dreaming every so many frames only: what those in between get from both sides.
+
+The frames that are dreamed are the first of a shot, every Nth after it, and its last, so that there is always a side
+to carry from. They follow from one another as frames do otherwise, only further apart. A frame in between gets
+
+    r = (a · warp(r_before, f) + b · warp(r_after, g)) / (a + b)
+    a = (1 - share) · (validity of f)²,   b = share · (validity of g)²
+
+with the share of the time between the two that has passed; where neither flow holds it fades. So what a moving thing
+reveals comes from behind, what it will cover from before, and where both are there the one turns into the other. Flows
+over several frames are put together from those between neighbours, which hold where things move far.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from dreamvid.motion.field import Motion, Side
+from dreamvid.motion.warp import compose, warp
+
+T = TypeVar("T")
+
+# A place that is seen in neither of the two frames that are dreamed gets less, the less the flows to them can be
+# trusted below this.
+LEAST = 0.1
+
+
+@dataclass(frozen=True)
+class Key(Generic[T]):
+    """A frame to be dreamed, and how it follows from the key before: None where it follows from nothing.
+
+    elapsed_seconds: the time since then. between: how many frames lie in between; they come after it.
+    """
+
+    item: T
+    motion: Motion | None
+    elapsed_seconds: float
+    between: int
+
+
+@dataclass(frozen=True)
+class Between(Generic[T]):
+    """A frame that is not dreamed: how it follows from the keys before and after it.
+
+    share: of the time from the one to the other, what has passed.
+    """
+
+    item: T
+    before: Side
+    after: Side
+    share: float
+
+
+@dataclass
+class _Waiting(Generic[T]):
+    item: T
+    before: Side
+    onward: Side | None = None  # to the frame after it
+    elapsed_seconds: float = 0.0  # since the key before
+
+
+@dataclass
+class Cadence(Generic[T]):
+    """Sorts frames, as they come, into keys and those between them.
+
+    every: how many frames lie from key to key. follow: estimates how a frame follows from the one before (the first
+    two arguments, as given to `add`). follow_both: the same, and how the one before would follow from it. Holds no
+    more than `every` items.
+    """
+
+    every: int
+    follow: Callable[[Tensor, Tensor], Motion]
+    follow_both: Callable[[Tensor, Tensor], tuple[Motion, Side]]
+    _previous: Tensor | None = None
+    _so_far: Side | None = None
+    _unrest: Tensor | None = None
+    _elapsed_seconds: float = 0.0
+    _waiting: list[_Waiting[T]] = field(default_factory=list)
+
+    def begin(self, key: Tensor) -> None:
+        """Go on after a key that has been dreamed already."""
+        assert not self._waiting, "a shot ends with a key"
+        self._previous, self._so_far, self._unrest, self._elapsed_seconds = key, None, None, 0.0
+
+    def add(
+        self, item: T, frame: Tensor, elapsed_seconds: float, *, anew: bool, last: bool
+    ) -> list[Key[T] | Between[T]]:
+        """Take in the next frame; return what can be dreamed now: nothing, or a key and then those before it.
+
+        item: what is handed on. frame: its picture (1, 3, h, w), for the motion. elapsed_seconds: time since the frame
+        before. anew: it begins a shot. last: it ends one.
+        """
+        if anew or self._previous is None:
+            self.begin(frame)
+            return [Key(item, None, elapsed_seconds, 0)]
+        if self.every == 1:
+            motion = self.follow(frame, self._previous)
+            self._previous = frame
+            return [Key(item, motion, elapsed_seconds, 0)]
+        step, onward = self.follow_both(frame, self._previous)
+        if self._waiting:
+            self._waiting[-1].onward = onward
+        self._so_far = compose((step.flow, step.validity), self._so_far)
+        moved = None if self._unrest is None else warp(self._unrest, step.flow, mode="bilinear")
+        self._unrest = step.unrest if moved is None else moved + step.unrest
+        self._elapsed_seconds += elapsed_seconds
+        self._previous = frame
+        count = len(self._waiting) + 1
+        if count < self.every and not last:
+            self._waiting.append(_Waiting(item, self._so_far, None, self._elapsed_seconds))
+            return []
+        motion = Motion(*self._so_far, self._unrest / count, count)
+        key = Key(item, motion, self._elapsed_seconds, count - 1)
+        after: Side | None = None
+        between: list[Between[T]] = []
+        for waiting in reversed(self._waiting):
+            assert waiting.onward is not None
+            after = compose(waiting.onward, after)
+            share = waiting.elapsed_seconds / key.elapsed_seconds if key.elapsed_seconds > 0 else 0.5
+            between.append(Between(waiting.item, waiting.before, after, share))
+        self._waiting.clear()
+        self.begin(frame)
+        return [key, *reversed(between)]
+
+
+def in_order(
+    steps: Iterable[Key[T] | Between[T]],
+    dream: Callable[[Key[T]], Tensor],
+    carry: Callable[[Between[T]], Tensor],
+) -> Iterator[tuple[T, Tensor]]:
+    """Make the pictures of what `Cadence` gives and put them back into the frames' order, each with its item.
+
+    A key is handed out when those before it have been, so whoever has got it knows that nothing after it was begun.
+    """
+    held: tuple[T, Tensor] | None = None
+    missing = 0
+    for step in steps:
+        if isinstance(step, Key):
+            held, missing = (step.item, dream(step)), step.between
+        else:
+            yield step.item, carry(step)
+            missing -= 1
+        if missing == 0 and held is not None:
+            yield held
+            held = None
+
+
+def blend(before: Tensor, after: Tensor, place: Between[T]) -> Tensor:
+    """Carry a residual (1, C, h, w) to a frame between, from the keys on either side of it."""
+    (flow, valid), (onward, valid_onward) = place.before, place.after
+    weight, weight_after = (1 - place.share) * valid.square(), place.share * valid_onward.square()
+    moved = weight * warp(before, flow) + weight_after * warp(after, onward)
+    seen = (torch.maximum(valid, valid_onward) / LEAST).clamp_max(1)
+    return seen * moved / (weight + weight_after).clamp_min(1e-9)

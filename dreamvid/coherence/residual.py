@@ -1,0 +1,78 @@
+"""What a carried dream was grown on, so that it goes when that has gone: dissolves, slow changes, missed cuts.
+
+From one frame to the next a dissolve changes too little to be told from noise. So beside the dream rides the picture
+that it was grown on, coarse and grey, with the same weights: what is kept of the dream keeps its picture, what grows
+anew takes the present one. Where the two have grown apart the dream is let go, as fast as they do: a dissolve takes
+the old picture's dream along, however long it lasts. Light may change, and fine things such as ripples too.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dreamvid.image.tensors import luma, resize
+from dreamvid.motion.photometric import difference, local_mean
+from dreamvid.motion.warp import warp
+
+# Parts of the picture's height: what is finer than the first does not count, and light is evened out over the second.
+COARSE_PART, WINDOW_PART = 1 / 10, 1 / 2.5
+# Mean squared difference of the normalised pictures (2: unrelated) from which on a dream is let go, and how much of it
+# in a frame for each further unit; the rest of a cut that nobody noticed goes within some frames.
+FAMILIAR, LETTING_GO, FASTEST = 0.45, 6.0, 0.5
+
+
+def coarse(frame: Tensor) -> Tensor:
+    """The picture (1, 3, H, W) as a reference: coarse luma (1, 1, H, W)."""
+    window = int(frame.shape[2] * COARSE_PART) | 1
+    return local_mean(local_mean(luma(frame), window), window)
+
+
+def follow(
+    reference: Tensor, now: Tensor, flow: Tensor, validity: Tensor, decay: float, frames: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Move the reference along with the dream and let go of what has become another picture.
+
+    reference: of the frame before; now: `coarse` of this one, both (1, 1, h, w). flow, validity: how they follow,
+    (1, 2, h, w) and (1, 1, h, w). decay: what is left of a dream after the time between them. frames: how many
+    frames that is.
+    Returns the validity lowered where the picture has changed, and the reference of what is then carried.
+    """
+    moved = warp(reference, flow, mode="bilinear")
+    changed = difference(moved, now, int(now.shape[2] * WINDOW_PART) | 1)
+    kept = validity * (1 - (LETTING_GO * (changed - FAMILIAR)).clamp(0, FASTEST)) ** frames
+    return kept, torch.lerp(now, moved, decay * kept)
+
+
+# The flow is averaged over cells, so many from top to bottom of the frame: its derivative is that of things that come
+# nearer, not of its noise.
+CELLS_DOWN = 30
+# More is a jump of the flow at the edge of something that moves.
+_LEAST = 0.5
+
+
+def detail_left(flow: Tensor) -> Tensor:
+    """The area that each place had in the frame before, of the one it has now: (N, 1, H, W) in [0.5, 1].
+
+    flow: backward (N, 2, H, W), x then y in pixels. The area is the determinant of the Jacobian of p + flow(p), by
+    central differences; 1 too where the picture shrinks.
+    """
+    size = (flow.shape[2], flow.shape[3])
+    cell = max(1, round(size[0] / CELLS_DOWN))
+    cells = F.avg_pool2d(flow, cell, ceil_mode=True, count_include_pad=False)
+    cells = F.pad(cells, (1, 1, 1, 1), mode="replicate")
+    across = (cells[:, :, 1:-1, 2:] - cells[:, :, 1:-1, :-2]) / (2 * cell)
+    down = (cells[:, :, 2:, 1:-1] - cells[:, :, :-2, 1:-1]) / (2 * cell)
+    area = (1 + across[:, :1]) * (1 + down[:, 1:]) - across[:, 1:] * down[:, :1]
+    return F.interpolate(area.clamp(_LEAST, 1), size, mode="bilinear", align_corners=False)
+
+
+def confine(residual: Tensor, amount: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring a residual (1, 3, h, w) and its amount (1, 1, h, w) of a whole dream down to a mask (1, 1, h, w)."""
+    share = (mask / amount.clamp_min(1e-3)).clamp(0, 1)
+    return residual * share, torch.minimum(amount, mask)
+
+
+def cut_out(residual: Tensor, mask: Tensor) -> Tensor:
+    """Remove what an ascent left where a mask (1, 1, H, W) is black; residual: (1, 3, h, w)."""
+    size = (residual.shape[2], residual.shape[3])
+    return torch.where(resize(mask, size) > 0, residual, torch.zeros_like(residual))

@@ -1,0 +1,1 @@
+"""Objectives: what a dream makes more of, as one small text form."""

@@ -1,0 +1,48 @@
+"""Resolves an objective against a network and the image files that its terms name."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamvid.dream.objectives.objective import Objective, ResolvedObjective
+from dreamvid.dream.objectives.parser import parse_objective
+from dreamvid.dream.objectives.term import Reduction
+from dreamvid.image.io import read_image
+from dreamvid.image.tensors import resize, to_tensor
+from dreamvid.networks.network import Network
+from dreamvid.settings.objective_timeline import parse_stations
+
+# Larger guides are shrunk: a network knows things at about the size of the images that it was trained on.
+LARGEST_SIDE = 448
+
+
+def resolve_objective(objective: Objective, network: Network, *, reduction: Reduction = "auto") -> ResolvedObjective:
+    """Resolve an objective; the files that it names are relative to the current folder.
+
+    Raises ObjectiveError, NetworkError, and SourceError for an image that cannot be read.
+    """
+
+    def features(layer: str, file: str) -> Tensor:
+        truncated = network.truncate([layer])
+        with torch.no_grad():
+            activation: Tensor = truncated(_guide(file).to(truncated.scale.device, truncated.scale.dtype))[layer]
+        return activation
+
+    return objective.resolve(network.table, reduction=reduction, features=features)
+
+
+def objective_fingerprints(timeline: str) -> list[str]:
+    """Hash what the terms of an objective timeline depend on besides their text; raises as `resolve_objective`."""
+    texts = parse_stations(timeline).objectives
+    terms = dict.fromkeys(term for text in texts for _, term in parse_objective(text).terms)
+    return [fingerprint for term in terms if (fingerprint := term.fingerprint())]
+
+
+def _guide(name: str) -> Tensor:
+    image = to_tensor(read_image(Path(name).expanduser()))
+    scale = LARGEST_SIDE / max(image.shape[2:])
+    if scale >= 1:
+        return image
+    size = max(1, round(scale * image.shape[2])), max(1, round(scale * image.shape[3]))
+    return resize(image, size).clamp(0, 1)

@@ -1,0 +1,93 @@
+"""What one term of an objective is, and the registry of the terms that have a name.
+
+A term is a value: it can be compared and printed, and its text parses to the same value. It needs no torch until its
+density is computed, so a mistake in the text is told before torch is imported or a network is downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
+
+from dreamvid.runtime.plugins import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dreamvid.dream.objectives.parser import ObjectiveReader
+    from dreamvid.networks.layer_table import LayerTable
+
+Reduction = Literal["auto", "mean", "l2"]
+"""What counts of activations: their mean, the mean of their squares (l2), or `auto`: l2 for a layer and for channels
+that are selected by their activity, the mean for channels that are named. Guides and classes have values of their own.
+"""
+
+IMAGE = "<image>"
+"""The key under which a density finds the image itself, (N, 3, H, W) in [0, 1], next to the layers' activations."""
+
+
+@dataclass(frozen=True)
+class TermContext:
+    """What a term is resolved against.
+
+    table: the layers of the network that dreams. reduction: what counts of activations. features: a layer's activations
+    for an image file, (1, C, h, w) or (1, C). objective: the text of the whole objective, for messages.
+    """
+
+    table: LayerTable
+    reduction: Reduction
+    features: Callable[[str, str], Tensor]
+    objective: str
+
+
+class ResolvedTerm(Protocol):
+    """A term whose layers and channels are known to be there.
+
+    layers: the network's own names of the layers whose activations `density` reads; none for a term that brings its
+    own network and reads `IMAGE`.
+    """
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Name the layers whose activations `density` reads."""
+        ...
+
+    def density(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """Compute the term at each position, (N, 1, h, w); its mean over positions is the term's value."""
+        ...
+
+
+class Term(Protocol):
+    """One summand of an objective, without its weight: an immutable value whose `str` is its text."""
+
+    def layers(self, table: LayerTable) -> tuple[str, ...]:
+        """Name the layers of the network that it reads. Raises NetworkError for a layer that is not there."""
+        ...
+
+    def resolve(self, context: TermContext) -> ResolvedTerm:
+        """Check it against a network. Raises NetworkError, ObjectiveError, and SourceError for a file."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hash what its value depends on besides its text, such as a file's content; "" if nothing."""
+        ...
+
+
+class NamedTerm(Term, Protocol):
+    """A term that begins with a registered name, such as `guide(...)`.
+
+    opening: the character that has to follow the name; without it the name is taken for a layer's.
+    """
+
+    opening: ClassVar[str]
+
+    @classmethod
+    def parse(cls, reader: ObjectiveReader) -> Self:
+        """Read what follows `opening`. Call `reader.fail` for what does not belong there."""
+        ...
+
+
+TERMS: Registry[type[NamedTerm]] = Registry(
+    "objective term", "dreamvid.dream.objectives.terms", "dreamvid.objective_terms"
+)

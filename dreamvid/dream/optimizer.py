@@ -1,0 +1,143 @@
+"""One step of ascent: how a gradient becomes a change of the picture, as the well-known notebooks differ in it."""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dreamvid.dream import laplacian
+from dreamvid.settings import DreamSettings
+
+# Of ImageNet's pictures, RGB in [0, 1]: what torchvision's classifiers are fed with is (x - mean) / deviation.
+_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+_TINY = 1e-20
+
+
+# The paper's own numbers.
+_BETA_MEAN, _BETA_SQUARE = 0.9, 0.999
+_EPSILON = 1e-8
+
+
+class Adam:
+    """The running moments of one picture's gradients, begun at zero.
+
+    They are those of the picture's own pixels: gradients go in as they lie on the picture, whatever it was rolled by
+    when they were computed.
+    """
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._mean: Tensor | None = None
+        self._square: Tensor | None = None
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Take in the next gradient; return the direction of the step, m̂ / (√v̂ + ε), of the same shape.
+
+        The first one is the gradient's sign; later ones are at most a few times as long as 1.
+        """
+        if self._mean is None or self._square is None:
+            self._mean, self._square = torch.zeros_like(gradient), torch.zeros_like(gradient)
+        self._steps += 1
+        self._mean = _BETA_MEAN * self._mean + (1 - _BETA_MEAN) * gradient
+        self._square = _BETA_SQUARE * self._square + (1 - _BETA_SQUARE) * gradient.square()
+        mean = self._mean / (1 - _BETA_MEAN**self._steps)
+        square = self._square / (1 - _BETA_SQUARE**self._steps)
+        return mean / (square.sqrt() + _EPSILON)
+
+
+# Differences between neighbours well below this (of a picture in [0, 1]) count by their squares, so that the slope does
+# not jump where a picture is flat.
+_SOFT = 0.01
+
+
+def total_variation_gradient(x: Tensor) -> Tensor:
+    """Compute the gradient of a picture's total variation, (N, C, H, W) like the picture.
+
+    The variation is Σ √(dx² + dy² + 0.01²) over all pixels and channels, dx and dy being the differences to the pixel
+    on the right and to the one below, 0 at the border (Rudin, Osher and Fatemi, "Nonlinear total variation based noise
+    removal algorithms", 1992).
+    """
+    right = F.pad(x[:, :, :, 1:] - x[:, :, :, :-1], (0, 1))
+    down = F.pad(x[:, :, 1:] - x[:, :, :-1], (0, 0, 0, 1))
+    length = torch.sqrt(right.square() + down.square() + _SOFT**2)
+    right, down = right / length, down / length
+    return F.pad(right[:, :, :, :-1], (1, 0)) - right + F.pad(down[:, :, :-1], (0, 0, 1, 0)) - down
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """x ← x + step · ĝ, in the space and with the size of ĝ that are asked for; what the fields do, settings say."""
+
+    levels: int
+    normalize: Literal["mean", "std", "none"]
+    space: Literal["rgb", "imagenet"]
+    clip: Literal["step", "end"]
+    keep_color: bool = False
+    optimizer: Literal["ascent", "adam"] = "ascent"
+    total_variation: float = 0.0
+
+    @classmethod
+    def of(cls, settings: DreamSettings) -> Self:
+        """Take the rule from settings."""
+        return cls(
+            levels=settings.levels,
+            normalize=settings.normalize,
+            space=settings.space,
+            clip=settings.clip,
+            keep_color=settings.keep_color,
+            optimizer=settings.optimizer,
+            total_variation=settings.total_variation,
+        )
+
+    def moments(self) -> Adam | None:
+        """Make what Adam remembers from step to step of one picture; None for plain ascent, which remembers nothing."""
+        return Adam() if self.optimizer == "adam" else None
+
+    def __call__(self, x: Tensor, gradient: Tensor, step: float | Tensor, moments: Adam | None = None) -> Tensor:
+        """Move a picture (1, 3, h, w) along d(objective)/dx.
+
+        step: a number, or a map (1, 1, h, w). moments: of the steps before, from `moments`.
+        """
+        if self.space == "rgb":
+            x = x + step * self._direction(x, gradient, None, moments)
+        else:
+            # With z = (x - mean) / deviation: dL/dz = deviation · dL/dx, and dx = deviation · dz.
+            # Filled on the device: a copy from here would wait for it.
+            deviation = torch.stack([x.new_full((), one) for one in _IMAGENET_DEVIATION]).view(1, 3, 1, 1)
+            x = x + step * deviation * self._direction(x, gradient, deviation, moments)
+        return x.clamp(0, 1) if self.clip == "step" else x
+
+    def _direction(self, x: Tensor, gradient: Tensor, deviation: Tensor | None, moments: Adam | None) -> Tensor:
+        """The direction of the step, in the space of the steps; `deviation`: that space's unit, in RGB."""
+        direction = laplacian.normalize(self._in_space(gradient, deviation), self.levels, self.normalize)
+        if self.total_variation:
+            # Of the same mean absolute value, whatever that is: the weight is the ratio of the two.
+            rough = self._in_space(total_variation_gradient(x), deviation)
+            ratio = _size(direction) / _size(rough).clamp_min(_TINY)
+            direction = direction - self.total_variation * ratio * rough
+        return direction if moments is None else moments.direction(direction)
+
+    def _in_space(self, gradient: Tensor, deviation: Tensor | None) -> Tensor:
+        if self.keep_color:
+            # Along R = G = B = y the derivative is the sum of the three; its size is made 1 anyway.
+            gradient = gradient.mean(dim=1, keepdim=True).expand_as(gradient)
+        return gradient if deviation is None else gradient * deviation
+
+    def add(self, source: Tensor, residual: Tensor) -> Tensor:
+        """Add a residual to its source, both (1, 3, h, w), within [0, 1].
+
+        With `keep_color` the same y = (r_R + r_G + r_B) / 3 is added to R, G and B, no further than the channel allows
+        that is nearest to 0 or 1: the differences between the channels, and so the chroma, stay the source's.
+        """
+        if not self.keep_color:
+            return (source + residual).clamp(0, 1)
+        source = source.clamp(0, 1)
+        room_below, room_above = source.amin(dim=1, keepdim=True), 1 - source.amax(dim=1, keepdim=True)
+        grey = residual.mean(dim=1, keepdim=True)
+        return source + torch.minimum(torch.maximum(grey, -room_below), room_above)
+
+
+def _size(x: Tensor) -> Tensor:
+    return x.abs().mean(dim=(1, 2, 3), keepdim=True)

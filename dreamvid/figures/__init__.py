@@ -1,0 +1,1 @@
+"""Images that explain: charts, contact sheets, comparisons, feature sheets, network diagrams."""

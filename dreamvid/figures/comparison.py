@@ -1,0 +1,103 @@
+"""One frame dreamed in many ways, side by side."""
+
+import fnmatch
+import itertools
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dreamvid.errors import InputError, nearest
+from dreamvid.figures.contact_sheet import check_layout, contact_sheet
+from dreamvid.networks.network import load_network
+from dreamvid.settings import Settings, list_presets, load_settings
+from dreamvid.settings.merge import leaves
+from dreamvid.settings.schema import flag_name
+
+Picture = npt.NDArray[np.uint8]
+_EXAMPLE = "For example: --vary 'objective=blocks.3.2|blocks.4.1:7', --vary 'preset=animals|plants'"
+
+
+def comparison_sheet(
+    frame: Picture,
+    given: Mapping[str, str],
+    axes: Sequence[str],
+    *,
+    dream: Callable[[Picture, Settings], Picture],
+    width: int = 320,
+    on_picture: Callable[[int, int], None] | None = None,
+) -> Picture:
+    """Dream a frame, uint8 RGB (H, W, 3), once for every combination of the axes' values; return the labelled sheet.
+
+    given: settings by name, and "preset", that hold for all. axes: `NAME=VALUE|VALUE…`, NAME being a setting or
+    `preset`; the last one runs along the rows of the sheet. An objective with * stands for all layers of that name, and
+    `LAYER:*` for all channels. Without axes, the presets of the same network. width: that of the shown pictures, in
+    pixels; they are dreamed at the frame's own. Each label has the flags that give its picture. Raises DreamvidError.
+    """
+    if not 16 <= width <= 4096:
+        raise InputError(f"--size got {width}: allowed is from 16 to 4096 pixels.")
+    values = dict(_axis(text) for text in axes) or {"preset": _presets(_resolve(given))}
+    if "objective" in values:
+        values["objective"] = [one for value in values["objective"] for one in _spread(value, _resolve(given))]
+    width = min(width, frame.shape[1])
+    shown = (max(1, round(frame.shape[0] * width / frame.shape[1])), width)
+    combinations = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+    columns = check_layout(
+        len(combinations), shown, columns=len(list(values.values())[-1]) if len(values) > 1 else None
+    )
+    cells = []
+    # A wrong value is told before the work.
+    for words, settings in [(words, _resolve(words)) for words in ({**given, **chosen} for chosen in combinations)]:
+        dreamed = dream(frame, settings)
+        cells.append((cv2.resize(dreamed, shown[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8), _flags(words)))
+        if on_picture is not None:
+            on_picture(len(cells), len(combinations))
+    return contact_sheet(cells, columns=columns)
+
+
+def _resolve(words: Mapping[str, str]) -> Settings:
+    return load_settings(words.get("preset"), **{name: text for name, text in words.items() if name != "preset"})
+
+
+def _axis(text: str) -> tuple[str, list[str]]:
+    word, _, listed = text.partition("=")
+    name = word.strip().removeprefix("--")
+    names = {flag_name(leaf).removeprefix("--"): leaf for _, leaf, _ in leaves()} | {"preset": "preset"}
+    name = names.get(name, name)
+    if name not in names.values():
+        raise InputError(f"--vary got {text!r}: there is no setting {word!r}.{nearest(word, names)} {_EXAMPLE}")
+    values = [value.strip() for value in listed.split("|") if value.strip()]
+    if not values:
+        raise InputError(f"--vary got {text!r}: it lacks values behind '{name}='. {_EXAMPLE}")
+    return name, values
+
+
+def _presets(settings: Settings) -> list[str]:
+    """The shipped presets that need no other network."""
+    found = [preset.name for preset in list_presets("run")]
+    return [name for name in found if load_settings(name).network == settings.network] or found[:1]
+
+
+def _spread(objective: str, settings: Settings) -> Iterator[str]:
+    """Write out the layers or channels that * stands for."""
+    layer, _, channels = objective.partition(":")
+    if "*" not in layer and channels.strip() != "*":
+        yield objective
+        return
+    network = load_network(settings.network.model, "random")  # layers do not depend on the weights
+    if "*" not in layer:
+        yield from (f"{layer.strip()}:{channel}" for channel in range(network.table.channels(layer.strip())))
+        return
+    found = [name for name in network.table.rows if fnmatch.fnmatchcase(name, layer.strip())]
+    if not found:
+        raise InputError(
+            f"--vary objective: no layer of {network.name!r} matches {layer!r}. `dreamvid layers {network.name}` lists "
+            "them."
+        )
+    yield from (f"{name}:{channels}" if channels else name for name in found)
+
+
+def _flags(words: Mapping[str, str]) -> str:
+    return " ".join(f"{flag_name(name)} {shlex.quote(text)}" for name, text in words.items())

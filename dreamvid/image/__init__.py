@@ -1,0 +1,1 @@
+"""One still image: reading, fetching and writing it, arrays and tensors."""

@@ -1,0 +1,1 @@
+"""The score of a dream against its source."""

@@ -1,0 +1,369 @@
+"""How good a dream is: `score` of two films, `score_frames` of pictures in memory.
+
+Source and dream are brought to one working size by area averaging. There, for each frame and the one before:
+
+- backward flow f of the *source* (DIS, medium preset), and the hard occlusion mask m of Ruder et al. 2016
+  (forward and backward flow agree, inside the frame, off motion boundaries),
+- warping error of the dream and of the source × 1e4 over m (after Lai et al. 2018 and Ruder et al. 2016; the
+  formula is in `score_measures.warping_error`); their difference is the excess,
+- strength: objective(dream) / objective(source),
+- brightness, contrast and saturation of both,
+- the strength of newly seen places by the time since they were seen (`score_measures.RevealedPlaces`),
+
+and at the dream's own size the share of pixels that it clipped. A copy of the source has excess 0 and
+strength 1. An error says nothing without the strength beside it: the steadiest film is the undreamed one.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dreamvid.dream.draft import draft
+from dreamvid.dream.objectives.binding import resolve_objective
+from dreamvid.dream.objectives.parser import parse_objective
+from dreamvid.dream.objectives.term import Reduction
+from dreamvid.errors import InputError, SettingsError
+from dreamvid.metrics.report import Score
+from dreamvid.metrics.temporal import RevealedPlaces, Tone, warping_error
+from dreamvid.motion.estimators import flow_estimator
+from dreamvid.motion.occlusion import follows, occlusion_mask
+from dreamvid.motion.warp import warp
+from dreamvid.networks.network import load_network
+from dreamvid.runtime.device import find_device
+from dreamvid.settings import Settings, find_preset, load_settings, merge
+from dreamvid.settings.merge import nest
+from dreamvid.video.decode import FrameReader
+from dreamvid.video.probe import VideoInfo, probe, scan
+from dreamvid.video.shots import DETECTION_HEIGHT, find_cuts
+from dreamvid.video.source import Source, open_source
+
+# Width in pixels at which films are compared: flow holds, noise does not count, and it is quick.
+WORKING_WIDTH = 320
+# How far in pixels a picture is continued by its mirror image.
+_MIRRORED = 32
+
+# A frame in memory: uint8 or uint16 (H, W, 3), or a float tensor (3, H, W) or (1, 3, H, W) in [0, 1]; RGB.
+Frame = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | Tensor
+_Picture = npt.NDArray[np.float32]  # (H, W, 3) in [0, 1]
+
+
+class ObjectiveMeter:
+    """Measures an objective on pictures, always in float32.
+
+    Raises NetworkError and ObjectiveError for what cannot be had.
+    """
+
+    def __init__(
+        self,
+        objective: str,
+        model: str,
+        weights: str | None = None,
+        *,
+        measure: Reduction = "auto",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        network = load_network(model, weights, device=device)
+        self.objective = objective
+        self.model = model
+        self.device = torch.device(device)
+        self._bound = resolve_objective(parse_objective(objective), network, reduction=measure)
+        self._module = network.truncate(self._bound.layers)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ObjectiveMeter":
+        """Make the meter of what a render's settings dream, on their device."""
+        network, dream = settings.network, settings.dream
+        device = find_device(settings.render.device)
+        return cls(dream.objective, network.model, network.weights, measure=dream.measure, device=device)
+
+    def value(self, picture: Tensor) -> float:
+        """Evaluate the objective on a picture (1, 3, H, W) in [0, 1]; waits for the device."""
+        return float(self._bound(self._activations(picture)).cpu().double().mean())
+
+    def density(self, picture: Tensor) -> Tensor:
+        """Where in the picture (1, 3, H, W) the objective is: (1, 1, H, W), on the CPU.
+
+        The picture is continued by its mirror image: next to the zeros that networks pad with, which is where
+        a moving camera shows new places, activations are weaker and would be taken for a weaker dream.
+        """
+        height, width = picture.shape[2:]
+        top, left = min(_MIRRORED, height - 1), min(_MIRRORED, width - 1)
+        wide = F.pad(picture, (left, left, top, top), mode="reflect")
+        density = self._bound.density(self._activations(wide))
+        size = (wide.shape[2], wide.shape[3])
+        spread = F.interpolate(density, size, mode="bilinear", align_corners=False)
+        return spread[:, :, top : top + height, left : left + width].cpu()
+
+    def _activations(self, picture: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad():
+            activations: dict[str, Tensor] = self._module(picture.to(self.device, memory_format=torch.channels_last))
+            return activations
+
+
+class Scorer:
+    """Takes in the frames of a source and its dream pair by pair; only the last pair is kept.
+
+    meter: what strength is measured with. width: the working width in pixels; that of a smaller source or
+    dream is not exceeded. Raises SettingsError for a width below 1.
+    """
+
+    def __init__(self, meter: ObjectiveMeter, *, width: int = WORKING_WIDTH) -> None:
+        if width < 1:
+            raise SettingsError(f"The working width got {width}: allowed is 1 pixel or more, such as {WORKING_WIDTH}.")
+        self._meter = meter
+        self._width = width
+        self._size: tuple[int, int] | None = None
+        self._estimate = flow_estimator("dis")
+        self._previous: tuple[Tensor, Tensor] | None = None
+        self._revealed = RevealedPlaces()
+        self._rows: list[dict[str, float]] = []
+        self._cuts: list[int] = []
+
+    def add(self, source: Frame, dream: Frame, time_seconds: float, *, cut: bool = False) -> None:
+        """Take in a frame of the source and what was dreamed of it. cut: it begins a new shot.
+
+        Raises InputError for what is no picture.
+        """
+        pictures = _picture(source), _picture(dream)
+        if self._size is None:
+            self._size = _working_size(pictures[0], pictures[1], self._width)
+        this = _at_size(pictures[0], self._size), _at_size(pictures[1], self._size)
+        values = [self._meter.value(picture) for picture in this]
+        row = {
+            "times_seconds": time_seconds,
+            "dream_error": np.nan,
+            "source_error": np.nan,
+            "trusted": np.nan,
+            "strength": values[1] / values[0] if values[0] > 0 else np.nan,
+            "clipped": _newly_clipped(*pictures),
+        }
+        for prefix, picture in zip(("source_", ""), this, strict=True):
+            row |= {prefix + name: value for name, value in vars(Tone.of(picture)).items()}
+        if cut and self._rows:
+            self._cuts.append(len(self._rows))
+        if self._previous is None or cut:
+            self._revealed.restart(this[0])
+        else:
+            row |= self._compare(this, self._previous)
+        self._rows.append(row)
+        self._previous = this
+
+    def _compare(self, this: tuple[Tensor, Tensor], previous: tuple[Tensor, Tensor]) -> dict[str, float]:
+        flow, reverse = self._estimate(this[0], previous[0]), self._estimate(previous[0], this[0])
+        mask = occlusion_mask(flow, reverse)
+        # Motion boundaries are too doubtful to measure an error at, but what lies there is not newly seen.
+        self._revealed.advance(flow, follows(flow, reverse))
+        residual, residual_before = this[1] - this[0], previous[1] - previous[0]
+        change = (residual - warp(residual_before, flow, mode="bilinear")).abs().mean(dim=1, keepdim=True)
+        self._revealed.add(self._meter.density(this[0]), self._meter.density(this[1]), change, mask)
+        return {
+            "source_error": warping_error(this[0], previous[0], flow, mask),
+            "dream_error": warping_error(this[1], previous[1], flow, mask),
+            "trusted": float(mask.mean()),
+        }
+
+    def result(self) -> Score:
+        """Sum up. Raises InputError when there was no frame."""
+        if self._size is None:
+            raise InputError("There are no frames to score. Give at least one of the source and one of the dream.")
+        curves = {name: np.array([row[name] for row in self._rows], dtype=np.float64) for name in self._rows[0]}
+        return Score(
+            model=self._meter.model,
+            objective=self._meter.objective,
+            size=self._size,
+            cuts=tuple(self._cuts),
+            revealed_strength=np.array(self._revealed.strength()),
+            revealed_change=np.array(self._revealed.change()),
+            revealed_share=np.array(self._revealed.share()),
+            **curves,
+        )
+
+
+def score_frames(
+    source_frames: Iterable[Frame],
+    dream_frames: Iterable[Frame],
+    meter: ObjectiveMeter | None = None,
+    *,
+    fps: float,
+    width: int = WORKING_WIDTH,
+    cuts: Collection[int] = (),
+) -> Score:
+    """Score a dream's frames against their source's, one for one; see `Score` for what comes out.
+
+    Frames are RGB: uint8 or uint16 (H, W, 3), or float tensors (3, H, W) or (1, 3, H, W) in [0, 1]; sizes may
+    differ. meter: what strength is measured with, made once for several scores; None is that of the default
+    settings. fps: frames per second, for the drift. width: working width in pixels. cuts: numbers (from 0) of
+    the frames that begin a new shot. Raises InputError when one of the two has more frames.
+    """
+    scorer = Scorer(meter or ObjectiveMeter.of(load_settings()), width=width)
+    pairs = _pairs(iter(source_frames), iter(dream_frames))
+    for index, (source, dream) in enumerate(pairs):
+        scorer.add(source, dream, index / fps, cut=index in cuts)
+    return scorer.result()
+
+
+def score(
+    source: str | Path,
+    dream: str | Path,
+    *,
+    objective: str | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+    frames: str | None = None,
+    device: str | None = None,
+    width: int = WORKING_WIDTH,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> Score:
+    """Score a dreamed film against its source; memory does not grow with their length.
+
+    The recipe beside the dream (`<dream>.toml`) says which of the source's frames were dreamed, at which
+    rate, and with which objective and network; without one, the default settings do. Cuts are found in the
+    source.
+
+    Args:
+        source, dream: films, as `dreamvid run` takes them.
+        objective, model, weights: to measure strength with, in place of the recipe's.
+        frames: range START:STOP of the source's frames that the dream shows, in place of the recipe's.
+        device: where the network runs, in place of the recipe's; everything else runs on the CPU.
+        width: working width in pixels.
+        on_frame: called with the number of frames done and their total.
+
+    Raises:
+        InputError (one of its kinds): a film cannot be read, their numbers of frames differ, an unknown
+        objective, network or range, or a dream without a source (a zoom).
+    """
+    settings = _settings(dream, objective=objective, model=model, weights=weights, frames=frames, device=device)
+    films = open_source(source), open_source(dream)
+    infos = probe(films[0]), probe(films[1])
+    settings = draft(settings, infos[0])  # of which the recipe says only that it is one
+    start, stop = settings.video.frame_range()
+    rate = settings.video.rate()
+    if films[0].kind == "lavfi" and stop is None:
+        scan(films[0], infos[0])  # refuses a graph without an end
+    meter = ObjectiveMeter.of(settings)
+
+    small = _detection_size(infos[0])
+    counted = 0
+
+    def pictures() -> Iterator[npt.NDArray[np.uint8]]:
+        nonlocal counted
+        with FrameReader(films[0], infos[0], start=start, stop=stop, fps=rate, size=small) as reader:
+            for frame in reader:
+                counted += 1
+                yield _eight_bits(frame.pixels)
+
+    cuts = set(find_cuts(pictures()))
+    total = scan(films[1], infos[1]).count
+    if counted != total:
+        raise _counts_differ(counted, total, films[0], films[1], settings)
+
+    scorer = Scorer(meter, width=width)
+    with (
+        FrameReader(films[0], infos[0], start=start, stop=stop, fps=rate) as source_reader,
+        FrameReader(films[1], infos[1]) as dream_reader,
+    ):
+        for index, (original, dreamed) in enumerate(_pairs(source_reader, dream_reader)):
+            scorer.add(original.pixels, dreamed.pixels, original.time_seconds, cut=index in cuts)
+            if on_frame is not None:
+                on_frame(index + 1, total)
+    return scorer.result()
+
+
+def _settings(dream: str | Path, **overrides: str | None) -> Settings:
+    """Lay what was asked for over the recipe beside the dream, if there is one."""
+    recipe = Path(f"{Path(dream)}.toml")
+    given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+    if "model" in given:
+        given.setdefault("weights", None)  # the recipe's are another network's
+    if not recipe.is_file():
+        return load_settings(None, nest(given))
+    preset = find_preset(recipe)
+    if preset.kind != "run":
+        raise InputError(
+            f"{str(recipe)!r} is the recipe of a {preset.kind}, which has no source to be compared with. "
+            "Only results of `dreamvid run` can be scored."
+        )
+    return merge(merge(preset.tables, origin=str(recipe)), nest(given))
+
+
+def _counts_differ(counted: int, total: int, source: Source, dream: Source, settings: Settings) -> InputError:
+    video = settings.video
+    chosen = "" if video.frames == ":" else f" in its range {video.frames}"
+    chosen += "" if video.fps is None else f" at {video.fps} frames per second"
+    return InputError(
+        f"{source.text} has {counted} frames{chosen}, {dream.text} has {total}: they cannot be compared one "
+        f"for one. Say which frames of the source the dream shows, such as --frames 0:{total}."
+    )
+
+
+def _pairs(sources: Iterator[Any], dreams: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    """Go through both at once; raises InputError with both counts when they end apart."""
+    for index, (source, dream) in enumerate(zip_longest(sources, dreams)):
+        if source is None or dream is None:
+            rest = 1 + sum(1 for _ in (dreams if source is None else sources))
+            counts = (index, index + rest) if source is None else (index + rest, index)
+            raise InputError(
+                f"The source has {counts[0]} frames and the dream {counts[1]}: they cannot be compared one "
+                "for one. Leave out those of the source that were not dreamed."
+            )
+        yield source, dream
+
+
+def _picture(frame: Frame) -> _Picture:
+    """Bring a frame of any kind to float32 (H, W, 3) in [0, 1]."""
+    if isinstance(frame, Tensor):
+        x = frame[0] if frame.ndim == 4 and frame.shape[0] == 1 else frame
+        if x.ndim == 3 and x.shape[0] == 3 and x.is_floating_point():
+            return np.ascontiguousarray(x.detach().permute(1, 2, 0).float().cpu().numpy())
+    elif frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype in (np.uint8, np.uint16):
+        return frame.astype(np.float32) / np.float32(np.iinfo(frame.dtype).max)
+    raise InputError(
+        "A frame has to be RGB: uint8 or uint16 of shape (H, W, 3), or a float tensor (3, H, W) or "
+        f"(1, 3, H, W) in [0, 1]; got {frame.dtype} of shape {tuple(frame.shape)}."
+    )
+
+
+def _working_size(source: _Picture, dream: _Picture, width: int) -> tuple[int, int]:
+    """(width, height) in the source's shape, no wider than either film."""
+    height, full = source.shape[:2]
+    width = min(width, full, dream.shape[1])
+    return width, max(1, round(width * height / full))
+
+
+def _at_size(picture: _Picture, size: tuple[int, int]) -> Tensor:
+    """Average the areas of (H, W, 3) into a tensor (1, 3, h, w)."""
+    if (picture.shape[1], picture.shape[0]) != size:
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
+
+
+def _newly_clipped(source: _Picture, dream: _Picture) -> float:
+    """Share of the dream's pixels with a clipped channel where the source, brought to its size, has none."""
+    before = _clipped(source)
+    if before.shape != dream.shape[:2]:
+        size = dream.shape[1], dream.shape[0]
+        before = np.asarray(cv2.resize(before, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    return float((_clipped(dream) > before).mean())
+
+
+def _clipped(picture: _Picture) -> npt.NDArray[np.uint8]:
+    """1 where a channel, rounded to 8 bits, is 0 or 255."""
+    half = np.float32(0.5 / 255)
+    return np.asarray(((picture < half) | (picture >= 1 - half)).any(axis=2), dtype=np.uint8)
+
+
+def _detection_size(info: VideoInfo) -> tuple[int, int]:
+    height = min(DETECTION_HEIGHT, info.height)
+    return max(1, round(info.width * height / info.height)), height
+
+
+def _eight_bits(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    return np.asarray(pixels if pixels.dtype == np.uint8 else pixels >> 8, dtype=np.uint8)

@@ -1,0 +1,143 @@
+"""What `dreamvid score` measures, each as a pure function of pictures at one size, and the ages of places.
+
+Pictures X are (1, 3, H, W) in [0, 1], flows (1, 2, H, W) backward in pixels, masks (1, 1, H, W) of 0 and 1.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from dreamvid.image.tensors import luma
+from dreamvid.motion.warp import warp
+
+# Ages up to this many frames are told apart; whatever is older is the rest.
+OLDEST = 12
+# Errors are squares of values in [0, 1]; so one unit is the square of 1% of full scale.
+ERROR_SCALE = 1e4
+# With less of the picture old than this there is no rest to compare with.
+_LEAST_REST = 0.05
+
+
+def warping_error(this: Tensor, previous: Tensor, flow: Tensor, mask: Tensor) -> float:
+    """Measure how much a film changes beyond its motion, over the pixels of the mask; NaN if there are none.
+
+        E_t(X) = 1e4 · Σ_p m(p) · ‖X_t(p) − X_{t−1}(p + f(p))‖² / (3 · Σ_p m(p))
+
+    with bilinear sampling, on values from 0 to 1: the warping error of Lai et al. 2018 ("Learning blind video
+    temporal consistency") per channel, with the masks of Ruder et al. 2016 ("Artistic style transfer for
+    videos"), whose temporal loss it is.
+    """
+    squares = (this - warp(previous, flow, mode="bilinear")).double().square().mean(dim=1, keepdim=True)
+    return _ratio(ERROR_SCALE * float((mask * squares).sum()), float(mask.double().sum()))
+
+
+@dataclass(frozen=True)
+class Tone:
+    """The look of one picture as numbers from 0 to 1.
+
+    `brightness` is the mean luma, `contrast` the standard deviation of the luma over the picture,
+    `saturation` the mean over the pixels of the highest minus the lowest channel.
+    """
+
+    brightness: float
+    contrast: float
+    saturation: float
+
+    @classmethod
+    def of(cls, picture: Tensor) -> Self:
+        """Measure a picture (1, 3, H, W)."""
+        light = luma(picture).double()
+        saturation = (picture.amax(dim=1) - picture.amin(dim=1)).double().mean()
+        return cls(float(light.mean()), float(light.std(correction=0)), float(saturation))
+
+
+class RevealedPlaces:
+    """How the dream comes to places that were newly seen.
+
+    Every place has an age in frames: 0 where the flow does not carry, elsewhere one more than that of where
+    it came from. What is older than `OLDEST`, and all of the first frame of a shot, is the rest. With D the
+    map of the objective, d for the dream and s for the source, A the places of age a at time t and R the rest
+    then:
+
+        strength(a) = Σ_t Σ_A D_d / Σ_t (Σ_R D_d / Σ_R D_s) Σ_A D_s
+
+    is the objective at places of age a relative to what it would be at the rest's strength of the same time:
+    1 is no difference. The map is as fine as the layer's stride and the layer sees around each place, so a
+    narrow strip is seen together with its surroundings.
+
+    With r = dream − source and c(p) the mean of |r_t(p) − r_{t−1}(p + f(p))| over the channels, at pixels of
+    the mask:
+
+        change(a) = Σ_t Σ_A c / Σ_t (mean_R c) |A|
+
+    is the change of what the dream adds from one frame to the next relative to the rest's: above 1 it pops.
+    """
+
+    def __init__(self) -> None:
+        self._age: Tensor | None = None
+        self._got = torch.zeros(2, OLDEST + 1, dtype=torch.float64)  # strength, change
+        self._expected = torch.zeros(2, OLDEST + 1, dtype=torch.float64)
+        self._pixels = torch.zeros(OLDEST + 1, dtype=torch.float64)
+        self._all_pixels = 0
+
+    def restart(self, like: Tensor) -> None:
+        """Begin a shot: everything counts as old. `like`: any (1, C, H, W) of the size."""
+        self._age = torch.full_like(like[:, :1], OLDEST + 1)
+
+    def advance(self, flow: Tensor, carried: Tensor) -> Tensor:
+        """Age all places by a frame, `carried` (1, 1, H, W) being true where the flow carries.
+
+        Return the ages (1, 1, H, W): 0 to `OLDEST`, `OLDEST` + 1 for the rest.
+        """
+        assert self._age is not None, "restart comes first"
+        older = (warp(self._age, flow, mode="nearest") + 1).clamp_max(OLDEST + 1)
+        self._age = torch.where(carried.bool(), older, torch.zeros_like(older))
+        return self._age
+
+    def add(self, source_map: Tensor, dream_map: Tensor, change: Tensor, mask: Tensor) -> None:
+        """Take in a frame after `advance`: maps and c at the pixels, each (1, 1, H, W)."""
+        assert self._age is not None, "restart comes first"
+        age = self._age.flatten().long()
+        source, dream, changed, trusted = (x.flatten().double() for x in (source_map, dream_map, change, mask))
+        old = age > OLDEST
+        count = _sums(age, torch.ones_like(source))
+        self._pixels += count
+        self._all_pixels += len(age)
+        if float(old.double().mean()) < _LEAST_REST:
+            return
+        rest_source = float(source[old].sum())
+        if rest_source > 0:
+            self._got[0] += _sums(age, dream)
+            self._expected[0] += float(dream[old].sum()) / rest_source * _sums(age, source)
+        rest_trusted = float(trusted[old].sum())
+        if rest_trusted > 0:
+            self._got[1] += _sums(age, changed * trusted)
+            self._expected[1] += float((changed * trusted)[old].sum()) / rest_trusted * _sums(age, trusted)
+
+    def strength(self) -> list[float]:
+        """strength(a) for a = 0 … OLDEST; NaN for an age that never was."""
+        return self._ratios(0)
+
+    def change(self) -> list[float]:
+        """change(a) for a = 0 … OLDEST; NaN for an age that never was, and at 0, which has no past."""
+        return self._ratios(1)
+
+    def share(self) -> list[float]:
+        """Share of all pixels that had age a = 0 … OLDEST."""
+        return [_ratio(float(n), self._all_pixels) for n in self._pixels]
+
+    def _ratios(self, row: int) -> list[float]:
+        return [
+            _ratio(float(got), float(wanted)) for got, wanted in zip(self._got[row], self._expected[row], strict=True)
+        ]
+
+
+def _sums(age: Tensor, values: Tensor) -> Tensor:
+    """Sum of values at each age from 0 to OLDEST."""
+    return torch.bincount(age, values, minlength=OLDEST + 2)[: OLDEST + 1].cpu()
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else float("nan")

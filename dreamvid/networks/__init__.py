@@ -1,0 +1,1 @@
+"""The model zoo: registry, weights, tracing, truncation, fused convolutions, the table of layers."""

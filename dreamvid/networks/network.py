@@ -1,0 +1,113 @@
+"""Classifiers to dream with: by name, with weights, as layers that can be cut out."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dreamvid.errors import NetworkError
+from dreamvid.networks import efficientnet_lite
+from dreamvid.networks import registry as architectures
+from dreamvid.networks import weights as weight_files
+from dreamvid.networks.layer_table import LayerTable, describe_layers
+from dreamvid.networks.tensorflow.inception5h import Inception5h
+from dreamvid.networks.trace import LayerFlow, layer_flow, trace
+from dreamvid.networks.truncate import Truncated, truncate
+from dreamvid.runtime.device import out_of_memory
+
+# Names of the same layers in the well-known notebooks.
+_ALIASES = {
+    # DeepDream's of 2015 (TensorFlow's graph of GoogLeNet) to torchvision's GoogLeNet.
+    **{f"mixed{block}": f"inception{block}" for block in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")},
+    # Keras's Inception V3 to torchvision's and timm's.
+    **{
+        f"mixed{index}": f"Mixed_{block}"
+        for index, block in enumerate(("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c"))
+    },
+}
+
+
+class Network:
+    """A frozen classifier whose layers have names.
+
+    `mean` and `std` are its normalisation per channel of RGB in [0, 1]: it was trained on (x - mean) / std.
+    `input_size` is the side in pixels of the pictures it was trained on. Raises NetworkError if the module
+    does not trace into a graph.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        input_size: int = 224,
+    ) -> None:
+        self.name = name
+        self.mean = tuple(mean)
+        self.std = tuple(std)
+        self.input_size = input_size
+        self._traced = trace(module, name)
+
+    @functools.cached_property
+    def table(self) -> LayerTable:
+        """The layers that can be dreamed. Raises NetworkError if they cannot be worked out."""
+        try:
+            rows = describe_layers(self._traced, self.input_size)
+        except Exception as error:  # whatever an operator says of shapes that it cannot take
+            if out_of_memory(error):
+                raise
+            first_line = str(error).partition("\n")[0]
+            raise NetworkError(
+                f"The layers of {self.name!r} cannot be worked out ({type(error).__name__}: {first_line}). "
+                "Choose another one: `dreamvid models` lists them."
+            ) from error
+        outputs = [name for name in rows if self._traced.outputs[name] is self._traced.result]
+        logits = outputs[-1] if outputs and rows[outputs[-1]].stride is None else None
+        return LayerTable(self.name, rows, _ALIASES, logits)
+
+    def dataflow(self) -> dict[str, LayerFlow]:
+        """Say of each layer of `table`, in order of execution, which others it is computed from."""
+        return layer_flow(self._traced, self.table.rows)
+
+    def truncate(self, layers: Sequence[str]) -> Truncated:
+        """Cut the network off behind `layers` (own names or aliases).
+
+        The module takes RGB (N, 3, H, W) in [0, 1] and returns {layer: activation} under the network's own
+        names:
+        (N, C, h, w), or (N, C) behind the pooling. Batch norms are folded into convolutions; gradients flow
+        to the picture only. Raises NetworkError for an unknown layer.
+        """
+        if not layers:
+            raise NetworkError("No layer was asked for; name at least one.")
+        return truncate(self._traced, [self.table.resolve(layer) for layer in layers], self.mean, self.std)
+
+
+def load_network(
+    model: str = efficientnet_lite.NAME, weights: str | None = None, *, device: torch.device | str = "cpu"
+) -> Network:
+    """Load a classifier.
+
+    `model` is the embedded one, "inception5h", or a torchvision or timm classifier's name (`timm:` or
+    `torchvision:` in front decides between the two). `weights` is None for the published ones (downloaded and checked
+    where they are not here yet), a checkpoint file, or "random" for a fixed random network; inception5h's file is the
+    frozen graph. Raises NetworkError if any of it cannot be had.
+    """
+    architecture = architectures.find(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # of the CPU only
+        module = architecture.build()
+    if weights is None:
+        architecture.load_published(module)
+    elif isinstance(module, Inception5h) and weights != "random":
+        module.load(Path(weights))
+    elif weights != "random":
+        remedy = f"They are of another architecture than {model!r}: give the matching --model."
+        state = weight_files.read_checkpoint(Path(weights))
+        if model == efficientnet_lite.NAME and list(state)[:1] == ["_conv_stem.weight"]:
+            state = dict(zip(module.state_dict(), state.values(), strict=False))
+        weight_files.load_state(module, state, f"The weights in {weights!r}", remedy)
+    module = module.to(device).to(memory_format=torch.channels_last)
+    return Network(model, module, architecture.mean, architecture.std, architecture.input_size)

@@ -1,0 +1,1 @@
+"""The TensorFlow graph of the 2015 DeepDream notebook."""

@@ -1,0 +1,1 @@
+"""A video from a source: plan, segments, job, resume, preview."""

@@ -1,0 +1,174 @@
+"""A journey as a film to render: one picture that a camera moves through, with a song if there is one."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dreamvid.audio.analysis import analyse_sound
+from dreamvid.audio.decode import decode_audio
+from dreamvid.camera.camera_dreamer import SILENCE, CameraDreamer, Signals
+from dreamvid.dream.draft import draft
+from dreamvid.errors import SettingsError
+from dreamvid.render.fingerprint import identify
+from dreamvid.render.plan import Plan, Segment, cut_segments
+from dreamvid.render.producer import Sound
+from dreamvid.render.progress import Progress
+from dreamvid.render.start_image import Start
+from dreamvid.runtime.profiler import Stopwatch
+from dreamvid.settings import JOURNEY_FORMAT, Settings, merge
+from dreamvid.settings.schedule import parse_schedule
+from dreamvid.settings.schema import flag_name
+from dreamvid.video.encode import StreamSpec
+from dreamvid.video.formats import OutputFormat
+from dreamvid.video.mask import Mask
+from dreamvid.video.probe import probe_sound
+from dreamvid.video.source import Source
+
+
+def with_format(settings: Settings, start: Start) -> Settings:
+    """Fill in size, rate and length where they are not set; a picture keeps its shape.
+
+    Raises SettingsError for a range of frames that does not begin with 0: each frame is made from the one before.
+    """
+    first, stop = settings.video.frame_range()
+    if first != 0:
+        raise SettingsError(
+            f"--frames got {settings.video.frames!r}: an animation begins with frame 0, as each frame is made from the "
+            f"one before. Allowed is 0:STOP, such as 0:{stop or JOURNEY_FORMAT.frame_range()[1]}."
+        )
+    chosen = {
+        "frames": JOURNEY_FORMAT.frames if stop is None else f"0:{stop}",
+        "size": settings.video.size or _size_for(start),
+        "fps": settings.video.fps or JOURNEY_FORMAT.fps,
+    }
+    return merge(settings, {"video": chosen})
+
+
+def _size_for(start: Start) -> str | None:
+    """The usual height, in the picture's shape; even, as most encoders need it."""
+    usual = JOURNEY_FORMAT.size_pixels()
+    if start.pixels is None or usual is None:
+        return JOURNEY_FORMAT.size
+    height, (rows, columns) = usual[1], start.pixels.shape[:2]
+    width = min(max(2 * round(height * columns / rows / 2), 32), 4 * height)
+    return f"{width}x{height}"
+
+
+@dataclass(frozen=True)
+class _Format:
+    width: int
+    height: int
+    frame_rate: Fraction
+
+
+class Journey:
+    """A `Film` from one picture. settings: those of `with_format`.
+
+    Raises SourceError for a sound that cannot be read, and what `CameraDreamer` raises.
+    """
+
+    kind: Literal["run", "zoom"] = "zoom"
+
+    def __init__(self, settings: Settings, start: Start) -> None:
+        self._settings, self._start = settings, start
+        size, rate, stop = settings.video.size_pixels(), settings.video.rate(), settings.video.frame_range()[1]
+        assert size is not None
+        assert rate is not None
+        assert stop is not None
+        self._size, self._rate, self._count = size, rate, stop
+        self.sound: Sound | None = None
+        self._signals: Signals = lambda frame: SILENCE
+        if settings.camera.audio is not None:
+            self._listen(Path(settings.camera.audio).expanduser())
+        self._dreamer = CameraDreamer(
+            settings,
+            start.picture(size, settings.render.seed),
+            fps=float(rate),
+            count=stop,
+            signals=self._signals,
+        )
+        self.device: torch.device = self._dreamer.device
+        self.stopwatch = Stopwatch()
+        self.ascent = self._dreamer.ascent
+
+    @classmethod
+    def of(cls, start: Start, settings: Settings) -> "Journey":
+        """Begin with a start; with the settings' draft on, render smaller."""
+        size, rate = settings.video.size_pixels(), settings.video.rate()
+        assert size is not None
+        assert rate is not None
+        return cls(draft(settings, _Format(*size, rate)), start)
+
+    def _listen(self, path: Path) -> None:
+        samples, per_second = decode_audio(path)
+        self._signals = analyse_sound(samples, per_second, self._rate, self._count).at
+        source = Source("sound", str(path), (path,))
+        self.sound = Sound(source, probe_sound(source))
+
+    def identity(self, fmt: OutputFormat) -> dict[str, str]:
+        """Write down what the frames depend on."""
+        path = self._settings.camera.path
+        contents = {
+            "the start's content": self._start.fingerprint,
+            "the sound's content": "" if self.sound is None else self.sound.source.fingerprint(),
+            "the path's content": "" if path is None else Path(path).expanduser().read_text(encoding="utf-8"),
+        }
+        return identify(self._settings, contents, fmt, self.device)
+
+    def make_plan(self, report: Callable[[Progress], None]) -> Plan:
+        """All frames, in segments that each need what the one before left."""
+        return Plan(
+            start=0,
+            pts=tuple(range(self._count)),
+            end_pts=self._count,
+            time_base=1 / self._rate,
+            constant_rate=True,
+            rate=self._rate,
+            trimmed=True,
+            damage=(),
+            segments=cut_segments(self._count, [], self._rate),
+        )
+
+    def check(self, plan: Plan) -> list[str]:
+        """Evaluate the schedules at every frame, with the sound."""
+        self._settings.check_schedules(float(Fraction(plan.count) / plan.rate), plan.rate, self._signals)
+        deaf = [flag_name(name) for name, text in self._settings.schedules.items() if parse_schedule(text).names]
+        if self.sound is None and deaf:
+            return [f"{', '.join(deaf)} would move with sound, and there is none: give it with --audio song.wav"]
+        return []
+
+    def spec(self, plan: Plan) -> StreamSpec:
+        """What the result's frames have in common."""
+        width, height = self._size
+        return StreamSpec(width=width, height=height, rate=plan.rate, time_base=plan.time_base)
+
+    @contextmanager
+    def dreams(
+        self, run: Sequence[Segment], plan: Plan, state: Mapping[str, Tensor] | None
+    ) -> Generator[Iterator[Tensor]]:
+        """Dream the frames of segments that follow one another."""
+        if state is not None:
+            self._dreamer.load_state(state)
+        text = self._settings.dream.mask
+        with nullcontext() if text is None else Mask(text, self._size[::-1], self.device) as mask, torch.no_grad():
+            yield self._dream(range(run[0].start, run[-1].stop), mask)
+
+    def _dream(self, frames: range, mask: Mask | None) -> Iterator[Tensor]:
+        for index in frames:
+            with self.stopwatch.work("dream"):
+                picture = self._dreamer.dream(index, None if mask is None else mask.at(index / float(self._rate)))
+            yield picture
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next frame needs."""
+        return self._dreamer.state()
+
+    def provenance(self) -> dict[str, str]:
+        """Where the frames come from."""
+        return {"source": self._start.text, "source_sha256": self._start.fingerprint}

@@ -1,0 +1,325 @@
+"""The work of one render on disk, beside its output, so that it is never lost.
+
+The folder holds: `manifest.json` (what is rendered, written once), a file per finished segment,
+`finished.json` (which of them are whole), the carried state at the end of the last one, and at the end the
+joined result. A file that counts is written under another name, synced, and renamed; so at any moment the
+folder tells the truth.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import safetensors
+import safetensors.torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from dreamvid.errors import JobError, OutputError
+from dreamvid.render.fingerprint import differences
+from dreamvid.render.output import Destination
+from dreamvid.render.plan import Plan, Segment
+from dreamvid.runtime.files import LOCK_NAME, acquire, part_path, publish
+
+_FORMAT = 1
+_MANIFEST, _FINISHED, _JOINED, _CLAIMS = "manifest.json", "finished.json", "joined.json", "beside.json"
+# What each of them holds; a file that a bad disk has changed is as good as none.
+_SHAPES: Mapping[str, TypeAdapter[Any]] = {
+    _MANIFEST: TypeAdapter(dict[str, Any]),
+    _FINISHED: TypeAdapter(list[tuple[int, int]]),
+    _JOINED: TypeAdapter(dict[Literal["stamp", "warnings"], list[int] | list[str]]),
+    _CLAIMS: TypeAdapter(list[str]),
+}
+
+
+class Job:
+    """The locked job folder of an output; a context manager.
+
+    Leaving the context frees the lock, and removes the folder if nothing in it is worth keeping.
+
+    Raises JobError when another render works on the same output, OutputError when the folder cannot be
+    written.
+    """
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self.folder = destination.job_folder
+        with writing(self.folder):
+            self._lock = acquire(self.folder)
+        if self._lock is None:
+            raise JobError(
+                f"another render is writing {destination.path} just now. Wait for it to finish, stop it, or "
+                "give another output with -o."
+            )
+        self._manifest = self._read(_MANIFEST)
+        self._finished: dict[int, int] = {}
+        for index, size in self._read(_FINISHED) or []:
+            self._finished[index] = size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is None:
+            return
+        if self._manifest is None or not (self._finished or self._read(_CLAIMS)):
+            self.remove()
+        else:
+            self._release()
+
+    @property
+    def begun(self) -> bool:
+        """Whether a render was begun here."""
+        return self._manifest is not None
+
+    @property
+    def has_segments(self) -> bool:
+        """Whether any segment is finished."""
+        return bool(self._finished)
+
+    def clear(self) -> None:
+        """Begin anew: remove all work, and what was left beside the output."""
+        self._remove_claimed()
+        self._empty()
+        self._manifest, self._finished = None, {}
+
+    def begin(self, identity: Mapping[str, str], plan: Plan) -> None:
+        """Write down what is rendered. Raises OutputError."""
+        self._manifest = {"format": _FORMAT, "identity": dict(identity), "plan": plan.to_json()}
+        self._write(_MANIFEST, self._manifest)
+
+    def resume(self, identity: Mapping[str, str]) -> Plan:
+        """Take up what was begun and return its plan. Raises JobError if it was another render."""
+        assert self._manifest is not None
+        ways_out = "Add --fresh to begin anew (what is done so far is thrown away), or give another output with -o."
+        try:
+            if self._manifest["format"] != _FORMAT:
+                raise ValueError("another format")
+            before, plan = dict(self._manifest["identity"]), Plan.from_json(self._manifest["plan"])
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            raise JobError(
+                f"the unfinished render of {self.destination.path} cannot be read (in {self.folder}). {ways_out}"
+            ) from None
+        changed = differences(before, identity)
+        if changed:
+            raise JobError(
+                f"{self.destination.path} was begun differently: {'; '.join(changed)}. "
+                f"The first command again finishes it ({len(self._finished)} of {len(plan.segments)} "
+                f"segments are done). {ways_out}"
+            )
+        for leftover in (*self.folder.glob(".*.part"), *self.folder.glob("preview-*")):
+            _delete(leftover)
+        return plan
+
+    def segment_path(self, segment: Segment) -> Path:
+        """Name the file of a segment."""
+        return self.folder / f"{segment.index:06d}{self.destination.fmt.segment_suffix}"
+
+    def _checkpoint_path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.safetensors"
+
+    def finish_segment(self, segment: Segment, state: Mapping[str, Tensor] | None) -> None:
+        """Record a segment whose file is on disk. state: what the next one needs, None if nothing.
+
+        Raises OutputError.
+        """
+        with writing(self.folder):
+            if state is not None:
+                save_checkpoint(self._checkpoint_path(segment.index), state)
+            self._finished[segment.index] = self.segment_path(segment).stat().st_size
+            self._write(_FINISHED, sorted(self._finished.items()))
+            self._checkpoint_path(segment.index - 1).unlink(missing_ok=True)
+
+    def load_state(self, segment: Segment) -> dict[str, Tensor] | None:
+        """Read the state at the end of the segment before this one; None if it is not there."""
+        return load_checkpoint(self._checkpoint_path(segment.index - 1))
+
+    def is_finished(self, segment: Segment) -> bool:
+        """Whether a segment's file is whole and there."""
+        try:
+            size = self.segment_path(segment).stat().st_size
+        except OSError:
+            return False
+        return self._finished.get(segment.index) == size
+
+    def unfinished(self, plan: Plan) -> list[Segment]:
+        """List, in order, the segments that have to be rendered.
+
+        Where the state before one is lost, that is from the beginning of its shot.
+        """
+        needed = {segment.index for segment in plan.segments if not self.is_finished(segment)}
+        for segment in reversed(plan.segments):
+            carried = segment.new_shot or segment.index - 1 in needed
+            if segment.index in needed and not carried and self.load_state(segment) is None:
+                needed.add(segment.index - 1)
+        return [plan.segments[index] for index in sorted(needed)]
+
+    def claim(self, path: Path) -> None:
+        """Note a file beside the output that has to go when the result is there. Raises OutputError."""
+        claims = self._read(_CLAIMS) or []
+        if path.name not in claims:
+            self._write(_CLAIMS, [*claims, path.name])
+
+    @property
+    def joined(self) -> Path:
+        """Name of the joined result."""
+        return self.destination.joined(self.folder)
+
+    def record_joined(self, warnings: Sequence[str]) -> None:
+        """Note that the joined result is whole; only its name is to be given. Raises OutputError."""
+        with writing(self.folder):
+            file = self.destination.fmt.file_pattern is None
+            stamp = _stamp(self.joined) if file else []
+            self._write(_JOINED, {"stamp": stamp, "warnings": list(warnings)})
+
+    def record_published(self) -> None:
+        """Note that the result has its final name. Raises OutputError."""
+        self._manifest = {**self._manifest, "published": True}
+        self._write(_MANIFEST, self._manifest)
+
+    def differs_from(self, identity: Mapping[str, str]) -> bool:
+        """Whether what was begun here is another render."""
+        before = None if self._manifest is None else self._manifest.get("identity")
+        return isinstance(before, dict) and bool(differences(before, identity))
+
+    def joined_warnings(self) -> list[str] | None:
+        """The warnings of a join that is done, whether it has its final name or not; None: not done."""
+        record = self._read(_JOINED)
+        if published(self.destination):
+            return list(record.get("warnings", [])) if record is not None else []
+        if not {"stamp", "warnings"} <= (record or {}).keys():
+            return None
+        file = self.destination.fmt.file_pattern is None
+        done = record["stamp"] == _stamp(self.joined) if file else self.joined.is_dir()
+        return list(record["warnings"]) if done else None
+
+    def remove(self) -> None:
+        """Remove the folder and what was left beside the output; frees the lock."""
+        self._remove_claimed()
+        self._empty()
+        if os.name == "nt":
+            self._release()  # an open file cannot be removed there
+        with contextlib.suppress(OSError):
+            (self.folder / LOCK_NAME).unlink()
+            self.folder.rmdir()
+        self._release()
+
+    def _remove_claimed(self) -> None:
+        for name in self._read(_CLAIMS) or []:
+            if Path(name).name == name and ".partial" in name:
+                with contextlib.suppress(OSError):
+                    self.destination.path.with_name(name).unlink()
+
+    def _empty(self) -> None:
+        """Remove everything but the lock; what tells that the result is published goes last."""
+        last = (_FINISHED, _CLAIMS, _JOINED, _MANIFEST)
+        with contextlib.suppress(OSError):
+            for path in list(self.folder.iterdir()):
+                if path.name not in (LOCK_NAME, *last):
+                    _delete(path)
+        for name in last:
+            _delete(self.folder / name)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _read(self, name: str) -> Any:
+        return _read_json(self.folder / name)
+
+    def _write(self, name: str, values: Any) -> None:
+        path = self.folder / name
+        part = part_path(path)
+        with writing(self.folder):
+            try:
+                part.write_text(json.dumps(values), encoding="utf-8")
+                publish(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+
+
+def published(destination: Destination) -> bool:
+    """Whether the output is the result of a job that was stopped before it could clean up."""
+    if (_read_json(destination.job_folder / _MANIFEST) or {}).get("published"):
+        return destination.exists()
+    record = _read_json(destination.job_folder / _JOINED)
+    return record is not None and bool(record.get("stamp")) and record["stamp"] == _stamp(destination.path)
+
+
+def owns_output(destination: Destination) -> bool:
+    """Whether what bears the final name is, or for a sequence is becoming, the result of an unfinished job."""
+    moving = destination.fmt.file_pattern is not None and (destination.job_folder / _JOINED).exists()
+    return moving or published(destination)
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong with the disk into an OutputError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            said = f"the disk is full: no space left in {folder}. Free some, then run the same command again."
+        elif error.errno == errno.EFBIG:
+            said = f"the limit on file sizes was reached in {folder}; raise it (ulimit -f) and run again."
+        elif not folder.parent.is_dir():
+            said = f"the folder for the output is gone: {folder.parent}. Make it again, or give another output with -o."
+        elif error.errno == errno.ENOENT:
+            said = f"files are gone from {folder}. Run the same command again."
+        else:
+            said = (
+                f"cannot write in the folder {folder.parent}: {error.strerror or error}. Change its "
+                "permissions or give another output with -o."
+            )
+        raise OutputError(said) from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return _SHAPES[path.name].validate_json(path.read_bytes(), strict=True)
+    except (OSError, ValueError):
+        return None
+
+
+def _stamp(path: Path) -> list[int]:
+    """What a rename leaves as it is and a new file has not."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write tensors bit for bit as safetensors; under its name only when whole and synced. Raises OSError."""
+    part = part_path(path)
+    try:
+        part.write_bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()}))
+        publish(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Tensor] | None:
+    """Read what `save_checkpoint` wrote, on the CPU; None where there is nothing that can be read."""
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (OSError, safetensors.SafetensorError):
+        return None

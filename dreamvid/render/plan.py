@@ -1,0 +1,212 @@
+"""What will be rendered, before anything is dreamed: which frames, their times, where the work is cut."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamvid.errors import SourceError
+from dreamvid.image.tensors import to_8_bits
+from dreamvid.settings import Settings
+from dreamvid.video.decode import FrameReader, Pixels
+from dreamvid.video.encode import StreamSpec
+from dreamvid.video.probe import Scan, VideoInfo, scan
+from dreamvid.video.shots import _detection_size, find_cuts
+from dreamvid.video.source import Source
+
+# At most this much film is dreamed again after a crash. Each segment costs one key frame and the start of an
+# encoder: at 4 s that is what encoders do by themselves (x264 puts a key frame at least every 250 pictures).
+SEGMENT_SECONDS = 4
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames `start` to `stop` (exclusive; numbers of the source's frames) that are encoded to one file.
+
+    `new_shot`: its first frame depends on nothing before it.
+    """
+
+    index: int
+    start: int
+    stop: int
+    new_shot: bool
+
+    @property
+    def count(self) -> int:
+        """How many frames it has."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole render.
+
+    `start`: number of the first frame. `pts`: when each frame is shown, in units of `time_base` seconds on
+    the source's clock. `end_pts`: when the last one ends, None if the source does not say. `constant_rate`,
+    `rate`: as in `Scan`, of the result. `trimmed`: the render leaves out some of the source. `damage`: what
+    the source has lost, as sentences.
+    """
+
+    start: int
+    pts: tuple[int, ...]
+    end_pts: int | None
+    time_base: Fraction
+    constant_rate: bool
+    rate: Fraction
+    trimmed: bool
+    damage: tuple[str, ...]
+    segments: tuple[Segment, ...]
+
+    @property
+    def count(self) -> int:
+        """How many frames are rendered."""
+        return len(self.pts)
+
+    def segment_pts(self, segment: Segment) -> tuple[int, ...]:
+        """When each frame of a segment is shown."""
+        return self.pts[segment.start - self.start : segment.stop - self.start]
+
+    def elapsed_seconds(self, index: int) -> float:
+        """Time from the frame before frame `index` to it; one period of the rate for the very first."""
+        place = index - self.start
+        if self.constant_rate or place == 0:
+            return float(1 / self.rate)  # the times themselves may be rounded to milliseconds
+        return float((self.pts[place] - self.pts[place - 1]) * self.time_base)
+
+    def time_seconds(self, index: int) -> float:
+        """Time of frame `index` since the source's first, so that a part of a film renders as it will in the whole."""
+        return float(self.start / self.rate + (self.pts[index - self.start] - self.pts[0]) * self.time_base)
+
+    def spec(self, info: VideoInfo, settings: Settings) -> StreamSpec:
+        """What the result's frames have in common."""
+        seen = Scan(self.pts, self.constant_rate, self.rate)
+        video = settings.video
+        return StreamSpec.of_source(info, seen, size=video.size_pixels(), fps=video.rate())
+
+    def to_json(self) -> dict[str, Any]:
+        """Write as values that JSON knows."""
+        return asdict(self) | {"time_base": str(self.time_base), "rate": str(self.rate)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        return cls(
+            start=int(values["start"]),
+            pts=tuple(map(int, values["pts"])),
+            end_pts=values["end_pts"],
+            time_base=Fraction(values["time_base"]),
+            constant_rate=bool(values["constant_rate"]),
+            rate=Fraction(values["rate"]),
+            trimmed=bool(values["trimmed"]),
+            damage=tuple(values["damage"]),
+            segments=tuple(Segment(**segment) for segment in values["segments"]),
+        )
+
+
+def make_plan(
+    source: Source,
+    info: VideoInfo,
+    settings: Settings,
+    *,
+    on_scan: Callable[[int], None] | None = None,
+    on_cuts: Callable[[int, int | None], None] | None = None,
+) -> Plan:
+    """Decode the source twice without dreaming: once for its times and damage, once, small, for its cuts.
+
+    on_scan: called with the number of frames scanned. on_cuts: called with the number of frames searched for
+    cuts and how many there are (None if that is not known).
+
+    Raises SourceError when no frame can be decoded or none lies in the range asked for, FfmpegError.
+    """
+    start, stop = settings.video.frame_range()
+    fps = settings.video.rate()
+    seen = scan(source, info, _scan_stop(source, info, stop, fps), on_scan)
+    total = None if fps is not None else (seen.count if stop is None else min(seen.count, stop)) - start
+    if total is not None and total <= 0:
+        raise _nothing(settings, seen.count)
+    pts: list[int] = []
+    end_pts: int | None = None
+    shown: Pixels | None = None
+    places: list[int] = []
+
+    def small_frames() -> Iterator[npt.NDArray[np.uint8]]:
+        nonlocal end_pts, shown
+        # One frame more than is rendered tells when the last one ends, and whether there is more.
+        further = None if stop is None else stop + 1
+        with FrameReader(
+            source, info, start=start, stop=further, size=_detection_size(info), fps=fps, queue_frames=8
+        ) as reader:
+            for frame in reader:
+                if stop is not None and frame.index >= stop:
+                    end_pts = frame.pts
+                    return
+                pts.append(frame.pts)
+                if on_cuts is not None:
+                    on_cuts(len(pts), total)
+                # A repeated frame would make the next one stand out as if it were a cut.
+                if shown is None or not np.array_equal(shown, frame.pixels):
+                    shown = frame.pixels
+                    places.append(len(pts) - 1)
+                    yield to_8_bits(shown)
+
+    cuts = [places[cut] for cut in find_cuts(small_frames())]
+    if not pts:
+        raise _nothing(settings, None if fps is not None else seen.count)
+    rate = fps or seen.frame_rate
+    alone, cadence = settings.coherence.alone_at(rate), settings.coherence.cadence_at(rate)
+    return Plan(
+        start=start,
+        pts=tuple(pts),
+        end_pts=end_pts,
+        time_base=info.time_base if fps is None else 1 / fps,
+        constant_rate=fps is not None or seen.constant_rate,
+        rate=rate,
+        trimmed=start > 0 or end_pts is not None,
+        damage=seen.damage,
+        segments=cut_segments(len(pts), cuts, rate, start=start, alone=alone, cadence=cadence),
+    )
+
+
+def cut_segments(
+    count: int,
+    cuts: Sequence[int],
+    rate: Fraction,
+    *,
+    start: int = 0,
+    alone: bool = False,
+    cadence: int = 1,
+) -> tuple[Segment, ...]:
+    """Divide `count` frames into shots at `cuts` (positions from 0), and long shots into equal segments.
+
+    rate: frames per second. start: number of the first frame. alone: no frame depends on another. cadence: every so
+    many frames of a shot, its first one counted, one is dreamed; segments end with such a frame, so that what the next
+    one needs is all there.
+    """
+    longest = max(1, round(SEGMENT_SECONDS * rate))
+    segments: list[Segment] = []
+    marks = [0, *cuts, count]
+    for begin, end in pairwise(marks):
+        parts = -(-(end - begin) // longest)
+        inner = (begin + 1 + ((end - begin) * part // parts - 1) // cadence * cadence for part in range(1, parts))
+        for first, last in pairwise(dict.fromkeys((begin, *inner, end))):
+            segments.append(Segment(len(segments), start + first, start + last, alone or first == begin))
+    return tuple(segments)
+
+
+def _scan_stop(source: Source, info: VideoInfo, stop: int | None, fps: Fraction | None) -> int | None:
+    """How many frames to scan for the damage and the rate of those before `stop`."""
+    if stop is None or fps is None:
+        return stop
+    # After a change of rate `stop` counts other frames. A file has an end; a graph's nominal rate is its true
+    # one.
+    return None if source.kind != "lavfi" else int(stop / fps * info.frame_rate) + 2
+
+
+def _nothing(settings: Settings, count: int | None) -> SourceError:
+    there = "fewer frames" if count is None else f"{count} frame{'s' if count != 1 else ''}"
+    last = "" if count is None else f" Allowed is START below {count}, such as --frames 0:{count}."
+    return SourceError(f"There is no frame in the range {settings.video.frames}: the source has {there}.{last}")

@@ -1,0 +1,198 @@
+"""Footage as a film to render: the decoder works ahead in its thread, and so may motion; the caller dreams."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dreamvid.coherence.frame_dreamer import FrameDreamer
+from dreamvid.coherence.keyframes import Between, Key, in_order
+from dreamvid.dream.draft import draft
+from dreamvid.errors import SourceError
+from dreamvid.image.tensors import to_tensor
+from dreamvid.render.fingerprint import identify
+from dreamvid.render.plan import Plan, Segment, make_plan
+from dreamvid.render.producer import Sound
+from dreamvid.render.progress import Progress
+from dreamvid.runtime.cuda import in_own_stream, keep_for_this_stream
+from dreamvid.runtime.profiler import Stopwatch
+from dreamvid.runtime.queues import Channel, Worker
+from dreamvid.settings import Settings
+from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
+from dreamvid.video.encode import StreamSpec
+from dreamvid.video.formats import OutputFormat
+from dreamvid.video.mask import Mask
+from dreamvid.video.probe import VideoInfo, probe
+from dreamvid.video.source import Source
+
+_MOTION_QUEUE = 2  # frames that may wait: enough to even out, few enough for 8K
+# A CPU of fewer cores gives motion no thread of its own: it would take from the dream's threads, which wait for one
+# another some thousand times a second, and cost them twice what it takes.
+_CORES_FOR_MOTION = 4
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A source frame as it was decoded, and the mask at its time."""
+
+    index: int
+    pixels: Pixels
+    mask: Tensor | None
+
+
+_Step = Key[_Shown] | Between[_Shown]
+
+
+class Footage:
+    """A `Film` of a source's frames, with its sound."""
+
+    kind: Literal["run", "zoom"] = "run"
+
+    def __init__(self, settings: Settings, source: Source, info: VideoInfo) -> None:
+        self._settings, self._source, self._info = settings, source, info
+        self._dreamer = FrameDreamer(settings)
+        self.device = torch.device(self._dreamer.device)
+        self.sound: Sound | None = Sound(source, info)
+        self.stopwatch = Stopwatch()
+        self.ascent = self._dreamer.ascent
+
+    @classmethod
+    def of(cls, source: Source, settings: Settings) -> "Footage":
+        """Look into a source; with the settings' draft on, render smaller. Raises SourceError and more."""
+        info = probe(source)
+        return cls(draft(settings, info), source, info)
+
+    def identity(self, fmt: OutputFormat) -> dict[str, str]:
+        """Write down what the frames depend on."""
+        contents = {"the source's content": self._source.fingerprint()}
+        return identify(self._settings, contents, fmt, self.device, bit_depth=self._info.bit_depth, hdr=self._info.hdr)
+
+    def make_plan(self, report: Callable[[Progress], None]) -> Plan:
+        """Decode the source twice without dreaming."""
+        return make_plan(
+            self._source,
+            self._info,
+            self._settings,
+            on_scan=lambda done: report(Progress("scan", done, None)),
+            on_cuts=lambda done, total: report(Progress("plan", done, total)),
+        )
+
+    def check(self, plan: Plan) -> list[str]:
+        """Evaluate the schedules at every frame."""
+        self._settings.check_schedules(plan.time_seconds(plan.start + plan.count - 1), plan.rate)
+        return list(plan.damage)
+
+    def spec(self, plan: Plan) -> StreamSpec:
+        """What the result's frames have in common."""
+        return plan.spec(self._info, self._settings)
+
+    @contextmanager
+    def dreams(
+        self, run: Sequence[Segment], plan: Plan, state: Mapping[str, Tensor] | None
+    ) -> Generator[Iterator[Tensor]]:
+        """Dream the frames of segments that follow one another."""
+        first, video = run[0], self._settings.video
+        if not first.new_shot:
+            assert state is not None, "a segment without the state before it is begun at its shot's beginning"
+            self._dreamer.load_state(state)
+        with ExitStack() as stack:
+            reader = stack.enter_context(
+                FrameReader(
+                    self._source,
+                    self._info,
+                    start=first.start if first.new_shot else first.start - 1,  # motion needs the frame before
+                    stop=run[-1].stop,
+                    size=video.size_pixels(),
+                    fps=video.rate(),
+                )
+            )
+            steps = self._prepare(run, plan, reader)
+            stack.callback(steps.close)
+            if self.device.type == "cpu" and torch.get_num_threads() < _CORES_FOR_MOTION:
+                yield self._dream(plan, steps)
+                return
+            # A key waits for those before it, so that the motion of the next ones can be estimated while it is dreamed.
+            prepared: Channel[_Step] = Channel(_MOTION_QUEUE + self._settings.coherence.cadence_at(plan.rate) - 1)
+            # Left in the reverse order: the queue is closed first, then the thread ends, then the decoder.
+            stack.enter_context(Worker("motion", lambda: prepared.fill(in_own_stream(steps, self.device))))
+            stack.callback(reader.close)
+            stack.callback(prepared.close)
+            yield self._dream(plan, prepared)
+
+    def _dream(self, plan: Plan, prepared: Iterable[_Step]) -> Iterator[Tensor]:
+        def dream(key: Key[_Shown]) -> Tensor:
+            shown, motion = key.item, key.motion
+            keep_for_this_stream([shown.mask])
+            if motion is not None:
+                keep_for_this_stream([motion.flow, motion.validity, motion.unrest])
+            with self.stopwatch.work("dream"):
+                return self._dreamer.dream(
+                    to_tensor(shown.pixels, self.device),
+                    motion,
+                    index=shown.index,
+                    elapsed_seconds=key.elapsed_seconds,
+                    time_seconds=plan.time_seconds(shown.index),
+                    mask=shown.mask,
+                )
+
+        def carry(between: Between[_Shown]) -> Tensor:
+            shown = between.item
+            keep_for_this_stream([shown.mask, *between.before, *between.after])
+            with self.stopwatch.work("dream"):
+                return self._dreamer.carry(to_tensor(shown.pixels, self.device), between, mask=shown.mask)
+
+        return (picture for _, picture in in_order(prepared, dream, carry))
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next frame needs."""
+        return self._dreamer.state()
+
+    def provenance(self) -> dict[str, str]:
+        """Where the frames come from."""
+        return {"source": self._source.text, "source_sha256": self._source.fingerprint()}
+
+    # --- what may run in a thread of its own
+
+    def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader) -> Generator[_Step]:
+        cadence, alone = self._dreamer.cadence(plan.rate), self._settings.coherence.alone_at(plan.rate)
+        shot_ends = {segment.start for segment in plan.segments if segment.new_shot} | {plan.start + plan.count}
+        with self._open_mask() as mask:
+            if not run[0].new_shot:
+                cadence.begin(self._small(self._next_frame(reader, run[0].start - 1, plan)))
+            for segment in run:
+                for index in range(segment.start, segment.stop):
+                    pixels = self._next_frame(reader, index, plan)
+                    shown = _Shown(index, pixels, None if mask is None else mask.at(plan.time_seconds(index)))
+                    with self.stopwatch.work("motion"), torch.no_grad():
+                        steps = cadence.add(
+                            shown,
+                            self._small(pixels),
+                            plan.elapsed_seconds(index),
+                            anew=alone or (segment.new_shot and index == segment.start),
+                            last=index + 1 in shot_ends,
+                        )
+                    yield from steps
+
+    def _small(self, pixels: Pixels) -> Tensor:
+        return self._dreamer.small(to_tensor(pixels, self.device))
+
+    def _open_mask(self) -> AbstractContextManager[Mask | None]:
+        text = self._settings.dream.mask
+        if text is None:
+            return nullcontext()
+        size = self._settings.video.size_pixels() or (self._info.width, self._info.height)
+        return Mask(text, (size[1], size[0]), self.device)
+
+    def _next_frame(self, reader: FrameReader, index: int, plan: Plan) -> Pixels:
+        with self.stopwatch.work("decode"):
+            frame: VideoFrame | None = next(reader, None)
+        if frame is None or frame.index != index:
+            raise SourceError(
+                f"{self._source.text} ended before frame {index}; when the render was planned it had frames "
+                f"up to {plan.start + plan.count - 1}. Is it still there as it was?"
+            )
+        self.stopwatch.move("decode", frame.pixels.nbytes)
+        return frame.pixels

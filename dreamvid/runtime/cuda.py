@@ -1,0 +1,124 @@
+"""The repeated step on a CUDA device: recorded once, replayed from then on.
+
+A gradient of a small picture is some hundreds of kernels of a few microseconds each; launching them one by one from
+Python takes longer than running them. A CUDA graph launches all of them at once.
+"""
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from dreamvid.runtime.device import out_of_memory
+
+# cuDNN chooses its algorithms in the first calls, so a recording is made later; and none for what passes by.
+_CALLS_BEFORE_RECORDING = 2
+# Each keeps its activations' memory (shared with the others of one function).
+_MOST_RECORDINGS = 8
+
+_Key = tuple[tuple[tuple[int, ...], tuple[int, ...], torch.dtype], ...]
+
+
+@dataclass(frozen=True)
+class _Recording:
+    graph: torch.cuda.CUDAGraph
+    arguments: tuple[Tensor, ...]
+    result: Tensor
+
+
+class Replay:
+    """Calls a function of tensors that gives a new tensor; on a CUDA device by replaying its recording.
+
+    function: runs on the device of its arguments without ever waiting for it, does the same for equal shapes, and keeps
+    nothing of its arguments. Where it cannot be recorded it is called as it is, with one warning.
+    """
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        self.function = function
+        self._recordings: OrderedDict[_Key, _Recording] = OrderedDict()
+        self._seen: dict[_Key, int] = {}
+        self._pool: Any = None
+        self._records = True
+
+    def __call__(self, *arguments: Tensor) -> Tensor:
+        """Compute function(*arguments)."""
+        if not self._records or arguments[0].device.type != "cuda":
+            return self.function(*arguments)
+        key = tuple((tuple(one.shape), one.stride(), one.dtype) for one in arguments)
+        recording = self._recordings.get(key)
+        if recording is None:
+            self._seen[key] = self._seen.get(key, 0) + 1
+            if self._seen[key] <= _CALLS_BEFORE_RECORDING:
+                return self.function(*arguments)
+            recording = self._try_to_record(arguments)
+            if recording is None:
+                return self.function(*arguments)
+            self._recordings[key] = recording
+            if len(self._recordings) > _MOST_RECORDINGS:
+                oldest, _ = self._recordings.popitem(last=False)
+                self._seen[oldest] = 0
+        self._recordings.move_to_end(key)
+        for place, argument in zip(recording.arguments, arguments, strict=True):
+            place.copy_(argument)
+        recording.graph.replay()
+        return recording.result.clone()  # the next replay writes over it
+
+    def _try_to_record(self, arguments: tuple[Tensor, ...]) -> _Recording | None:
+        try:
+            return self._record(arguments)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            first_line = str(error).partition("\n")[0]
+            warnings.warn(
+                f"the GPU's work cannot be recorded, so it goes on more slowly ({first_line[:200]})", stacklevel=3
+            )
+            self._records = False
+            self._recordings.clear()
+            return None
+
+    def _record(self, arguments: tuple[Tensor, ...]) -> _Recording:
+        device = arguments[0].device
+        places = tuple(torch.empty_like(one).copy_(one) for one in arguments)
+        # A capture must not begin on the default stream, and libraries set themselves up in a call before it.
+        side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):
+            self.function(*places)
+        torch.cuda.current_stream(device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # thread_local: what other threads do on the device meanwhile is no fault of the capture.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            result = self.function(*places)
+        self._pool = self._pool or graph.pool()
+        return _Recording(graph, places, result)
+
+
+T = TypeVar("T")
+
+
+def in_own_stream(items: Iterator[T], device: torch.device) -> Iterator[T]:
+    """Compute items in a CUDA device's own stream for them; each is finished when it comes. Elsewhere as they are."""
+    if device.type != "cuda":
+        yield from items
+        return
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    while True:
+        with torch.cuda.stream(stream):
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        stream.synchronize()
+        yield item
+
+
+def keep_for_this_stream(tensors: Iterable[Tensor | None]) -> None:
+    """Keep the memory of another stream's tensors from being used anew before this stream has read them."""
+    for tensor in tensors:
+        if tensor is not None and tensor.is_cuda:
+            tensor.record_stream(torch.cuda.current_stream(tensor.device))

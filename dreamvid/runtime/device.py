@@ -1,0 +1,154 @@
+"""Choosing the compute device; what is said when its memory is too small."""
+
+import ctypes
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dreamvid.errors import DeviceError
+
+
+def find_device(name: str) -> torch.device:
+    """Turn 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N' into a device that is there and can do what is needed.
+
+    Raises DeviceError if it is not there, or cannot.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        metal = torch.backends.mps.is_available() and lacking(torch.device("mps")) is None
+        return torch.device("mps" if metal else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"--device {name}: this machine has {count} CUDA devices that PyTorch can use. "
+                "Allowed here: auto, cpu" + "".join(f", cuda:{index}" for index in range(count)) + "."
+            )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("--device mps: this machine has no Metal device. Allowed here: auto, cpu.")
+    if device.type == "mps" and (lack := lacking(device)) is not None:
+        raise DeviceError(
+            f"--device mps: this version of PyTorch ({torch.__version__}) cannot do all that is needed there ({lack}). "
+            "Upgrade it, pip install -U torch torchvision, or use --device cpu."
+        )
+    return device
+
+
+def prepare(device: torch.device) -> None:
+    """Set up what holds for everything that is computed on a device from now on."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # the same few shapes come again and again
+
+
+# What the allocator of CPUs, CUDA with cuDNN and cuBLAS, Metal, the C++ library and oneDNN (no room for its code) say;
+# few have a class of their own.
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|not enough memory|can't allocate memory|bad_alloc|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED"
+    r"|could not create a primitive$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the machine, has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn running out of memory, where no smaller tile can help any more, into a DeviceError that says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        first_line = str(error).partition("\n")[0]
+        raise DeviceError(
+            f"Out of memory ({first_line[:200] or type(error).__name__}). Close other programs that use it and run the "
+            "same command again; or use a smaller --size, a lower --dream-height, a smaller --tile, a smaller network "
+            "(--model), or --device cpu."
+        ) from error
+
+
+# glibc's names for mallopt (malloc.h), and the highest threshold it takes for memory maps.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_LARGEST_MMAP_THRESHOLD = 32 * 2**20
+_LARGEST_TRIM_THRESHOLD = 2**31 - 1
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep the memory of freed activations for the next step; a wish, nothing where it has no effect.
+
+    By default glibc gives picture-sized blocks back to the system as soon as they are free, which then has to clear and
+    map every page anew at the next step: a quarter of the time of a gradient at 640 x 480. Blocks above 32 MiB are
+    still given back.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is None:
+        return
+    mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+    mallopt(_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
+    mallopt(_TOP_PAD, _LARGEST_MMAP_THRESHOLD)
+
+
+_CLOSE = 1e-3
+
+
+def _gradient(x: Tensor) -> Tensor:
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    kernel = torch.linspace(-1, 1, 27, device=x.device).view(3, 1, 3, 3)
+    y = F.hardtanh(F.conv2d(x, kernel, stride=2, padding=1, groups=3), 0.0, 6.0)
+    return torch.autograd.grad(y.square().mean(), x)[0]
+
+
+def _sampled(x: Tensor) -> Tensor:
+    rows, columns = torch.linspace(-1.2, 1.1, 11, device=x.device), torch.linspace(-1.1, 1.2, 9, device=x.device)
+    grid = torch.stack((columns.expand(11, 9), rows[:, None].expand(11, 9)), dim=-1)[None]
+    return F.grid_sample(x, grid, "bicubic", "border", align_corners=False)
+
+
+_NEEDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "a convolution's gradient": _gradient,
+    "bicubic sampling up to the border": _sampled,
+    "averages over areas": lambda x: F.interpolate(x, (5, 7), mode="area"),
+    "resizing with anti-aliasing": lambda x: F.interpolate(x, (9, 7), mode="bicubic", antialias=True),
+    "Fourier transforms": lambda x: torch.fft.irfft2(torch.fft.rfft2(x) * 2, s=(16, 20)),
+}
+
+
+@functools.cache
+def lacking(device: torch.device) -> str | None:
+    """Say what a device cannot do, or does otherwise than the CPU; None if there is nothing."""
+    picture = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+    for need, function in _NEEDS.items():
+        try:
+            with torch.enable_grad():
+                difference = (function(picture.to(device)).cpu() - function(picture)).abs().max()
+        except (RuntimeError, TypeError) as error:
+            first_line = str(error).partition("\n")[0]
+            return f"{need}: {first_line[:200]}"
+        if not difference <= _CLOSE:
+            return f"{need}: it gives other values than the CPU"
+    return None
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

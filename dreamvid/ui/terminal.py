@@ -1,0 +1,95 @@
+"""What a render shows while it goes on: a bar on a terminal, plain lines elsewhere, or nothing."""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+
+from dreamvid.render.progress import STAGES, clock, describe
+from dreamvid.ui import console
+
+if TYPE_CHECKING:
+    from dreamvid.render.engine import Progress, RenderResult
+_LINE_SECONDS = 10.0
+_LINE_PAUSE_SECONDS = 1.0
+_LINE_SHARE = 0.1
+
+
+class RenderDisplay:
+    """Shows a render's progress on stderr and its result on stdout. A context: the bar always closes."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._shown_messages: set[str] = set()
+        self._stage = ""
+        self._began = self._line_time = time.monotonic()
+        self._line_share = 0.0
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        terminal = console.stderr()
+        if not quiet and terminal.is_terminal:
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[words]}"),
+                console=terminal,
+                transient=True,
+            )
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, progress: "Progress") -> None:
+        """Take the newest state; to be given as `on_progress`."""
+        if self.quiet:
+            return
+        if progress.message and progress.message not in self._shown_messages:
+            self._shown_messages.add(progress.message)
+            console.say(progress.message)
+        if self._bar is not None:
+            self._move_bar(self._bar, progress)
+        else:
+            self._print_line(progress)
+        self._stage = progress.stage
+
+    def finish(self, result: "RenderResult") -> None:
+        """Say where the result is, and what there is to know of it."""
+        if self.quiet:
+            return
+        for text in result.warnings:
+            if text not in self._shown_messages:
+                console.warning(text)
+        resumed = f", {result.resumed_from} of them earlier" if result.resumed_from else ""
+        took = clock(time.monotonic() - self._began)
+        console.say(f"Done: {result.frames} frames in {took}{resumed}. The film, and its recipe for --preset:")
+        console.result(str(result.output))
+        console.result(str(result.recipe))
+
+    def _move_bar(self, bar: Bar, progress: "Progress") -> None:
+        if self._task is None or progress.stage != self._stage:
+            if self._task is not None:
+                bar.remove_task(self._task)
+            self._task = bar.add_task(STAGES[progress.stage], total=progress.total, words="")
+        bar.update(self._task, completed=progress.done, total=progress.total, words=describe(progress))
+
+    def _print_line(self, progress: "Progress") -> None:
+        """Print a line after every tenth of the frames, or every ten seconds; never a flood of them."""
+        waited = time.monotonic() - self._line_time
+        share = progress.done / progress.total if progress.total else 0.0
+        if progress.stage != self._stage:
+            self._line_share = 0.0
+        tenth = share >= self._line_share + _LINE_SHARE and waited >= _LINE_PAUSE_SECONDS
+        last = progress.stage == "dream" and share == 1.0 and self._line_share < 1.0
+        if tenth or last or waited >= _LINE_SECONDS:
+            self._line_time, self._line_share = time.monotonic(), share
+            console.say(f"{STAGES[progress.stage]}: {describe(progress)}")

@@ -1,0 +1,116 @@
+"""Where a film is dreamed: a picture or a second film, white for the whole dream, grey for a part, black for none."""
+
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from dreamvid.errors import DreamvidError, SettingsError
+from dreamvid.image.io import read_image
+from dreamvid.image.tensors import luma, to_tensor
+from dreamvid.settings.schema import flag_name
+from dreamvid.video.decode import FrameReader, Pixels
+from dreamvid.video.probe import probe
+from dreamvid.video.source import Source, open_source
+
+
+class Mask:
+    """Reads a mask in step with a film; a context manager.
+
+    text: a picture, or whatever `open_source` takes. It is stretched to the frame. A film runs by its own times, its
+    beginning at the source's; its last picture stays when it is over. Raises SettingsError for what cannot be read.
+    """
+
+    def __init__(self, text: str, size: tuple[int, int], device: torch.device | str) -> None:
+        self._text, self.size, self._device = text, size, device
+        self._reader: FrameReader | None = None
+        self._next: tuple[float, Pixels] | None = None
+        self._shown: Tensor | None = None
+        try:
+            self._source = _open(text)
+            if _is_still(self._source):
+                self._shown = self._tensor(read_image(self._source.paths[0]))
+            else:
+                self._rewind()
+        except DreamvidError as error:
+            raise _unreadable(text, error) from None
+
+    def at(self, time_seconds: float) -> Tensor:
+        """The mask at a time of the source, (1, 1, H, W) in [0, 1]. Times may not run back. Raises SettingsError."""
+        while self._next is not None and (self._shown is None or self._next[0] <= time_seconds + _SAME_SECONDS):
+            self._shown = self._tensor(self._next[1])
+            self._advance()
+        assert self._shown is not None
+        return self._shown
+
+    def close(self) -> None:
+        """End the decoder."""
+        if self._reader is not None:
+            self._reader.close()
+        self._next = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _rewind(self) -> None:
+        self._reader = FrameReader(self._source, probe(self._source), size=(self.size[1], self.size[0]))
+        self._begin_seconds: float | None = None
+        self._advance()
+        if self._next is None:
+            raise SettingsError("it has no frame")
+
+    def _advance(self) -> None:
+        assert self._reader is not None
+        try:
+            frame = next(self._reader, None)
+        except DreamvidError as error:
+            raise _unreadable(self._text, error) from None
+        if frame is None:
+            self._next = None
+            return
+        if self._begin_seconds is None:
+            self._begin_seconds = frame.time_seconds
+        self._next = frame.time_seconds - self._begin_seconds, frame.pixels
+
+    def _tensor(self, pixels: Pixels) -> Tensor:
+        mask = luma(to_tensor(pixels, self._device))
+        if tuple(mask.shape[2:]) != self.size:
+            mask = torch.nn.functional.interpolate(mask, self.size, mode="bilinear", antialias=True)
+        return mask.clamp(0, 1)
+
+
+# Times of two files are rounded differently; a frame of the mask is not late because of it.
+_SAME_SECONDS = 0.002
+
+
+def mask_fingerprint(text: str) -> str:
+    """A hash of a mask's content. Raises SettingsError for one that cannot be read."""
+    try:
+        source = _open(text)
+        probe(source)
+        return source.fingerprint()
+    except DreamvidError as error:
+        raise _unreadable(text, error) from None
+
+
+def _open(text: str) -> Source:
+    # A mask may come from a preset that someone else wrote, and a graph can read and write what it likes.
+    if text == "-" or text.startswith("lavfi:"):
+        raise SettingsError("graphs and stdin are no masks.")
+    return open_source(text)
+
+
+def _is_still(source: Source) -> bool:
+    return source.kind == "images" and len(source.paths) == 1
+
+
+def _unreadable(text: str, error: DreamvidError) -> SettingsError:
+    return SettingsError(
+        f"{flag_name('mask')} {text}: {error} Allowed is a picture or a video; white dreams, grey partly, black not."
+    )

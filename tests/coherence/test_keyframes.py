@@ -1,0 +1,222 @@
+"""Frames that are dreamed, and those between them that are not."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from known_motion import SMALL, dream_all, pan, texture
+from renders import CUT, frames_of, segments_done, start_render, tiny
+
+from dreamvid import Dreamer, dream_frames
+from dreamvid.coherence.frame_dreamer import FrameDreamer
+from dreamvid.coherence.keyframes import Between, Cadence, Key, in_order
+from dreamvid.errors import InputError
+from dreamvid.motion.field import Motion, Side
+from dreamvid.render.engine import render_video
+from dreamvid.render.plan import SEGMENT_SECONDS, cut_segments
+from dreamvid.settings import Settings, load_settings
+
+FFV1 = {"codec": "ffv1"}
+Step = Key[int] | Between[int]
+
+
+def still(now: torch.Tensor, before: torch.Tensor) -> tuple[Motion, Side]:
+    flow, whole = torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4)
+    return Motion(flow, whole, 0 * whole), (flow, whole)
+
+
+def sort(every: int, shots: list[int], seconds: list[float]) -> list[Step]:
+    cadence: Cadence[int] = Cadence(every, lambda now, before: still(now, before)[0], still)
+    steps: list[Step] = []
+    index = 0
+    for shot in shots:
+        for place in range(shot):
+            last = place == shot - 1
+            steps += cadence.add(index, torch.zeros(1, 3, 4, 4), seconds[index], anew=place == 0, last=last)
+            index += 1
+    return steps
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 24), st.lists(st.integers(1, 40), min_size=1, max_size=4))
+def test_keys_are_the_first_every_nth_and_the_last_of_a_shot(every: int, shots: list[int]) -> None:
+    steps = sort(every, shots, [0.04] * sum(shots))
+    expected, start = set(), 0
+    for shot in shots:
+        expected |= {*range(start, start + shot, every), start + shot - 1}
+        start += shot
+    assert {step.item for step in steps if isinstance(step, Key)} == expected
+    pictures = in_order(steps, lambda key: torch.tensor(key.item), lambda between: torch.tensor(between.item))
+    assert [(item, int(picture)) for item, picture in pictures] == [(i, i) for i in range(sum(shots))]
+    starts = [step.item for step in steps if isinstance(step, Key) and step.motion is None]
+    assert starts == [sum(shots[:i]) for i in range(len(shots))]
+
+
+def test_the_share_is_of_the_time_that_has_passed() -> None:
+    steps = sort(3, [4], [1.0, 0.1, 0.3, 0.6])
+    key = steps[1]
+    assert isinstance(key, Key)
+    assert key.motion is not None
+    assert (key.motion.frames, key.elapsed_seconds) == (3, pytest.approx(1.0))
+    assert [step.share for step in steps if isinstance(step, Between)] == pytest.approx([0.1, 0.4])
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_segments_end_with_a_key(data: st.DataObject) -> None:
+    count, every = data.draw(st.integers(1, 900)), data.draw(st.integers(1, 24))
+    cuts = sorted(data.draw(st.sets(st.integers(1, count), max_size=6)) - {count})
+    rate = data.draw(st.integers(1, 60))
+    segments = cut_segments(count, cuts, rate, cadence=every)
+    assert [frame for segment in segments for frame in range(segment.start, segment.stop)] == list(range(count))
+    assert [segment.start for segment in segments if segment.new_shot] == [0, *cuts]
+    shot = 0
+    for segment, following in pairwise(segments):
+        shot = segment.start if segment.new_shot else shot
+        assert following.new_shot or (segment.stop - 1 - shot) % every == 0
+        assert segment.count <= SEGMENT_SECONDS * rate + every
+
+
+def dream_sparsely(
+    chosen: Settings, frames: list[torch.Tensor], masks: list[torch.Tensor] | None = None
+) -> list[torch.Tensor]:
+    dreamer = FrameDreamer(chosen)
+    cadence = dreamer.cadence(30)
+    steps: list[Step] = []
+    for i, frame in enumerate(frames):
+        steps += cadence.add(i, dreamer.small(frame), 1 / 25, anew=i == 0, last=i == len(frames) - 1)
+
+    def mask(i: int) -> torch.Tensor | None:
+        return None if masks is None else masks[i]
+
+    pictures = in_order(
+        steps,
+        lambda key: dreamer.dream(
+            frames[key.item], key.motion, index=key.item, elapsed_seconds=key.elapsed_seconds, mask=mask(key.item)
+        ),
+        lambda between: dreamer.carry(frames[between.item], between, mask=mask(between.item)),
+    )
+    return [picture for _, picture in pictures]
+
+
+def test_between_lies_what_the_keys_have_moved_along() -> None:
+    speed, frames = 3, pan(4, speed=3)
+    chosen = load_settings(None, cadence=3, warm_iterations=0, half_life_seconds=1000.0, **SMALL)
+    dreamed = dream_sparsely(chosen, frames)
+    first = dreamed[0] - frames[0]
+    for i in (1, 2):
+        residual = dreamed[i] - frames[i]
+        # What was at x in the first frame is at x + 3 i; a border wide enough for the motion to be known is left out.
+        moved = first[..., 8:-8, 16 : 112 - speed * i]
+        here = residual[..., 8:-8, 16 + speed * i : 112]
+        assert (here - moved).abs().mean() < 0.15 * moved.abs().mean()
+        assert float(torch.corrcoef(torch.stack((here.flatten(), moved.flatten())))[0, 1]) > 0.97
+
+
+def test_what_comes_in_is_there_between_because_the_next_key_has_it() -> None:
+    frames = pan(4, speed=8)
+    chosen = load_settings(None, cadence=3, half_life_seconds=1000.0, **SMALL)
+    dreamed = dream_sparsely(chosen, frames)
+    entering = [(dreamed[i] - frames[i])[..., : 8 * i].abs().mean() for i in (1, 2, 3)]
+    assert min(entering[:2]) > 0.5 * entering[2]
+
+
+def test_the_strength_is_that_of_every_frame_dreamed() -> None:
+    frames = pan(10, speed=2)
+    amounts = {}
+    for cadence in (1, 3):
+        dreamed = dream_sparsely(load_settings(None, cadence=cadence, **SMALL), frames)
+        amounts[cadence] = [float((d - f).abs().mean()) for d, f in zip(dreamed, frames, strict=True)]
+    assert np.mean(amounts[3][4:]) == pytest.approx(np.mean(amounts[1][4:]), rel=0.2)
+    assert np.ptp(amounts[3][4:]) < 0.25 * np.mean(amounts[3][4:]), "keys do not stand out"
+
+
+def test_a_mask_holds_between_too() -> None:
+    frames = [texture(96, 128)] * 4
+    mask = torch.zeros(1, 1, 96, 128)
+    mask[..., :64] = 1
+    moving = [mask.roll(-16 * i, 3) for i in range(4)]
+    dreamed = dream_sparsely(load_settings(None, cadence=3, **SMALL), frames, moving)
+    for i, (frame, shown) in enumerate(zip(dreamed, moving, strict=True)):
+        assert torch.equal(frame * (shown == 0), frames[i] * (shown == 0))
+        assert ((frame - frames[i]).abs() * shown).sum() > 0.01 * shown.sum()
+
+
+def test_one_is_every_frame_from_the_one_before() -> None:
+    frames = pan(4, speed=3)
+    chosen = load_settings(None, cadence=1, **SMALL)
+    pairs = zip(dream_sparsely(chosen, frames), dream_all(FrameDreamer(chosen), frames), strict=True)
+    assert all(torch.equal(sorted_out, plain) for sorted_out, plain in pairs)
+
+
+@pytest.fixture(scope="module")
+def third(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("third") / "dream.mkv"
+    render_video(film, output, tiny(cadence=3, **FFV1))
+    return output
+
+
+def test_the_frames_api_gives_what_the_render_gives(film: Path, third: Path) -> None:
+    """The first shot, by itself: its last frame is a key in both, so no frame after it counts."""
+    source = frames_of(film)[:CUT]
+    pulled = 0
+
+    def feed():
+        nonlocal pulled
+        for frame in source:
+            pulled += 1
+            yield frame
+
+    dreams = dream_frames(feed(), tiny(cadence=3), fps=2.5)
+    first = next(dreams)
+    assert pulled <= 4, "no more is taken in than is needed"
+    assert (np.stack([first, *dreams]) == frames_of(third)[:CUT]).all()
+
+
+def test_another_size_begins_anew_behind_a_key(film: Path) -> None:
+    frames = frames_of(film)[:5]
+    small = [frame[:48, :64] for frame in frames]
+    chosen = tiny(cadence=3)
+    together = list(dream_frames([*frames, *small], chosen, fps=2.5))
+    assert [picture.shape for picture in together] == [frame.shape for frame in (*frames, *small)]
+    alone = list(dream_frames(frames, chosen, fps=2.5))
+    assert all((a == b).all() for a, b in zip(alone, together, strict=False))
+    assert list(dream_frames([], chosen)) == []
+    for bad in ([[1], [2]], [*frames[:2], None]):
+        with pytest.raises(InputError, match="frame has to be"):
+            list(dream_frames(bad, chosen))
+
+
+def test_frames_that_are_fed_one_by_one_are_all_dreamed(film: Path) -> None:
+    frames = frames_of(film)[:3]
+    sparse, every = Dreamer(tiny(cadence=3), fps=2.5), Dreamer(tiny(), fps=2.5)
+    assert all((sparse.dream(frame) == every.dream(frame)).all() for frame in frames)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="kills by SIGKILL, looks into /proc")
+def test_killed_in_the_middle_of_a_shot_it_ends_in_the_same_frames(film: Path, third: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dream.mkv"
+    process = start_render(film, output, tiny(cadence=3, **FFV1))
+    while segments_done(output) < 1 and process.is_alive():
+        process.join(0.001)
+    process.kill()
+    process.join()
+    assert render_video(film, output, tiny(cadence=3, **FFV1)).resumed_from > 0
+    assert (frames_of(output) == frames_of(third)).all()
+
+
+def test_without_memory_one_dream_turns_into_the_next() -> None:
+    frames = pan(6, speed=2)
+    chosen = {**SMALL, "half_life_seconds": 0.0}
+    alone = dream_sparsely(load_settings(None, **chosen), frames)
+    sparse = dream_sparsely(load_settings(None, cadence=3, **chosen), frames)
+    assert [i for i in range(6) if torch.equal(sparse[i], alone[i])] == [0, 3, 5]
+    # Between two dreams there is some of both, the more of the nearer one.
+    moved = [(sparse[i] - frames[i])[..., 24:-24, 24 + 2 * i : 104 + 2 * (i - 3)] for i in range(4)]
+    likeness = torch.corrcoef(torch.stack([part.flatten() for part in moved]))
+    assert likeness[0, 1] > likeness[0, 2] > likeness[0, 3]
+    assert likeness[3, 2] > likeness[3, 1] > likeness[3, 0]

@@ -1,0 +1,138 @@
+"""A tiny film with two shots, settings that dream it in a second, and renders in processes that die on the way."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+
+from dreamvid.render.engine import render_video, render_zoom
+from dreamvid.settings import Settings, load_settings
+from dreamvid.video.decode import FrameReader
+from dreamvid.video.ffmpeg import run_ffmpeg
+from dreamvid.video.probe import probe
+from dreamvid.video.source import open_source
+
+WIDTH, HEIGHT, RATE = 96, 64, Fraction(5, 2)
+CUT, FRAMES = 16, 25
+# Segments are of 4 s at most and end with a frame that is dreamed: the first shot is cut in two, not quite even, parts.
+SEGMENTS = ((0, 7, True), (7, 16, False), (16, 25, True))
+
+
+def tiny(**overrides: object) -> Settings:
+    """Settings under which a frame takes milliseconds."""
+    chosen: dict[str, object] = {
+        "objective": "blocks.1.0",
+        "dream_height": 48,
+        "octaves": 2,
+        "iterations": 2,
+        "warm_iterations": 1,
+        "cadence": 2,  # what a film of the usual rates has by itself
+        "device": "cpu",
+    }
+    return load_settings(**{**chosen, **overrides})
+
+
+def make_film(path: Path) -> Path:
+    """Two shots with a steady tone."""
+    form = f"size={WIDTH}x{HEIGHT}:rate={RATE}"
+    first = f"testsrc2={form}:d={float(CUT / RATE)}"
+    second = f"color=teal:{form}:d={float((FRAMES - CUT) / RATE)},hue=H=t/5"
+    graph = f"{first}[a];{second}[b];[a][b]concat,format=yuv420p[v]"
+    sound = ["-f", "lavfi", "-i", f"sine=f=440:d={float(FRAMES / RATE)}"]
+    codecs = ["-c:v", "libx264", "-c:a", "aac"]
+    run_ffmpeg(
+        [*sound, "-filter_complex", graph, "-map", "[v]", "-map", "0:a", *codecs, f"file:{path}"], "making a film"
+    )
+    return path
+
+
+def frames_of(path: Path) -> np.ndarray:
+    """All pictures, (N, H, W, 3)."""
+    source = open_source(path)
+    with FrameReader(source, probe(source)) as reader:
+        return np.stack([frame.pixels for frame in reader])
+
+
+def names(folder: Path) -> list[str]:
+    """What is in a folder, hidden things too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def segments_done(output: Path) -> int:
+    """How many segments a render has recorded."""
+    try:
+        text = (output.with_name(f".{output.name}.job") / "finished.json").read_text()
+    except OSError:
+        return 0
+    return text.count("[") - 1
+
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+
+def start_render(source: Path, output: Path, settings: Settings, die_at: int | None = None) -> BaseProcess:
+    """Render in another process; with `die_at`, SIGKILL it before the file operation of that number."""
+    _CONTEXT.set_forkserver_preload(["dreamvid.render.engine"])
+    process = _CONTEXT.Process(target=_render, args=(str(source), str(output), settings, die_at))
+    process.start()
+    return process
+
+
+def finish_render(source: Path, output: Path, settings: Settings, die_at: int | None = None) -> int:
+    """The same, to its end; its exit status."""
+    process = start_render(source, output, settings, die_at)
+    process.join(60)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def _render(source: str, output: str, settings: Settings, die_at: int | None) -> None:
+    if die_at is not None:
+        _die_at(die_at, os.path.dirname(output))  # noqa: PTH120
+    render_video(source, output, settings)
+
+
+def finish_render_zoom(start: str, output: Path, settings: Settings, die_at: int) -> int:
+    """Make an animation in another process that is ended before the file operation of that number; its exit status."""
+    _CONTEXT.set_forkserver_preload(["dreamvid.render.engine"])
+    process = _CONTEXT.Process(target=_render_zoom, args=(start, str(output), settings, die_at))
+    process.start()
+    process.join(60)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def _render_zoom(start: str, output: str, settings: Settings, die_at: int) -> None:
+    _die_at(die_at, os.path.dirname(output))  # noqa: PTH120
+    render_zoom(start, output, settings)
+
+
+def _die_at(number: int, folder: str) -> None:
+    """End this process before the file operation in `folder` of that number: as a power cut may."""
+    count = 0
+
+    def look(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if event in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "subprocess.Popen") and any(
+            folder in str(argument) for argument in arguments
+        ):
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+
+    sys.addaudithook(look)
+
+
+def children() -> Iterator[str]:
+    """Names of the processes that this one has started and that still run."""
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a process that ends meanwhile
+            for child in (task / "children").read_text().split():
+                yield Path(f"/proc/{child}/comm").read_text().strip()

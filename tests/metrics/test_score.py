@@ -1,0 +1,314 @@
+"""The score is honest: known films have known scores, and worse films have worse ones."""
+
+import json
+import math
+import subprocess
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dreamvid.dream.objectives.parser import parse_objective
+from dreamvid.dream.octaves import OctaveAscent, Shifts
+from dreamvid.dream.optimizer import UpdateRule
+from dreamvid.dream.tiles import TiledGradient
+from dreamvid.errors import InputError, OutputError
+from dreamvid.figures.charts import plot_score
+from dreamvid.image.io import read_image
+from dreamvid.metrics.report import Score
+from dreamvid.metrics.score import ObjectiveMeter, Scorer, score, score_frames
+from dreamvid.metrics.temporal import OLDEST, RevealedPlaces, Tone, warping_error
+from dreamvid.networks.network import load_network
+from dreamvid.settings import load_settings
+from dreamvid.settings.recipe import Recipe, write_recipe
+from dreamvid.video.ffmpeg import ffmpeg_path
+
+HEIGHT, WIDTH, PAN, FRAMES = 96, 160, 4, 8
+
+
+@pytest.fixture(scope="module")
+def meter() -> ObjectiveMeter:
+    return ObjectiveMeter.of(load_settings(device="cpu"))
+
+
+RULE = UpdateRule(levels=4, normalize="mean", space="rgb", clip="step")
+
+
+def _texture(height: int, width: int, seed: int = 0) -> Tensor:
+    """Soft spots that flow can hold on to, (1, 3, H, W) from 0.2 to 0.8."""
+    noise = torch.rand(1, 3, height // 4, width // 4, generator=torch.Generator().manual_seed(seed))
+    smooth = F.interpolate(noise, (height, width), mode="bicubic", align_corners=False)
+    return 0.2 + 0.6 * (smooth - smooth.amin()) / (smooth.amax() - smooth.amin())
+
+
+def _pan(canvas: Tensor, frames: int = FRAMES) -> list[Tensor]:
+    """Windows on a wide picture: it moves left by PAN pixels a frame, new places come in on the right."""
+    return [canvas[..., n * PAN : n * PAN + WIDTH].contiguous() for n in range(frames)]
+
+
+@pytest.fixture(scope="module")
+def canvas() -> Tensor:
+    return _texture(HEIGHT, WIDTH + FRAMES * PAN + 64, seed=1)  # the dream's own border is never seen
+
+
+@pytest.fixture(scope="module")
+def ascent() -> OctaveAscent:
+    network = load_network()
+    objective = parse_objective("blocks.4.1").resolve(network.table)
+    return OctaveAscent(TiledGradient(network.truncate(objective.layers), objective, tile=1024), RULE, carry="residual")
+
+
+@pytest.fixture(scope="module")
+def overlay(canvas: Tensor, ascent: OctaveAscent) -> Tensor:
+    """The residual of the whole canvas, dreamed once."""
+    return _grow(ascent, canvas, frame=0)
+
+
+def _grow(ascent: OctaveAscent, picture: Tensor, frame: int) -> Tensor:
+    size = (picture.shape[2], picture.shape[3])
+    return ascent.grow(picture, None, [size], iterations=4, step=0.02, shifts=Shifts(0, frame))
+
+
+@pytest.fixture(scope="module")
+def films(canvas: Tensor, overlay: Tensor, ascent: OctaveAscent) -> dict[str, list[Tensor]]:
+    source = _pan(canvas)
+    return {
+        "source": source,
+        "riding": _pan(canvas + overlay),
+        "alone": [frame + _grow(ascent, frame, n) for n, frame in enumerate(source)],
+    }
+
+
+@pytest.fixture(scope="module")
+def riding(films: dict[str, list[Tensor]], meter: ObjectiveMeter) -> Score:
+    return score_frames(films["source"], films["riding"], meter, fps=25)
+
+
+def test_a_copy_of_the_source_has_no_excess_and_strength_one(
+    films: dict[str, list[Tensor]], meter: ObjectiveMeter
+) -> None:
+    result = score_frames(films["source"], films["source"], meter, fps=4)
+    assert np.array_equal(result.excess[1:], np.zeros(FRAMES - 1))
+    assert np.allclose(result.strength, 1, atol=1e-6)
+    assert all(abs(change) < 1e-6 for change in result.drift.values())
+    assert result.mean_clipped == 0
+    seen = np.isfinite(result.revealed_strength)
+    assert seen.any()
+    assert np.allclose(result.revealed_strength[seen], 1, atol=1e-5)
+
+
+def test_frames_dreamed_alone_are_worse_than_a_dream_that_rides(
+    films: dict[str, list[Tensor]], meter: ObjectiveMeter, riding: Score
+) -> None:
+    alone = score_frames(films["source"], films["alone"], meter, fps=25)
+    assert riding.mean_strength > 1.2
+    assert alone.mean_strength > 1.2
+    assert abs(riding.mean_excess) < 0.1 * alone.mean_excess
+
+
+def test_shuffled_frames_are_worse(films: dict[str, list[Tensor]], meter: ObjectiveMeter, riding: Score) -> None:
+    order = [3, 0, 6, 1, 7, 4, 2, 5]
+    shuffled = score_frames(films["source"], [films["riding"][n] for n in order], meter, fps=25)
+    assert shuffled.mean_excess > 10 * abs(riding.mean_excess)
+    assert shuffled.mean_source_error == riding.mean_source_error
+
+
+def test_a_known_flicker_gives_its_square(meter: ObjectiveMeter) -> None:
+    still = _texture(64, 96)
+    source = [still] * 5
+    offsets = [0.0, 0.05, -0.03, -0.03, 0.1]
+    result = score_frames(source, [still + offset for offset in offsets], meter, fps=25)
+    expected = [1e4 * (b - a) ** 2 for a, b in pairwise(offsets)]
+    assert math.isnan(result.dream_error[0])
+    assert result.dream_error[1:] == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    assert result.source_error[1:] == pytest.approx([0] * 4, abs=1e-6)
+    assert result.trusted[1:] == pytest.approx([1] * 4)
+    assert result.mean_excess == pytest.approx(np.mean(expected), rel=1e-3)
+
+
+def test_the_error_counts_only_the_mask_and_follows_the_flow() -> None:
+    previous = torch.rand(1, 3, 8, 12, generator=torch.Generator().manual_seed(1))
+    flow = torch.zeros(1, 2, 8, 12)
+    flow[:, 0] = 2
+    this = torch.roll(previous, -2, dims=3)  # what is here was two pixels to the right
+    mask = torch.zeros(1, 1, 8, 12)
+    mask[..., :10] = 1
+    assert warping_error(this, previous, flow, mask) == pytest.approx(0, abs=1e-6)
+    changed = this.clone()
+    changed[0, 1, 3, 4] += 0.6
+    changed[0, :, :, 11] += 0.9
+    assert warping_error(changed, previous, flow, mask) == pytest.approx(1e4 * 0.36 / (3 * 80), rel=1e-4)
+    assert math.isnan(warping_error(this, previous, flow, torch.zeros_like(mask)))
+
+
+def test_tone_of_known_pictures() -> None:
+    half = torch.zeros(1, 3, 4, 8)
+    half[..., :4] = 1
+    assert Tone.of(half) == Tone(pytest.approx(0.5), pytest.approx(0.5), 0.0)
+    red = torch.zeros(1, 3, 4, 8)
+    red[:, 0] = 0.8
+    assert Tone.of(red) == Tone(pytest.approx(0.8 * 0.299), pytest.approx(0, abs=1e-6), pytest.approx(0.8))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_clipped_share_is_exact_and_leaves_out_what_the_source_clips(
+    kind: type[np.unsignedinteger], meter: ObjectiveMeter
+) -> None:
+    top = np.iinfo(kind).max
+    source = np.full((64, 80, 3), top // 2, kind)
+    source[:8] = top
+    dream = source.copy()
+    dream[:16, :, 0] = top  # half of these rows were clipped before
+    dream[60, :20, 2] = 0
+    result = score_frames([source, source], [dream, source], meter, fps=25)
+    assert result.clipped.tolist() == [(8 * 80 + 20) / (64 * 80), 0.0]
+
+
+def test_drift_is_what_the_dream_does_and_not_the_source(meter: ObjectiveMeter) -> None:
+    frames, fps = 12, 4
+    source = [0.5 * _texture(64, 64) + 0.02 * n for n in range(frames)]
+    steady = score_frames(source, [frame + 0.1 for frame in source], meter, fps=fps)
+    assert steady.drift["brightness"] == pytest.approx(0, abs=1e-5)
+    rising = score_frames(source, [frame + 0.01 * n for n, frame in enumerate(source)], meter, fps=fps)
+    # After the first second 8 frames, 4 to 11, are left: quarters are 4, 5 and 10, 11.
+    first = rising.brightness[[4, 5]].mean()
+    assert rising.drift["brightness"] == pytest.approx(0.01 * 6 / first, rel=1e-3)
+    short = score_frames(source[:6], source[:6], meter, fps=fps)
+    assert math.isnan(short.drift["strength"])
+    assert replace(steady, strength=np.linspace(1, 3.2, 12)).drift["strength"] == pytest.approx(1.2 / 1.9)
+
+
+def test_ages_of_places_follow_the_pan() -> None:
+    flow = torch.zeros(1, 2, 4, 80)
+    flow[:, 0] = PAN
+    carried = torch.ones(1, 1, 4, 80)
+    carried[..., -PAN:] = 0
+    places = RevealedPlaces()
+    places.restart(flow)
+    for n in range(1, 16):
+        age = places.advance(flow, carried)
+        seen = [min(k, OLDEST + 1) if k < n else OLDEST + 1 for k in range(80 // PAN)]
+        assert age[0, 0, 0].tolist() == [float(a) for a in seen for _ in range(PAN)][::-1]
+
+
+def test_strength_and_change_of_new_places_are_relative_to_the_rest() -> None:
+    flow = torch.zeros(1, 2, 4, 40)
+    carried = torch.ones(1, 1, 4, 40)
+    carried[..., :8] = 0
+    places = RevealedPlaces()
+    places.restart(flow)
+    everywhere = torch.ones_like(carried)
+    for n in range(4):
+        age = places.advance(flow, carried if n == 0 else everywhere)
+        old = age > OLDEST
+        source = torch.where(old, 2.0, 5.0)
+        # The rest is at 3 times the source, new places at a growing part of that; they change twice as much.
+        dream = source * 3 * torch.where(old, 1.0, 0.25 * (n + 1))
+        places.add(source, dream, torch.where(old, 0.01, 0.02), carried if n == 0 else everywhere)
+    assert places.strength()[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert places.change()[1:4] == pytest.approx([2, 2, 2], rel=1e-5)
+    assert math.isnan(places.change()[0])
+    assert math.isnan(places.strength()[4])
+    assert places.share()[:5] == pytest.approx([0.05] * 4 + [0])
+
+
+def test_places_that_stay_undreamed_are_told(
+    canvas: Tensor, overlay: Tensor, films: dict[str, list[Tensor]], meter: ObjectiveMeter, riding: Score
+) -> None:
+    lacking = overlay.clone()
+    lacking[..., WIDTH:] = 0  # what the first frame does not show is never dreamed
+    result = score_frames(films["source"], _pan(canvas + lacking), meter, fps=25)
+    assert riding.revealed_strength[:4].mean() > 0.7
+    assert result.revealed_strength[:4].mean() < 0.8 * riding.revealed_strength[:4].mean()
+
+
+def test_a_cut_is_left_out(meter: ObjectiveMeter) -> None:
+    first, second = _texture(64, 96, seed=1), _texture(64, 96, seed=2)
+    source = [first, first, second, second]
+    result = score_frames(source, source, meter, fps=25, cuts=[2])
+    assert np.isfinite(result.source_error).tolist() == [False, True, False, True]
+    assert result.cuts == (2,)
+    assert result.revealed_share.sum() == 0
+
+
+def test_films_of_different_sizes_are_brought_together(meter: ObjectiveMeter) -> None:
+    large = np.kron(np.random.default_rng(0).integers(60, 200, (48, 64, 3)), np.ones((2, 2, 1))).astype(np.uint8)
+    small = large[::2, ::2]
+    result = score_frames([large] * 2, [small] * 2, meter, fps=25)
+    assert result.size == (64, 48)
+    assert np.allclose(result.strength, 1, atol=1e-4)
+    assert result.mean_excess == pytest.approx(0, abs=1e-6)
+    assert score_frames([large] * 2, [large] * 2, meter, fps=25, width=80).size == (80, 60)
+
+
+def test_wrong_input_is_refused(meter: ObjectiveMeter) -> None:
+    frame = np.zeros((48, 64, 3), np.uint8)
+    with pytest.raises(InputError, match="source has 2 frames and the dream 5"):
+        score_frames([frame] * 2, [frame] * 5, meter, fps=25)
+    with pytest.raises(InputError, match="source has 3 frames and the dream 1"):
+        score_frames([frame] * 3, [frame], meter, fps=25)
+    with pytest.raises(InputError, match="no frames"):
+        score_frames([], [], meter, fps=25)
+    with pytest.raises(InputError, match=r"has to be RGB.*float64 of shape \(48, 64\)"):
+        score_frames([np.zeros((48, 64))], [frame], meter, fps=25)  # type: ignore[list-item]
+    with pytest.raises(InputError, match="allowed is 1 pixel or more"):
+        Scorer(meter, width=0)
+
+
+def test_json_and_plot(riding: Score, tmp_path: Path) -> None:
+    read = json.loads(riding.to_json())
+    assert read["excess"] == riding.mean_excess
+    assert read["drift"]["strength"] is None  # 8 frames at 25 a second are too short
+    assert read["curves"]["dream_error"][0] is None
+    assert read["curves"]["dream_error"][1:] == riding.dream_error[1:].tolist()
+    assert all(len(curve) == FRAMES for curve in read["curves"].values())
+    plot_score(riding, tmp_path / "out.png")
+    picture = read_image(tmp_path / "out.png")
+    blue = np.abs(picture.astype(int) - (0, 114, 178)).sum(axis=2) < 60
+    columns = np.flatnonzero(blue[:200].any(axis=0))  # the dream's error, across the first panel
+    assert np.ptp(columns) > 600
+    with pytest.raises(OutputError):
+        plot_score(riding, tmp_path / "nowhere" / "out.png")
+
+
+def _write_film(path: Path, frames: list[np.ndarray]) -> Path:
+    """Store frames without loss (RGB)."""
+    height, width = frames[0].shape[:2]
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "10", "-i", "pipe:0"]
+    command = [str(ffmpeg_path()), "-v", "error", "-y", *raw, "-c:v", "libx264rgb", "-qp", "0", str(path)]
+    subprocess.run(command, input=b"".join(frame.tobytes() for frame in frames), check=True)
+    return path
+
+
+def test_films_and_the_recipe_beside_the_dream(canvas: Tensor, meter: ObjectiveMeter, tmp_path: Path) -> None:
+    pixels = [(frame[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy() for frame in _pan(canvas, frames=6)]
+    other = np.ascontiguousarray(pixels[0][::-1]) // 5
+    source = _write_film(tmp_path / "source.mkv", [*pixels, other, other])
+    dreamed = [np.clip(frame.astype(int) + 9 * (n % 2), 0, 255).astype(np.uint8) for n, frame in enumerate(pixels)]
+    dream = _write_film(tmp_path / "dream.mkv", [*dreamed[2:], other, other])
+    with pytest.raises(InputError, match=r"has 8 frames, .* has 6: .*--frames 0:6"):
+        score(source, dream)
+
+    done: list[tuple[int, int]] = []
+    result = score(source, dream, frames="2:", on_frame=lambda *counts: done.append(counts))
+    assert done == [(n + 1, 6) for n in range(6)]
+    assert result.cuts == (4,)
+    assert result.times_seconds == pytest.approx(np.arange(2, 8) / 10, abs=0.002)
+    in_memory = score_frames([*pixels[2:], other, other], [*dreamed[2:], other, other], meter, fps=10, cuts=[4])
+    assert result.dream_error == pytest.approx(in_memory.dream_error, nan_ok=True)
+    assert result.strength == pytest.approx(in_memory.strength, rel=1e-5)
+
+    settings = load_settings(objective="blocks.3.1", frames="2:", device="cpu")
+    write_recipe(Recipe(settings), Path(f"{dream}.toml"))
+    by_recipe = score(source, dream)
+    assert by_recipe.objective == "blocks.3.1"
+    assert by_recipe.dream_error == pytest.approx(result.dream_error, nan_ok=True)
+
+    write_recipe(Recipe(settings, kind="zoom"), Path(f"{dream}.toml"))
+    with pytest.raises(InputError, match="recipe of a zoom"):
+        score(source, dream)

@@ -1,0 +1,63 @@
+"""One contract for every flow estimator."""
+
+import pytest
+import torch
+
+from dreamvid.errors import SettingsError
+from dreamvid.motion.estimators import flow_estimator
+
+
+def texture(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    noise = torch.rand(1, 3, height // 4, width // 4, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
+
+
+@pytest.fixture(scope="module", params=["dis", "raft", "none"])
+def estimator(request):
+    # RAFT's real weights need a download; its contract of shapes holds for random ones.
+    return flow_estimator(request.param, weights="random" if request.param == "raft" else None)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 77), (64, 96), (97, 161)])
+def test_any_size_gives_a_finite_flow_of_that_size(estimator, size):
+    this, previous = torch.rand(1, 3, *size), torch.rand(1, 3, *size)
+    flow = estimator(this, previous)
+    assert flow.shape == (1, 2, *size)
+    assert flow.dtype == torch.float32
+    assert torch.isfinite(flow).all()
+
+
+@pytest.mark.parametrize(("right", "down"), [(5, 0), (-3, 2), (0, 7)])
+def test_a_panned_texture_has_the_backward_flow_of_its_pan(right, down):
+    wide = texture(160, 200)
+    previous = wide[:, :, 20:140, 20:180]
+    this = wide[:, :, 20 - down : 140 - down, 20 - right : 180 - right]
+    flow = flow_estimator("dis")(this, previous)[0, :, 20:-20, 20:-20]
+    assert float(flow[0].median()) == pytest.approx(-right, abs=0.1)
+    assert float(flow[1].median()) == pytest.approx(-down, abs=0.1)
+    assert (flow[0] + right).abs().mean() < 0.3
+
+
+@pytest.mark.parametrize("gain", [0.9, 1.03, 1.1])
+def test_light_that_changes_does_not_move_a_sky(gain):
+    picture = 0.2 + 0.3 * texture(160, 240)
+    picture[:, :, :80] = torch.linspace(0.75, 0.5, 80).view(1, 1, 80, 1) + 0.02 * texture(80, 240)
+    flow = flow_estimator("dis")(gain * picture, picture).norm(dim=1)
+    assert flow[:, :80].mean() < 0.15
+    assert flow[:, 90:].mean() < 0.02
+
+
+@pytest.mark.parametrize("right", [12, 24, 36])
+def test_what_moves_far_is_found_by_its_coarse_light(right):
+    wide = 0.5 * texture(240, 400) + 0.5 * texture(24, 40, 1).repeat_interleave(10, 2).repeat_interleave(10, 3)
+    flow = flow_estimator("dis")(wide[..., 40 - right : 360 - right], wide[..., 40:360])[..., 20:-20, 50:-50]
+    assert ((flow[:, 0] + right).abs() < 1).float().mean() > 0.95
+
+
+def test_nothing_moves_without_flow():
+    assert flow_estimator("none")(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)).abs().max() == 0
+
+
+def test_an_unknown_estimator_is_refused():
+    with pytest.raises(SettingsError, match="dis, raft, none"):
+        flow_estimator("farneback")

@@ -1,0 +1,48 @@
+import pytest
+import torch
+from motion_textures import texture, through_a_sensor
+
+from dreamvid.motion.estimators import flow_estimator
+from dreamvid.motion.static import hold_still, stands_still
+
+DIS = flow_estimator("dis")
+
+
+def still_share(this: torch.Tensor, previous: torch.Tensor) -> float:
+    return float(stands_still(this, previous, DIS(this, previous)).float().mean())
+
+
+@pytest.mark.parametrize("noise", [0.0, 1 / 255, 2 / 255])
+@pytest.mark.parametrize("contrast", [0.0, 0.2, 1.0])
+def test_noise_alone_is_no_motion(noise, contrast):
+    picture = 0.5 + contrast * (texture(96, 144) - 0.5)
+    assert still_share(through_a_sensor(picture, 1, noise), through_a_sensor(picture, 2, noise)) == 1
+
+
+@pytest.mark.parametrize("speed", [1, 3])
+def test_a_pan_does_not_stand_still(speed):
+    wide = texture(96, 180)
+    this, previous = wide[..., 20 - speed : 164 - speed], wide[..., 20:164]
+    assert still_share(through_a_sensor(this, 1), through_a_sensor(previous, 2)) < 0.02
+
+
+def test_a_flat_sky_goes_with_the_ground_below_it():
+    wide = texture(96, 180)
+    wide[..., :48, :] = 0.8
+    this, previous = wide[..., 17:161], wide[..., 20:164]
+    assert still_share(through_a_sensor(this, 1), through_a_sensor(previous, 2)) < 0.1
+
+
+def test_what_moves_before_a_still_ground_is_told_from_it():
+    ground, thing = texture(120, 180), texture(24, 24, 5)
+    this, previous = ground.clone(), ground.clone()
+    previous[..., 48:72, 60:84] = thing
+    this[..., 48:72, 63:87] = thing
+    this, previous = through_a_sensor(this, 1), through_a_sensor(previous, 2)
+    flow = DIS(this, previous)
+    still = stands_still(this, previous, flow)
+    held = hold_still(flow, still)
+    assert not still[..., 48:72, 63:87].any()
+    assert torch.equal(held[..., 48:72, 63:87], flow[..., 48:72, 63:87])
+    assert held[..., 120:].abs().max() == 0
+    assert held[..., :24, :].abs().max() == 0

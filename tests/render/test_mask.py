@@ -1,0 +1,142 @@
+"""Where a film is dreamed, by picture and by film."""
+
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from known_motion import SMALL, pan, texture
+from renders import FRAMES, HEIGHT, RATE, WIDTH, frames_of, segments_done, start_render, tiny
+
+from dreamvid import dream_frames, dream_image
+from dreamvid.coherence.frame_dreamer import FrameDreamer
+from dreamvid.errors import SettingsError
+from dreamvid.image.io import write_image
+from dreamvid.render.engine import render_video
+from dreamvid.settings import load_settings
+from dreamvid.video.ffmpeg import run_ffmpeg
+from dreamvid.video.mask import Mask
+
+
+def left_half(height: int, width: int, value: int = 255) -> np.ndarray:
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[:, : width // 2] = value
+    return picture
+
+
+@pytest.fixture
+def half(tmp_path: Path) -> Path:
+    write_image(tmp_path / "half.png", left_half(HEIGHT, WIDTH))
+    return tmp_path / "half.png"
+
+
+@pytest.fixture
+def blinking(tmp_path: Path) -> Path:
+    """A film of 2 s at 2 frames a second: black, white, black, white."""
+    path = tmp_path / "blinking.mkv"
+    graph = f"color=black:s={WIDTH}x{HEIGHT}:r=2:d=2,geq=lum='255*mod(N,2)':cb=128:cr=128"
+    run_ffmpeg(["-f", "lavfi", "-i", graph, "-c:v", "ffv1", f"file:{path}"], "making a mask")
+    return path
+
+
+def dream_masked(frames: list[torch.Tensor], masks: list[torch.Tensor]) -> list[torch.Tensor]:
+    dreamer = FrameDreamer(load_settings(None, **SMALL))
+    dreamed = []
+    for i, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
+        motion = dreamer.motion(frame, frames[i - 1]) if i else None
+        dreamed.append(dreamer.dream(frame, motion, index=i, elapsed_seconds=1 / 25, mask=mask) - frame)
+    return dreamed
+
+
+def test_a_picture_is_stretched_to_the_frame_and_stays(tmp_path: Path) -> None:
+    write_image(tmp_path / "m.png", left_half(10, 20))
+    with Mask(str(tmp_path / "m.png"), (30, 40), "cpu") as mask:
+        assert mask.at(0).shape == (1, 1, 30, 40)
+        assert mask.at(99)[..., :18].min() > 0.99
+        assert mask.at(99)[..., 22:].max() < 0.01
+
+
+def test_a_film_runs_by_its_own_times_and_its_end_stays(blinking: Path) -> None:
+    with Mask(str(blinking), (8, 8), "cpu") as mask:
+        seen = [round(float(mask.at(float(Fraction(i, 10))).mean()), 1) for i in range(30)]
+    assert seen == [0.0] * 5 + [1.0] * 5 + [0.0] * 5 + [1.0] * 15
+
+
+@pytest.mark.parametrize("text", ["nothing.png", "folder", "words.mp4", "words.png"])
+def test_what_cannot_be_read_is_told_with_what_is_allowed(text: str, tmp_path: Path, film: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("words.mp4", "words.png"):
+        (tmp_path / name).write_text("no picture")
+    with pytest.raises(SettingsError, match=r"--mask .*a picture or a video"):
+        render_video(film, tmp_path / "dream.mkv", tiny(mask=str(tmp_path / text)))
+    with pytest.raises(SettingsError, match=r"--mask .*a picture or a video"):
+        dream_image(np.zeros((64, 96, 3), np.uint8), tiny(mask=str(tmp_path / text)))
+    assert not list(tmp_path.glob("dream*"))
+
+
+def test_black_is_the_source_and_white_dreams(half: Path) -> None:
+    source = (texture(HEIGHT, WIDTH)[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    for dreamed in dream_frames([source] * 3, tiny(mask=str(half), half_life_seconds=5.0), fps=25):
+        assert (dreamed[:, WIDTH // 2 :] == source[:, WIDTH // 2 :]).all()
+        assert (dreamed[:, : WIDTH // 2] != source[:, : WIDTH // 2]).mean() > 0.5
+
+
+def test_grey_holds_its_share_from_frame_to_frame() -> None:
+    frames = pan(8, speed=1)
+    whole = dream_masked(frames, [torch.ones(1, 1, 96, 128)] * 8)
+    part = dream_masked(frames, [torch.full((1, 1, 96, 128), 0.5)] * 8)
+    shares = [float(a.abs().mean() / b.abs().mean()) for a, b in zip(part, whole, strict=True)]
+    assert all(0.35 < share < 0.65 for share in shares), shares
+
+
+def test_a_mask_that_moves_takes_the_dream_away_and_lets_it_grow() -> None:
+    frames = pan(8, speed=1)
+    left = torch.zeros(1, 1, 96, 128)
+    left[..., :64] = 1
+    dreamed = dream_masked(frames, [left] * 2 + [1 - left] * 6)
+    strength = [(float(r[..., :60].abs().mean()), float(r[..., 68:].abs().mean())) for r in dreamed]
+    assert strength[1][1] == 0
+    assert strength[1][0] > 0.01
+    assert strength[2][0] == 0, "at once"
+    assert 0 < strength[2][1] < strength[4][1] < strength[6][1], "as at a place that is newly seen"
+
+
+def test_keeping_the_colours_adds_the_same_to_every_channel() -> None:
+    frames = [0.25 + 0.5 * frame for frame in pan(3, speed=1)]
+    dreamer = FrameDreamer(load_settings(None, keep_color=True, step=0.004, **SMALL))
+    for i, frame in enumerate(frames):
+        motion = dreamer.motion(frame, frames[i - 1]) if i else None
+        residual = dreamer.dream(frame, motion, index=i, elapsed_seconds=1 / 25) - frame
+        assert residual.abs().mean() > 0.005
+        assert (residual - residual.mean(1, keepdim=True)).abs().max() < 1e-5
+
+
+def test_keeping_the_colours_stops_before_a_channel_clips() -> None:
+    red = torch.zeros(1, 3, 64, 64)
+    red[:, 0] = 0.98
+    red[:, 1:] = texture(64, 64)[:, 1:] * 0.2 + 0.05
+    dreamer = FrameDreamer(load_settings(None, keep_color=True, **{**SMALL, "dream_height": 64}))
+    residual = dreamer.dream(red, None, index=0, elapsed_seconds=1 / 25) - red
+    assert (residual - residual.mean(1, keepdim=True)).abs().max() < 1e-5
+    assert residual.max() <= 0.02 + 1e-5
+
+
+def test_a_masked_film_goes_on_where_it_was_stopped(film: Path, blinking: Path, tmp_path: Path) -> None:
+    settings = tiny(codec="ffv1", mask=str(blinking), keep_color=True)
+    process = start_render(film, tmp_path / "broken.mkv", settings)
+    while not segments_done(tmp_path / "broken.mkv") and process.is_alive():
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    resumed = render_video(film, tmp_path / "broken.mkv", settings)
+    undisturbed = render_video(film, tmp_path / "whole.mkv", settings)
+    assert resumed.resumed_from > 0
+    pictures = frames_of(undisturbed.output)
+    assert (frames_of(resumed.output) == pictures).all()
+    source = frames_of(film)
+    unlike = abs(pictures.astype(int) - source).mean(axis=(1, 2, 3))
+    black = [i for i in range(FRAMES) if int(i / RATE * 2) in (0, 2)]
+    assert unlike[black].max() == 0
+    assert np.delete(unlike, black).min() > 0

@@ -1,0 +1,110 @@
+"""A look ahead in a stream of its own, and a frame that a GPU is left alone with."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dreamvid.coherence.frame_dreamer import FrameDreamer
+from dreamvid.coherence.keyframes import Between
+from dreamvid.image.tensors import to_pixels, to_tensor
+from dreamvid.motion.field import Motion, estimate_both_ways
+from dreamvid.runtime import cuda as replay
+from dreamvid.runtime.cuda import in_own_stream, keep_for_this_stream
+from dreamvid.runtime.queues import Channel, Worker
+from dreamvid.settings import load_settings
+
+
+def counted(count: int) -> Iterator[Tensor]:
+    for number in range(count):
+        yield torch.full((3,), float(number))
+
+
+def test_elsewhere_items_come_as_they_are() -> None:
+    items = list(in_own_stream(counted(4), torch.device("cpu")))
+    keep_for_this_stream([*items, None])
+    assert [item.tolist() for item in items] == [[number] * 3 for number in range(4)]
+
+
+class Crossings(TorchDispatchMode):
+    """Notes what goes from one device to another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        devices = {one.device.type for one in (*args, result) if isinstance(one, Tensor) and one.dim()}
+        if len(devices) > 1:
+            self.seen.append(f"{func}: {devices}")
+        return result
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{}, {"tile": 64, "space": "imagenet", "total_variation": 0.3}, {"precision": "bfloat16", "keep_color": True}],
+    ids=str,
+)
+def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
+    overrides: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything stays on the device between upload and download. No device is needed: the tensors have only shapes.
+
+    A value that the program would have to know (`item`, a branch, a size) raises there, and so do tensors of two
+    devices in one operation. Autograd and recordings themselves ask the driver: they are taken for granted.
+    """
+    monkeypatch.setattr(replay, "_CALLS_BEFORE_RECORDING", 1000)
+    monkeypatch.setattr(torch.autograd, "grad", lambda _, x: (torch.empty_like(x),))
+    dreamer = FrameDreamer(load_settings(None, dream_height=96, octaves=2, iterations=2, device="cpu", **overrides))
+    with FakeTensorMode():
+        for module in dreamer.ascent.gradient.network.modules():
+            for tensors in (module._parameters, module._buffers):
+                for name, one in tensors.items():
+                    if one is not None:
+                        there = torch.empty_strided(one.shape, one.stride(), dtype=one.dtype, device="cuda")
+                        tensors[name] = there if tensors is module._buffers else torch.nn.Parameter(there, False)
+        frame, mask = torch.empty(1, 3, 96, 128, device="cuda"), torch.empty(1, 1, 96, 128, device="cuda")
+        with Crossings() as crossings, torch.no_grad():
+            judged, onward = estimate_both_ways(lambda this, _: torch.empty_like(this[:, :2]), frame, frame)
+            motion = Motion(*judged)
+            for index, (follows, where) in enumerate([(None, None), (motion, None), (motion, mask)]):
+                dreamed = dreamer.dream(frame, follows, index=index, elapsed_seconds=1 / 15, mask=where)
+                assert (dreamed.device.type, dreamed.shape) == ("cuda", frame.shape)
+            dreamer.carry(frame, Between(None, (motion.flow, motion.validity), onward, 0.5), mask=mask)
+    assert crossings.seen == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_what_another_stream_computed_is_whole_on_a_gpu() -> None:
+    device = torch.device("cuda")
+    factor = torch.rand(2048, 2048, device=device)
+
+    def items() -> Iterator[Tensor]:
+        for number in range(20):
+            large = torch.full((2048, 2048), float(number), device=device)
+            yield (large @ torch.eye(2048, device=device)).round()
+
+    channel: Channel[Tensor] = Channel(2)
+    sums = []
+    with Worker("ahead", lambda: channel.fill(in_own_stream(items(), device))):
+        for item in channel:
+            keep_for_this_stream([item])
+            for _ in range(5):  # the default stream lags behind, and reads what was handed out later
+                factor = torch.nn.functional.normalize(factor @ factor)
+            sums.append(item.mean())
+            del item
+    assert [round(float(one)) for one in sums] == list(range(20))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_pixels_survive_the_way_to_a_gpu_and_back() -> None:
+    pixels = torch.randint(0, 256, (90, 160, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).numpy()
+    uploaded = [to_tensor(pixels, "cuda") for _ in range(8)]
+    assert all((to_pixels(tensor) == pixels).all() for tensor in uploaded)

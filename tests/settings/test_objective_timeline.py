@@ -1,0 +1,82 @@
+import pytest
+
+from dreamvid.errors import SettingsError
+from dreamvid.settings.objective_timeline import Station, Stations, parse_stations
+
+JOURNEY = ["blocks.3.2", "0.5*blocks.4.1 + blocks.5.0:7 @ 5s", "class:peacock @ 10s"]
+
+
+def test_one_objective_is_one_station() -> None:
+    stations = parse_stations("blocks.4.1 - 0.2*blocks.3.2")
+    assert stations.stations == (Station("blocks.4.1 - 0.2*blocks.3.2", 0.0),)
+    assert stations.at(3.0) == [("blocks.4.1 - 0.2*blocks.3.2", 1.0)]
+
+
+@pytest.mark.parametrize("separator", [" | ", ";", "|"])
+def test_lists_and_text_say_the_same(separator: str) -> None:
+    assert parse_stations(separator.join(JOURNEY)) == parse_stations(JOURNEY)
+
+
+def test_weights_sum_to_1_and_each_station_is_reached_alone() -> None:
+    stations = parse_stations(JOURNEY)
+    for tenth in range(-10, 150):
+        weights = stations.at(tenth / 10)
+        assert sum(weight for _, weight in weights) == pytest.approx(1)
+        assert all(weight > 0 for _, weight in weights)
+    assert stations.at(-1) == stations.at(0) == [("blocks.3.2", 1.0)]
+    assert stations.at(5) == [("0.5*blocks.4.1 + blocks.5.0:7", 1.0)]
+    assert stations.at(10) == stations.at(99) == [("class:peacock", 1.0)]
+    assert dict(stations.at(7.5)) == pytest.approx({"0.5*blocks.4.1 + blocks.5.0:7": 0.5, "class:peacock": 0.5})
+
+
+def test_a_station_may_begin_late_and_say_how_it_is_reached() -> None:
+    stations = parse_stations("a @ 2s | b @ 4s hold | c @ 6s linear")
+    assert stations.at(3.9) == [("a", 1.0)]
+    assert stations.at(4.5) == [("b", 0.75), ("c", 0.25)]
+
+
+def test_the_same_objective_twice_is_a_stay() -> None:
+    stations = parse_stations("a | a @ 2s | b @ 4s")
+    assert stations.at(1) == [("a", 1.0)]
+    assert stations.objectives == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "a @ 1s",
+        "a | b @ 2.5s | c @ 1000000.125s hold",
+        'class:"x | y; z" | guide("f.jpg")@inception3b @ 3s',
+    ],
+)
+def test_text_reads_back(text: str) -> None:
+    stations = parse_stations(text)
+    assert parse_stations(str(stations)) == stations
+    assert str(stations) == text
+
+
+def test_a_guide_is_no_time_and_quotes_hold_separators() -> None:
+    stations = parse_stations('guide("a|b.jpg")@inception3b | class:"golden retriever" @ 4 s')
+    assert stations == Stations(
+        (Station('guide("a|b.jpg")@inception3b', 0.0), Station('class:"golden retriever"', 4.0))
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("a | b", r"Objective 2 \('b'\) needs its time: 'b @ 5s'"),
+        ("a @ 5s; b @ 4s", "'b' at 4s comes after 'a' at 5s"),
+        ("a; ; b @ 4s", "Objective 2 .* empty"),
+        ("", "Objective 1 .* empty"),
+        ([], "at least one"),
+        ("a @ 5", "seconds"),
+        ("a | b @ 5m", "seconds"),
+        ("a | b @ 5s hodl", "'hold'"),
+        (["a", 3], "Objective 2 .* text"),
+    ],
+)
+def test_bad_stations_are_named(source: object, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        parse_stations(source)  # type: ignore[arg-type]

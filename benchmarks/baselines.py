@@ -32,7 +32,7 @@ NOTEBOOK_SIZE, NOTEBOOK_LAYER, NOTEBOOK_STEP = (310, 400), "Mixed_6c", 0.01
 OCTAVE_SCALE = 1.4
 
 
-# Of ImageNet's pictures, which classifiers are fed with as (x - mean) / deviation.
+# Of ImageNet's images, which classifiers are fed with as (x - mean) / deviation.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -55,7 +55,7 @@ class HookedNetwork:
         self.caught = output
 
     def gradient(self, x: Tensor) -> Tensor:
-        """d(mean square of the layer)/dx at a picture (1, 3, h, w) in [0, 1]."""
+        """d(mean square of the layer)/dx at an image (1, 3, h, w) in [0, 1]."""
         x = x.detach().requires_grad_(True)
         self.module.zero_grad()
         self.module((x - self._mean) / self._deviation)
@@ -86,16 +86,16 @@ def sizes(height: int, width: int, octaves: int) -> list[tuple[int, int]]:
     return [(round(height / OCTAVE_SCALE**k), round(width / OCTAVE_SCALE**k)) for k in reversed(range(octaves))]
 
 
-def ascend(network: HookedNetwork, picture: Tensor, octaves: int, steps: int, step: float, levels: int = 0) -> Tensor:
-    """The notebooks' dream of a picture (1, 3, H, W): the detail goes up from octave to octave.
+def ascend(network: HookedNetwork, image: Tensor, octaves: int, steps: int, step: float, levels: int = 0) -> Tensor:
+    """The notebooks' dream of an image (1, 3, H, W): the detail goes up from octave to octave.
 
-    Before each step the picture is rolled by a random shift. A step is `step` of the gradient over its standard
+    Before each step the image is rolled by a random shift. A step is `step` of the gradient over its standard
     deviation, or with Laplacian `levels` over its mean size.
     """
     detail: Tensor | None = None
     random = torch.Generator().manual_seed(0)
-    for size in sizes(picture.shape[2], picture.shape[3], octaves):
-        base = F.interpolate(picture, size, mode="bilinear", align_corners=False)
+    for size in sizes(image.shape[2], image.shape[3], octaves):
+        base = F.interpolate(image, size, mode="bilinear", align_corners=False)
         x = base if detail is None else base + F.interpolate(detail, size, mode="bilinear", align_corners=False)
         for _ in range(steps):
             down, right = (int(one) for one in torch.randint(0, JITTER, (2,), generator=random))
@@ -105,7 +105,7 @@ def ascend(network: HookedNetwork, picture: Tensor, octaves: int, steps: int, st
             x = (x + step * direction).clamp(0, 1)
         detail = x - base
     assert detail is not None
-    return (picture + detail).clamp(0, 1)
+    return (image + detail).clamp(0, 1)
 
 
 def frames_alone(
@@ -117,7 +117,7 @@ def frames_alone(
         yield ascend(network, frame, octaves, steps, step, levels)
 
 
-def warped_picture(
+def warped_image(
     frames: list[Tensor], layer: str, octaves: int, steps: int, step: float, levels: int
 ) -> Iterator[Tensor]:
     """The main peer's way: half the frame, half the dream before moved by RAFT's flow, dreamed with a new network.
@@ -140,13 +140,13 @@ def warped_picture(
 
 
 def notebook(device: torch.device, steps: int, repeats: int) -> float:
-    """Seconds of the PyTorch notebook's dream of one picture: the least of some, after one that is not counted."""
-    picture = torch.rand(1, 3, *NOTEBOOK_SIZE, generator=torch.Generator().manual_seed(0)).to(device)
+    """Seconds of the PyTorch notebook's dream of one image: the least of some, after one that is not counted."""
+    image = torch.rand(1, 3, *NOTEBOOK_SIZE, generator=torch.Generator().manual_seed(0)).to(device)
     network = HookedNetwork(build_inception(), NOTEBOOK_LAYER).to(device)
     times = []
     for _ in range(repeats + 1):
         began = time.perf_counter()
-        ascend(network, picture, OCTAVES, steps, NOTEBOOK_STEP).cpu()
+        ascend(network, image, OCTAVES, steps, NOTEBOOK_STEP).cpu()
         times.append(time.perf_counter() - began)
     return min(times[1:])
 
@@ -166,7 +166,7 @@ def main(words: Sequence[str] | None = None) -> None:
     frames = [torch.from_numpy(frame)[None] for frame in np.load(given.frames)]
     ways = {
         "alone": lambda: frames_alone(frames, LAYER, OCTAVES, STEPS, STEP, LEVELS),
-        "peer": lambda: warped_picture(frames, LAYER, PEER_OCTAVES, STEPS, STEP, LEVELS),
+        "peer": lambda: warped_image(frames, LAYER, PEER_OCTAVES, STEPS, STEP, LEVELS),
     }
     made, times, way = [], [], ways[given.way]()
     while True:

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from dreamvid.api import Dreamer
 from dreamvid.dream.octaves import Shifts
-from dreamvid.dream.session import ScheduledAscent
+from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import to_tensor
 from dreamvid.metrics.report import Score
 from dreamvid.metrics.score import ObjectiveMeter, score_frames
@@ -83,13 +83,13 @@ def _in_8_bits(frame: Tensor) -> Tensor:
     return (255 * frame).round().clamp(0, 255) / 255
 
 
-def _seen(picture: Tensor, scale: float, degrees: float) -> Tensor:
-    """The picture enlarged and turned about its centre, by a camera that sees 8 bits."""
-    height, width = picture.shape[2:]
+def _seen(image: Tensor, scale: float, degrees: float) -> Tensor:
+    """The image enlarged and turned about its center, by a camera that sees 8 bits."""
+    height, width = image.shape[2:]
     cos, sin = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
     way = torch.tensor([[[cos, -sin * height / width, 0], [sin * width / height, cos, 0]]])
-    grid = F.affine_grid(way, list(picture.shape), align_corners=False)
-    seen = F.grid_sample(picture, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    grid = F.affine_grid(way, list(image.shape), align_corners=False)
+    seen = F.grid_sample(image, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
     return _in_8_bits(seen)
 
 
@@ -103,16 +103,16 @@ MADE: dict[str, Callable[[list[Tensor]], list[Tensor]]] = {
 
 
 class Stepper:
-    """Steps of ascent from a picture, the same for every way."""
+    """Steps of ascent from an image, the same for every way."""
 
     def __init__(self, settings: Settings) -> None:
-        self.scheduled = ScheduledAscent(settings)
+        self.scheduled = DreamSession(settings)
         self.flow = flow_estimator("dis")
 
-    def ascend(self, picture: Tensor, carried: Tensor | None, index: int, iterations: int, step: float) -> Tensor:
-        sizes = self.scheduled.sizes(picture.shape[2], picture.shape[3])
+    def ascend(self, image: Tensor, carried: Tensor | None, index: int, iterations: int, step: float) -> Tensor:
+        sizes = self.scheduled.sizes(image.shape[2], image.shape[3])
         return self.scheduled.ascent.grow(
-            picture, carried, sizes, iterations=iterations, step=step, shifts=Shifts(0, index)
+            image, carried, sizes, iterations=iterations, step=step, shifts=Shifts(0, index)
         )
 
 
@@ -243,7 +243,7 @@ def main(words: Sequence[str] | None = None) -> None:
         frames = MADE[made](frames)
         name = Path(clip).stem if made == "plain" else f"{Path(clip).stem}, {made}"
         settings = load_settings(None, dream_height=frames[0].shape[2], octaves=3, device="cpu")
-        meter = ObjectiveMeter.of(settings)
+        meter = ObjectiveMeter.from_settings(settings)
         reference: Row | None = None
         for way in given.ways:
             row = measure(way, frames, settings, fps, meter)

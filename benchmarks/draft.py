@@ -58,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         final, seconds = render(given.clip, Path(folder) / "final.mkv", **chosen)
         draft, draft_seconds = render(given.clip, Path(folder) / "draft.mkv", draft=True, **chosen)
-    meter = ObjectiveMeter.of(load_settings(None, device="cpu"))
+    meter = ObjectiveMeter.from_settings(load_settings(None, device="cpu"))
 
     def score(dream: npt.NDArray[np.uint8], every: int, width: int):
         size = dream.shape[2], dream.shape[1]
@@ -89,10 +89,10 @@ def main() -> None:
         for part in SHOWN:
             # The draft's frames lie where every second one of the film does.
             place = 2 * round(part * (len(final) - 1) / 2) // (1 if name == "final" else 2)
-            picture = Image.fromarray(film[min(place, len(film) - 1)]).resize(
+            image = Image.fromarray(film[min(place, len(film) - 1)]).resize(
                 final.shape[2:0:-1], Image.Resampling.BICUBIC
             )
-            cells.append((np.asarray(picture), f"{name}, frame {place}"))
+            cells.append((np.asarray(image), f"{name}, frame {place}"))
     keep(given.folder, f"draft-{given.clip.stem}", result, contact_sheet(cells, columns=len(SHOWN)))
 
 

@@ -42,7 +42,7 @@ def main() -> None:
     with FrameReader(source, info, stop=given.frames, size=settings.video.size_pixels()) as reader:
         frames = [frame.pixels for frame in reader]
     fps = info.frame_rate
-    scorer = Scorer(ObjectiveMeter.of(settings))
+    scorer = Scorer(ObjectiveMeter.from_settings(settings))
     shown = {math.ceil(part * len(frames)) - 1 for part in SHOWN}
     cells, spent, began = [], 0.0, time.perf_counter()
     for number, dreamed in enumerate(dream_frames(frames, settings, fps=fps)):

@@ -32,9 +32,9 @@ SETTINGS = tiny(codec="ffv1")
 def film_hash(path: Path) -> str:
     """A hash of every decoded frame and its time, and of the sound's packets."""
     said = ["-v", "error", "-i", f"file:{path}"]
-    pictures = capture_ffmpeg([*said, "-map", "0:v", "-f", "framemd5", "-"])
+    images = capture_ffmpeg([*said, "-map", "0:v", "-f", "framemd5", "-"])
     return hashlib.sha256(
-        (pictures + capture_ffmpeg([*said, "-map", "0:a", "-c", "copy", "-f", "md5", "-"])).encode()
+        (images + capture_ffmpeg([*said, "-map", "0:a", "-c", "copy", "-f", "md5", "-"])).encode()
     ).hexdigest()
 
 

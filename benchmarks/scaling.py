@@ -25,10 +25,10 @@ import torch
 
 from benchmarks.speed import machine, seconds
 from dreamvid.coherence.frame_dreamer import FrameDreamer
-from dreamvid.figures.charts import COLOURS, Line, panel
+from dreamvid.figures.charts import COLORS, Line, panel
 from dreamvid.image.io import write_image
 from dreamvid.render.engine import render_video
-from dreamvid.runtime.device import find_device
+from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import load_settings
 
 STEPS, OCTAVES, LENGTHS = (1, 2, 4, 8), (1, 2, 4, 6), (8, 16, 32, 64)
@@ -43,13 +43,13 @@ def one_frame(lines: int, device: str, **overrides: Any) -> dict[str, float]:
     clouds = torch.nn.functional.interpolate(
         torch.rand(1, 3, 12, 16, generator=generator), (lines, width), mode="bicubic"
     ).clamp(0, 1)
-    pictures = [torch.roll(clouds, shift, dims=3).to(dreamer.device) for shift in range(5)]
+    images = [torch.roll(clouds, shift, dims=3).to(dreamer.device) for shift in range(5)]
 
     def go(index: int) -> None:
-        this, before = (dreamer.small(pictures[number]) for number in (index, index - 1))
-        dreamer.dream(pictures[index], dreamer.motion(this, before), index=index, elapsed_seconds=1 / 30)
+        this, before = (dreamer.small(images[number]) for number in (index, index - 1))
+        dreamer.dream(images[index], dreamer.motion(this, before), index=index, elapsed_seconds=1 / 30)
 
-    dreamer.dream(pictures[0], None, index=0, elapsed_seconds=0.0)
+    dreamer.dream(images[0], None, index=0, elapsed_seconds=0.0)
     go(1)
     best = min(seconds(lambda index=index: go(index), dreamer.device) for index in range(2, 5))
     return {"seconds": best, "mib": _peak_mib(dreamer.device)}
@@ -62,7 +62,7 @@ def a_film(frames: int, device: str) -> dict[str, float]:
         source = f"lavfi:testsrc2=size=160x120:rate=8:duration={frames / 8 + 1}"
         began = time.perf_counter()
         render_video(source, Path(folder) / "film.mp4", settings)
-        return {"seconds": time.perf_counter() - began, "mib": _peak_mib(find_device(device))}
+        return {"seconds": time.perf_counter() - began, "mib": _peak_mib(resolve_device(device))}
 
 
 def _peak_mib(device: torch.device) -> float:
@@ -119,7 +119,7 @@ def main(words: Sequence[str] | None = None) -> None:
         ),
         "length": ("frames", list(LENGTHS), [{"frames": n, "device": device} for n in LENGTHS]),
     }
-    report: dict[str, Any] = {"machine": machine(find_device(device))}
+    report: dict[str, Any] = {"machine": machine(resolve_device(device))}
     panels = []
     for name, (unit, x, todo) in cases.items():
         results = [apart(case) for case in todo]
@@ -129,7 +129,7 @@ def main(words: Sequence[str] | None = None) -> None:
             slope = exponent(x, y)
             report[name][f"exponent of {quantity}"] = round(slope, 2)
             title = f"log10 {quantity} against log10 {unit} ({name}): exponent {slope:.2f}"
-            line = Line("", np.array([math.log10(value) for value in y]), COLOURS[quantity == "mib"])
+            line = Line("", np.array([math.log10(value) for value in y]), COLORS[quantity == "mib"])
             panels.append(panel(title, np.array([math.log10(value) for value in x]), [line]))
     given.folder.mkdir(parents=True, exist_ok=True)
     (given.folder / "scaling.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

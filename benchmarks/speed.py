@@ -1,6 +1,6 @@
 """How fast, against the ways in which others dream: ratios, each from one run on one machine.
 
-    python -m benchmarks.speed [--clip CLIP] [--record]     some minutes; --record keeps the ratios as the known ones
+    python -m benchmarks.speed [--clamp CLIP] [--record]     some minutes; --record keeps the ratios as the known ones
     python -m benchmarks.speed --quick --check              under 3 minutes; exit code 1 if a ratio lost a quarter
 
     notebook   time of the PyTorch notebook's way (a) over ours for the same gradients: Inception V3, Mixed_6c, 4
@@ -9,7 +9,7 @@
                reaches, at the size of the finest octave
     alone      time a frame of the usual video way (b), each frame dreamed alone with 10 steps an octave, over that of
                `dreamvid run`
-    peer       the same of the main peer's way (c): the picture before moved by RAFT's flow, 2 octaves of 10 steps, the
+    peer       the same of the main peer's way (c): the image before moved by RAFT's flow, 2 octaves of 10 steps, the
                network built anew for each frame
     peer, at no less strength
                the same with `--warm-iterations 1`, which is stronger than the peer still
@@ -49,7 +49,7 @@ from dreamvid.dream.tiles import TiledGradient
 from dreamvid.metrics.score import ObjectiveMeter, score_frames
 from dreamvid.networks.network import load_network
 from dreamvid.render.engine import render_video
-from dreamvid.runtime.device import find_device, prepare
+from dreamvid.runtime.device import configure_backend, resolve_device
 from dreamvid.runtime.roofline import gradient_flop, measured_peak, synchronize
 from dreamvid.settings import load_settings
 
@@ -79,23 +79,23 @@ def theirs(way: str, *words: str) -> float:
 def notebook(device: torch.device, dtype: torch.dtype, steps: int, pairs: int) -> float:
     """Median of the notebook's time over ours."""
     height, width = NOTEBOOK_SIZE
-    picture = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
     network = load_network("torchvision:inception_v3", "random", device=device)
     objective = parse_objective(NOTEBOOK_LAYER).resolve(network.table)
     module = network.truncate(objective.layers).to(dtype)
-    rule = UpdateRule(levels=0, normalize="std", space="rgb", clip="step")
-    ours = OctaveAscent(TiledGradient(module, objective, tile=1024), rule, carry="residual")
+    rule = UpdateRule(laplacian_levels=0, gradient_norm="std", color_space="rgb", clamp="step")
+    ours = OctaveAscent(TiledGradient(module, objective, tile=1024), rule, octave_carry="residual")
     sizes = octave_sizes(height, width, dream_height=height, octaves=OCTAVES, octave_scale=OCTAVE_SCALE)
 
     def dream() -> None:
-        ours.grow(picture, None, sizes, iterations=steps, step=NOTEBOOK_STEP, shifts=Shifts(0, 0))
+        ours.grow(image, None, sizes, iterations=steps, step=NOTEBOOK_STEP, shifts=Shifts(0, 0))
 
     dream()
     ratios = []
     for _ in range(pairs):
         other = theirs("notebook", "--device", str(device), "--steps", str(steps), "--repeats", "2")
         mine = min(seconds(dream, device) for _ in range(2))
-        print(f"  s a picture: notebook {other:.3f}, ours {mine:.3f}", flush=True)
+        print(f"  s an image: notebook {other:.3f}, ours {mine:.3f}", flush=True)
         ratios.append(other / mine)
     return statistics.median(ratios)
 
@@ -106,8 +106,8 @@ def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> f
     objective = parse_objective(LAYER).resolve(network.table)
     module = network.truncate(objective.layers).to(dtype)
     gradient = TiledGradient(module, objective, tile=1024)
-    picture = torch.rand(1, 3, height, width, device=device)
-    best = min(seconds(lambda: gradient(picture), device) for _ in range(12))
+    image = torch.rand(1, 3, height, width, device=device)
+    best = min(seconds(lambda: gradient(image), device) for _ in range(12))
     flop = gradient_flop(gradient.network, {(1, 3, height, width): 1})
     rate = measured_peak(device, gradient.dtype)
     reached = f"{1000 * best:.1f} ms, {flop / best / 1e9:.0f} of {rate / 1e9:.0f} GFLOP/s"
@@ -119,7 +119,7 @@ def run(clip: str, size: tuple[int, int], frames: int, folder: Path, **overrides
     """Seconds a frame of the whole render, and what it made."""
     settings = load_settings(None, size=f"{size[0]}x{size[1]}", frames=f"0:{frames}", device="cpu", **overrides)
     began = time.perf_counter()
-    result = render_video(clip, folder / "ours.mp4", settings, overwrite=True, fresh=True)
+    result = render_video(clip, folder / "ours.mp4", settings, overwrite=True, restart=True)
     took = (time.perf_counter() - began) / result.frames
     return took, read(str(result.output), size[0], result.frames)[0]
 
@@ -127,7 +127,7 @@ def run(clip: str, size: tuple[int, int], frames: int, folder: Path, **overrides
 def films(clip: str, size: tuple[int, int], count: int, others: int, pairs: int) -> dict[str, float]:
     """Medians of the time a frame of the video ways over that of `run`; `others`: how many frames they dream."""
     frames, fps = read(clip, size[0], count)
-    meter = ObjectiveMeter.of(load_settings(None))
+    meter = ObjectiveMeter.from_settings(load_settings(None))
     ratios: dict[str, list[float]] = {"alone": [], "peer": [], EQUAL: []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -168,17 +168,17 @@ def _cpu_lines() -> list[str]:
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", default="demo")
+    parser.add_argument("--clamp", default="demo")
     parser.add_argument("--device", default="auto", help="for `notebook` and `peak`; `alone` and `peer` are of the CPU")
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "float16"))
-    parser.add_argument("--quick", action="store_true", help="smaller pictures, fewer frames")
+    parser.add_argument("--quick", action="store_true", help="smaller images, fewer frames")
     parser.add_argument("--pairs", type=int, help="how often what is compared runs")
     parser.add_argument("--check", action="store_true", help="compare with the recorded ratios")
     parser.add_argument("--record", action="store_true", help="keep the ratios")
     given = parser.parse_args(words)
-    device = find_device(given.device)
+    device = resolve_device(given.device)
     dtype: torch.dtype = getattr(torch, given.precision)
-    prepare(device)
+    configure_backend(device)
     quick: bool = given.quick
     pairs: int = given.pairs or (1 if quick else 3)
     print(machine(device), flush=True)

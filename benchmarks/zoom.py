@@ -3,7 +3,7 @@
     python -m benchmarks.zoom out/ --preset infinite-zoom --size 320x240
 
 Writes `zoom-PRESET.json` and `zoom-PRESET.png`. Per frame: the share of clipped samples (0 or 255), contrast (standard
-deviation of the brightness), mean colour, and detail: the power of the brightness above a quarter of the Nyquist
+deviation of the brightness), mean color, and detail: the power of the brightness above a quarter of the Nyquist
 frequency, whose root is given relative to frame 50. Held are the limits that the names in `LIMITS` say.
 """
 
@@ -20,23 +20,23 @@ from dreamvid.figures.contact_sheet import contact_sheet
 from dreamvid.image.io import write_image
 
 SHOWN = (50, 250, 500, 1000)
-# clipped: share of samples. contrast, colour: largest change from frame 50, as a factor and on 0 to 1. detail: least.
-LIMITS = {"clipped": 0.03, "contrast": 1.5, "colour": 0.1, "detail": 0.5}
+# clipped: share of samples. contrast, color: largest change from frame 50, as a factor and on 0 to 1. detail: least.
+LIMITS = {"clipped": 0.03, "contrast": 1.5, "color": 0.1, "detail": 0.5}
 
 
 def measure(frame: npt.NDArray[np.uint8]) -> dict[str, object]:
-    """Clipped share, contrast, mean colour and detail of one frame (H, W, 3)."""
+    """Clipped share, contrast, mean color and detail of one frame (H, W, 3)."""
     pixels = frame / 255.0
-    grey = pixels @ np.array([0.299, 0.587, 0.114])
-    window = np.outer(np.hanning(grey.shape[0]), np.hanning(grey.shape[1]))
-    power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2
+    gray = pixels @ np.array([0.299, 0.587, 0.114])
+    window = np.outer(np.hanning(gray.shape[0]), np.hanning(gray.shape[1]))
+    power = np.abs(np.fft.rfft2((gray - gray.mean()) * window)) ** 2
     # Cycles per pixel; Nyquist is a half. The columns of rfft2 but the first and last stand for two.
-    frequency = np.hypot(np.fft.fftfreq(grey.shape[0])[:, None], np.fft.rfftfreq(grey.shape[1])[None])
+    frequency = np.hypot(np.fft.fftfreq(gray.shape[0])[:, None], np.fft.rfftfreq(gray.shape[1])[None])
     return {
         "clipped": float(((frame == 0) | (frame == 255)).mean()),
-        "contrast": float(grey.std()),
-        "colour": [float(value) for value in pixels.mean(axis=(0, 1))],
-        "detail": float(np.sqrt(power[frequency > 0.125].sum() / grey.size)),
+        "contrast": float(gray.std()),
+        "color": [float(value) for value in pixels.mean(axis=(0, 1))],
+        "detail": float(np.sqrt(power[frequency > 0.125].sum() / gray.size)),
     }
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     worst = {
         "clipped": max(one["clipped"] for one in measures),
         "contrast": max(max(one["contrast"] / base["contrast"], base["contrast"] / one["contrast"]) for one in later),
-        "colour": max(abs(a - b) for one in later for a, b in zip(one["colour"], base["colour"], strict=True)),
+        "color": max(abs(a - b) for one in later for a, b in zip(one["color"], base["color"], strict=True)),
         "detail": min(one["detail"] for one in later) / base["detail"],
     }
     holds = {name: worst[name] >= limit if name == "detail" else worst[name] <= limit for name, limit in LIMITS.items()}

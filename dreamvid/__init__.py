@@ -28,7 +28,7 @@ _HOMES = {
     "list_presets": "dreamvid.settings",
     "feature_sheet": "dreamvid.api",
     "progress_bar": "dreamvid.ui.notebook",
-    "read_still": "dreamvid.api",
+    "read_frame": "dreamvid.api",
     "show": "dreamvid.ui.notebook",
     "zoom_frames": "dreamvid.api",
     "zoom_video": "dreamvid.api",
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         dream_image,
         dream_video,
         feature_sheet,
-        read_still,
+        read_frame,
         score,
         score_frames,
         zoom_frames,
@@ -73,7 +73,7 @@ __all__ = [
     "list_presets",
     "load_settings",
     "progress_bar",
-    "read_still",
+    "read_frame",
     "score",
     "score_frames",
     "show",
@@ -82,7 +82,14 @@ __all__ = [
 ]
 
 
+# Names before version 0.2, and what they are called since.
+_RENAMED = {"read_still": "read_frame"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        warnings.warn(f"dreamvid.{name} is called dreamvid.{_RENAMED[name]} now.", DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name not in _HOMES:
         raise AttributeError(f"module 'dreamvid' has no attribute {name!r}")
     with warnings.catch_warnings():

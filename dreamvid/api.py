@@ -13,23 +13,23 @@ from torch import Tensor
 from dreamvid.camera.camera_dreamer import CameraDreamer
 from dreamvid.camera.movement import Camera as Camera
 from dreamvid.camera.movement import Movement
-from dreamvid.camera.noise import noise_picture
+from dreamvid.camera.noise import noise_image
 from dreamvid.coherence.frame_dreamer import FrameDreamer
-from dreamvid.coherence.keyframes import Between, Key, in_order
+from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
 from dreamvid.errors import InputError
 from dreamvid.figures import comparison as compare
 from dreamvid.figures.feature_visualization import feature_sheet as feature_sheet
-from dreamvid.image.tensors import Frame, _like, _to_picture, fit, to_pixels
+from dreamvid.image.tensors import Frame, _like, _to_image, fit, to_pixels
 from dreamvid.metrics.report import Score as Score
 from dreamvid.metrics.score import score as score
 from dreamvid.metrics.score import score_frames as score_frames
 from dreamvid.render.engine import render_video, render_zoom
-from dreamvid.runtime.device import enough_memory
-from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, Settings, load_settings
+from dreamvid.runtime.device import translate_out_of_memory
+from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, DEFAULT_ZOOM_PRESET, Settings, load_settings
 from dreamvid.video.mask import Mask
-from dreamvid.video.still import read_still as read_still
+from dreamvid.video.still import read_frame as read_frame
 
-# Files to files: from a video, and from a picture.
+# Files to files: from a video, and from an image.
 dream_video, zoom_video = render_video, render_zoom
 
 
@@ -43,13 +43,13 @@ class _Given(Generic[Frame]):
 
 
 class Dreamer:
-    """Dreams frames one after another; each carries the dream of the one before, moved along with the picture.
+    """Dreams frames one after another; each carries the dream of the one before, moved along with the image.
 
     settings: from `load_settings`; the default preset without. fps: frames per second of what will be fed in, on
     which the memory's half-life depends. Loads the network once. Raises DreamvidError for settings that cannot be met.
     """
 
-    @enough_memory()
+    @translate_out_of_memory()
     def __init__(
         self, settings: Settings | None = None, *, fps: float | Fraction = Fraction(30), device: str | None = None
     ) -> None:
@@ -67,26 +67,26 @@ class Dreamer:
         """Every how many frames `dream_frames` dreams one; `dream` dreams each frame that it is given."""
         return self._frames.settings.coherence.cadence_at(self._fps)
 
-    @enough_memory()
+    @translate_out_of_memory()
     def dream(self, frame: Frame, *, new_shot: bool = False) -> Frame:
         """Dream the next frame; the same kind comes out as goes in.
 
         frame: uint8 or uint16 array (H, W, 3), RGB, or float tensor (3, H, W) in [0, 1]. A frame of another size than
         the one before begins anew, and so does one with `new_shot`. Raises InputError for anything else.
         """
-        picture = _to_picture(frame, self._frames.device)
+        image = _to_image(frame, self._frames.device)
         previous = None if new_shot else self._previous
-        follows = previous is not None and previous.shape == picture.shape
-        motion = self._frames.motion(picture, previous) if previous is not None and follows else None
+        follows = previous is not None and previous.shape == image.shape
+        motion = self._frames.motion(image, previous) if previous is not None and follows else None
         dreamed = self._frames.dream(
-            picture,
+            image,
             motion,
             index=self._index,
             elapsed_seconds=self._seconds,
             time_seconds=self._index * self._seconds,
-            mask=self._mask_for(picture),
+            mask=self._mask_for(image),
         )
-        self._previous = picture
+        self._previous = image
         self._index += 1
         return _like(dreamed, frame)
 
@@ -101,11 +101,11 @@ class Dreamer:
             yield from map(self.dream, frames)
             return
 
-        @enough_memory()
-        def dream(key: Key[_Given[Frame]]) -> Tensor:
+        @translate_out_of_memory()
+        def dream(key: Keyframe[_Given[Frame]]) -> Tensor:
             given = key.item
             return self._frames.dream(
-                _to_picture(given.frame, self._frames.device),
+                _to_image(given.frame, self._frames.device),
                 key.motion,
                 index=given.index,
                 elapsed_seconds=key.elapsed_seconds,
@@ -113,22 +113,22 @@ class Dreamer:
                 mask=given.mask,
             )
 
-        @enough_memory()
-        def carry(between: Between[_Given[Frame]]) -> Tensor:
-            picture = _to_picture(between.item.frame, self._frames.device)
-            return self._frames.carry(picture, between, mask=between.item.mask)
+        @translate_out_of_memory()
+        def carry(between: InbetweenFrame[_Given[Frame]]) -> Tensor:
+            image = _to_image(between.item.frame, self._frames.device)
+            return self._frames.interpolate(image, between, mask=between.item.mask)
 
-        for given, dreamed in in_order(self._steps(frames), dream, carry):
+        for given, dreamed in in_display_order(self._steps(frames), dream, carry):
             yield _like(dreamed, given.frame)
 
-    def _steps(self, frames: Iterable[Frame]) -> Iterator[Key[_Given[Frame]] | Between[_Given[Frame]]]:
+    def _steps(self, frames: Iterable[Frame]) -> Iterator[Keyframe[_Given[Frame]] | InbetweenFrame[_Given[Frame]]]:
         cadence = self._frames.cadence(self._fps)
         begins = True
         for frame, ends in _with_ends(frames):
-            picture = _to_picture(frame, self._frames.device)
+            image = _to_image(frame, self._frames.device)
             with torch.no_grad():
-                given = _Given(self._index, frame, self._mask_for(picture))
-                steps = cadence.add(given, self._frames.small(picture), self._seconds, anew=begins, last=ends)
+                given = _Given(self._index, frame, self._mask_for(image))
+                steps = cadence.add(given, self._frames.small(image), self._seconds, anew=begins, last=ends)
             yield from steps
             begins = ends
             self._index += 1
@@ -142,9 +142,9 @@ class Dreamer:
             self._mask.close()
             self._mask = None
 
-    def _mask_for(self, picture: Tensor) -> Tensor | None:
-        """What the mask of the settings shows at this time, at the picture's size."""
-        text, size = self._frames.settings.dream.mask, (picture.shape[2], picture.shape[3])
+    def _mask_for(self, image: Tensor) -> Tensor | None:
+        """What the mask of the settings shows at this time, at the image's size."""
+        text, size = self._frames.settings.dream.mask, (image.shape[2], image.shape[3])
         if text is None:
             return None
         if self._mask is not None and self._mask.size != size:
@@ -162,9 +162,9 @@ def dream_frames(
     yield from Dreamer(settings, fps=fps).dream_frames(frames)
 
 
-def dream_image(picture: Frame, settings: Settings | None = None) -> Frame:
-    """Dream a single picture; kinds and errors as in `Dreamer.dream`."""
-    return Dreamer(settings).dream(picture)
+def dream_image(image: Frame, settings: Settings | None = None) -> Frame:
+    """Dream a single image; kinds and errors as in `Dreamer.dream`."""
+    return Dreamer(settings).dream(image)
 
 
 def comparison_sheet(
@@ -173,18 +173,18 @@ def comparison_sheet(
     *,
     preset: str | None = None,
     width: int = 320,
-    on_picture: Callable[[int, int], None] | None = None,
+    on_image: Callable[[int, int], None] | None = None,
     **overrides: object,
 ) -> np.ndarray:
     """Dream a frame, a uint8 array (H, W, 3), in many ways; return them on one labelled sheet, an array alike.
 
     vary: what differs, each a text such as `objective=blocks.3.2|blocks.4.1:7` or `preset=animals|plants`, as
     `dreamvid sheet --vary` takes it; the presets of the network without. preset, overrides: settings that all share.
-    width: that of each picture on the sheet, in pixels. on_picture: called with the number of pictures that are done
+    width: that of each image on the sheet, in pixels. on_image: called with the number of images that are done
     and of all. Raises DreamvidError.
     """
     given = {name: str(value) for name, value in {"preset": preset, **overrides}.items() if value is not None}
-    return compare.comparison_sheet(frame, given, vary, dream=dream_image, width=width, on_picture=on_picture)
+    return compare.comparison_sheet(frame, given, vary, dream=dream_image, width=width, on_image=on_image)
 
 
 def zoom_frames(
@@ -195,9 +195,9 @@ def zoom_frames(
     fps: float | Fraction = Fraction(30),
     camera: Movement | Callable[[float], Movement] | None = None,
 ) -> Iterator[Frame]:
-    """Make an animation from one picture, a frame at a time, for ever if `n` is not given.
+    """Make an animation from one image, a frame at a time, for ever if `n` is not given.
 
-    image: as for `Dreamer.dream`; None begins with coloured noise of the settings' size and gives uint8 arrays. The
+    image: as for `Dreamer.dream`; None begins with colored noise of the settings' size and gives uint8 arrays. The
     frames have the settings' size, or the image's if they have none. settings: None for the default zoom preset. fps:
     frames per second; speeds are per second. camera: moves in place of the settings' camera: a `Camera`, several of
     them added, or a function of the time in seconds that gives one. Raises DreamvidError.
@@ -219,9 +219,9 @@ def _zoom(
 ) -> Iterator[Frame]:
     size = settings.video.size_pixels()
     if image is None:
-        start = noise_picture(size or JOURNEY_FORMAT.size_pixels() or (640, 480), settings.render.seed)
+        start = noise_image(size or DEFAULT_ANIMATION_FORMAT.size_pixels() or (640, 480), settings.render.seed)
     else:
-        start = _to_picture(image, torch.device("cpu"))
+        start = _to_image(image, torch.device("cpu"))
         start = start if size is None else fit(start, size)
     dreamer = CameraDreamer(settings, start, fps=fps, count=n, camera=camera)
     for index in range(n) if n is not None else count():

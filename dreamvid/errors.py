@@ -24,7 +24,7 @@ class SettingsError(InputError):
 
 
 class SourceError(InputError):
-    """The source cannot be read as a picture or a video."""
+    """The source cannot be read as an image or a video."""
 
 
 class OutputError(InputError):

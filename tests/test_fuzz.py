@@ -30,10 +30,10 @@ from dreamvid.networks.tensorflow.graphdef import GraphNode, read_graph
 from dreamvid.networks.tensorflow.ops import FrozenGraph
 from dreamvid.networks.weights import read_checkpoint
 from dreamvid.render.job import Job, load_checkpoint
-from dreamvid.render.output import Destination
+from dreamvid.render.output import OutputTarget
 from dreamvid.settings import Settings, load_settings
-from dreamvid.settings.merge import leaves
-from dreamvid.settings.objective_timeline import parse_stations
+from dreamvid.settings.merge import setting_fields
+from dreamvid.settings.objective_timeline import parse_timeline
 from dreamvid.settings.presets import find_preset
 from dreamvid.settings.schedule import parse_schedule
 from dreamvid.video.ffmpeg import run_ffmpeg
@@ -121,7 +121,7 @@ def test_objectives(small_network: Network, text: str) -> None:
         assert attempt(lambda: parse_objective(str(parsed))) == parsed
         if "guide(" not in text:
             attempt(lambda: parsed.resolve(small_network.table))
-    stations = attempt(lambda: parse_stations(text))
+    stations = attempt(lambda: parse_timeline(text))
     if stations is not None:
         assert sum(weight for _, weight in stations.at(3.0)) == pytest.approx(1)
 
@@ -140,7 +140,7 @@ def test_schedules(text: str, time: float) -> None:
 
 # --- settings
 
-_NAMES = [name for _, name, _ in leaves()]
+_NAMES = [name for _, name, _ in setting_fields()]
 _VALUES: st.SearchStrategy[Any] = st.one_of(
     st.integers(-(10**20), 10**20),
     st.sampled_from([10**400, -1, 0, 2**63, "1e10000000", "9" * 5000, "0" * 5000 + ":1", "1x1", "1/0", ":", "cuda:99"]),
@@ -180,7 +180,7 @@ def _toml(tables: dict[str, Any]) -> bytes:
 @example(b"a=" + b"[" * 5000)
 @example(b"a=" + b"{a=" * 5000)
 @example(b"[dream]\noctaves = " + b"9" * 5000)
-@example(b"[dream]\nstep = " + b"9" * 400)
+@example(b"[dream]\nstep_size = " + b"9" * 400)
 @example(b"[schedules]\nstep = 5\n")
 @example(b"schedules = 5\n")
 @example(b"\xff\xfe")
@@ -211,7 +211,7 @@ def test_preset_names(name: str) -> None:
 def test_names_of_films(tmp_path: Path, name: str, suffix: str) -> None:
     path = f"{tmp_path}/{name}{suffix}"
     attempt(lambda: open_source(path))
-    attempt(lambda: Destination.of(path, load_settings()).exists())
+    attempt(lambda: OutputTarget.from_path(path, load_settings()).exists())
     attempt(lambda: decode_audio(path))
     attempt(lambda: read_checkpoint(Path(path)))
 
@@ -260,7 +260,7 @@ def test_what_is_no_frame(dreamer: Dreamer, shape: list[int], kind: str) -> None
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
-def test_values_that_are_no_colours(dreamer: Dreamer, value: float) -> None:
+def test_values_that_are_no_colors(dreamer: Dreamer, value: float) -> None:
     dreamer.reset()
     frame = torch.rand(3, 9, 9)
     frame[1, 4, 4] = value
@@ -370,10 +370,10 @@ def test_films(film: bytes, tmp_path: Path, data: Any, suffix: str) -> None:
 
 @some(60)
 @given(st.data(), st.sampled_from([".png", ".jpg", ".webp", ".tif", ".bmp"]))
-def test_pictures(tmp_path: Path, data: Any, suffix: str) -> None:
+def test_images(tmp_path: Path, data: Any, suffix: str) -> None:
     whole = io.BytesIO()
     Image.new("RGB", (7, 5), "teal").save(whole, {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:]))
-    file = tmp_path / f"picture{suffix}"
+    file = tmp_path / f"image{suffix}"
     file.write_bytes(data.draw(st.one_of(mutated(whole.getvalue()), st.binary(max_size=50))))
     attempt(lambda: read_image(file))
 
@@ -398,7 +398,7 @@ _JSON = st.recursive(
 )
 def test_what_a_disk_made_of_a_jobs_folder(records: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        destination = Destination.of(Path(folder) / "dream.mkv", load_settings(codec="ffv1"))
+        destination = OutputTarget.from_path(Path(folder) / "dream.mkv", load_settings(codec="ffv1"))
         destination.job_folder.mkdir()
         for name, text in records.items():
             (destination.job_folder / f"{name}.json").write_text(text, encoding="utf-8")

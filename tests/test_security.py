@@ -34,8 +34,8 @@ PLAIN = tiny(iterations=0, octaves=1, dream_height=16, half_life_seconds=0, fram
 
 
 def make_film(path: Path, size: str = "64x48") -> Path:
-    picture = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=5:duration=1"]
-    run_ffmpeg([*picture, "-f", "lavfi", "-i", "sine=d=1", f"file:{path}"], "making a film")
+    image = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=5:duration=1"]
+    run_ffmpeg([*image, "-f", "lavfi", "-i", "sine=d=1", f"file:{path}"], "making a film")
     return path
 
 
@@ -181,7 +181,7 @@ def test_a_strange_name_is_a_name(film: Path, tmp_path: Path, monkeypatch: pytes
     source, output = open_source(name), Path(name).with_suffix(".mkv")
     info = probe(source)
     seen = scan(source, info)
-    spec, fmt = StreamSpec.of_source(info, seen), output_format(output)
+    spec, fmt = StreamSpec.from_source(info, seen), output_format(output)
     part = Path(name).with_suffix(f".part{fmt.segment_suffix}")
     with FrameReader(source, info) as reader, SegmentWriter(part, spec, fmt) as writer:
         for frame in reader:
@@ -348,7 +348,7 @@ def test_what_a_jobs_folder_claims_is_removed_only_beside_the_output(film: Path,
         path.write_text("kept")
     claimed = ["../../escaped.partial.mp4", str(kept[0]), "film.mp4", "..", "", "x.partial/../film.mp4"]
     (job / "beside.json").write_text(json.dumps(claimed))
-    render_video(film, folder / "dream.mp4", PLAIN, fresh=True)
+    render_video(film, folder / "dream.mp4", PLAIN, restart=True)
     assert all(path.read_text() == "kept" for path in kept)
 
 
@@ -360,5 +360,5 @@ def test_links_are_not_followed_out_of_the_jobs_folder(film: Path, tmp_path: Pat
     job.mkdir()
     (job / "result").symlink_to(kept)
     (job / "000000.mp4").symlink_to(kept / "file")
-    render_video(film, tmp_path / "dream.mp4", PLAIN, fresh=True)
+    render_video(film, tmp_path / "dream.mp4", PLAIN, restart=True)
     assert (kept / "file").read_text() == "kept"

@@ -1,4 +1,4 @@
-"""Curves that drive pictures: how loud a sound is, in which bands, and when it strikes."""
+"""Curves that drive images: how loud a sound is, in which bands, and when it strikes."""
 
 import math
 from collections.abc import Mapping

@@ -42,5 +42,5 @@ def decode_audio(path: Path | str, rate: int = 22050) -> tuple[npt.NDArray[np.fl
         raise SourceError(f"{path} has no sound: its sound stream is empty.")
     samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
     if float(np.abs(samples).max()) < _SILENCE:
-        raise SourceError(f"{path} is silent from its beginning to its end: nothing in it could drive a picture.")
+        raise SourceError(f"{path} is silent from its beginning to its end: nothing in it could drive an image.")
     return samples, rate

@@ -1,7 +1,7 @@
-"""An animation from one picture: each frame is the one before, moved by the camera, held in its colours, dreamed on.
+"""An animation from one image: each frame is the one before, moved by the camera, held in its colors, dreamed on.
 
-moved = move(picture, camera over the time since)       sampled once
-held  = moved, colours and contrast pulled to the start's
+moved = move(image, camera over the time since)       sampled once
+held  = moved, colors and contrast pulled to the start's
 x     = held + a little ascent                          as much as the time since deserves
 """
 
@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.camera.color_match import ColourStatistics, colour_statistics, hold_statistics
-from dreamvid.camera.loop import Closing
+from dreamvid.camera.color_match import ColorStatistics, color_statistics, hold_statistics
+from dreamvid.camera.loop import LoopClosure
 from dreamvid.camera.movement import Camera, Fold, Moved, Movement, kaleidoscope, move
 from dreamvid.camera.path import GuidePath, read_path
 from dreamvid.dream.octaves import SMALLEST_SIDE, Shifts
-from dreamvid.dream.session import ScheduledAscent
+from dreamvid.dream.session import DreamSession
 from dreamvid.errors import SettingsError
 from dreamvid.image.tensors import resize
 from dreamvid.settings import CameraSettings, Settings
@@ -33,11 +33,11 @@ _RAMP_SECONDS = 0.25
 # A whole dream's steps have each its own random shift and agree in part only; the few steps of the ramp agree well, and
 # this share of them reaches as far.
 _PORTION = 0.4
-_MARGIN = 0.1  # of the picture's sides
+_MARGIN = 0.1  # of the image's sides
 _AMOUNT_HEIGHT = 64  # the map of what is dreamed already is smooth
 _FOLLOW_HALF_LIFE_SECONDS = 1.5
 _FOLLOW_SHARPNESS = 6.0
-_FOLLOW_REACH = 0.3  # from the middle: a centre at the edge would drag the outside in
+_FOLLOW_REACH = 0.3  # from the middle: a center at the edge would drag the outside in
 # A start that is nearly even, nearly black or nearly white would hold the dream down there.
 _LEAST_DEVIATION, _LEAST_DETAIL = 0.14, 0.06
 _DARKEST, _BRIGHTEST = 0.25, 0.75
@@ -46,7 +46,7 @@ _DARKEST, _BRIGHTEST = 0.25, 0.75
 class CameraDreamer:
     """Dreams the frames of an animation in their order, from frame 0 on.
 
-    settings: of a zoom preset; group `camera` says how it moves. start: picture (1, 3, H, W) in [0, 1] of the film's
+    settings: of a zoom preset; group `camera` says how it moves. start: image (1, 3, H, W) in [0, 1] of the film's
     size; it becomes frame 0 when it is dreamed. fps: frames per second. count: how many frames there will be, None
     while nobody knows. signals: what the sound does. camera: moves in place of the settings' own, a steady movement or
     a function of the time in seconds.
@@ -67,21 +67,23 @@ class CameraDreamer:
     ) -> None:
         self.settings = settings
         _check_together(settings.camera, count)
-        path = settings.camera.path
+        path = settings.camera.camera_path
         self._path: GuidePath | None = None if path is None else read_path(Path(path))
-        self._scheduled = ScheduledAscent(settings)
+        self._scheduled = DreamSession(settings)
         self.device = self._scheduled.device
         self.ascent = self._scheduled.ascent
         self._start = start.to(self.device)
         self._fps, self._count = float(fps), count
         self._signals: Signals = signals or (lambda frame: SILENCE)
         self._camera = camera
-        self._closing = Closing.of(count, self._fps) if settings.camera.loop and count is not None else None
-        self._target = _livable(colour_statistics(self._start))
-        self._picture: Tensor | None = None
+        self._closing = (
+            LoopClosure.from_length(count, self._fps) if settings.camera.loop and count is not None else None
+        )
+        self._target = _livable(color_statistics(self._start))
+        self._image: Tensor | None = None
         self._first: Tensor | None = None
         self._amount: Tensor | None = None
-        self._centre: Tensor | None = None
+        self._center: Tensor | None = None
 
     def dream(self, index: int, mask: Tensor | None = None) -> Tensor:
         """Dream frame `index`, (1, 3, H, W) in [0, 1]; frame 0, or the one behind the last that was dreamed.
@@ -89,37 +91,37 @@ class CameraDreamer:
         mask: where to dream, (1, 1, H, W) in [0, 1]; None everywhere.
         """
         seconds = index / self._fps
-        settings = self._scheduled.turn_to(seconds, index, self._signals(index))
+        settings = self._scheduled.set_time(seconds, index, self._signals(index))
         if index == 0:
-            self._picture = self._begin(settings, mask)
-            self._first = self._picture if self._closing is not None else None
+            self._image = self._begin(settings, mask)
+            self._first = self._image if self._closing is not None else None
         else:
-            self._picture = self._go_on(settings, index, mask)
-        return self._picture
+            self._image = self._go_on(settings, index, mask)
+        return self._image
 
     def _begin(self, settings: Settings, mask: Tensor | None) -> Tensor:
         dream, camera = settings.dream, settings.camera
         height, width = self._start.shape[2:]
-        self._centre = torch.tensor([camera.centre_x, camera.centre_y], dtype=torch.float64)
-        step: float | Tensor = dream.step if mask is None else dream.step * mask
-        start = self._move(self._start, Camera(), camera, 0.0, (0,)).picture  # a kaleidoscope folds it
-        picture = self._grow(start, settings, 0, dream.iterations, step)
-        self._amount = picture.new_ones(1, 3, _AMOUNT_HEIGHT, max(1, round(width * _AMOUNT_HEIGHT / height)))
-        return hold_statistics(picture, self._target, elapsed_seconds=1.0, half_life_seconds=0.0)
+        self._center = torch.tensor([camera.center_x, camera.center_y], dtype=torch.float64)
+        step: float | Tensor = dream.step_size if mask is None else dream.step_size * mask
+        start = self._move(self._start, Camera(), camera, 0.0, (0,)).image  # a kaleidoscope folds it
+        image = self._grow(start, settings, 0, dream.iterations, step)
+        self._amount = image.new_ones(1, 3, _AMOUNT_HEIGHT, max(1, round(width * _AMOUNT_HEIGHT / height)))
+        return hold_statistics(image, self._target, elapsed_seconds=1.0, half_life_seconds=0.0)
 
     def _go_on(self, settings: Settings, index: int, mask: Tensor | None) -> Tensor:
-        assert self._picture is not None
-        assert self._centre is not None
+        assert self._image is not None
+        assert self._center is not None
         elapsed, camera, dream = 1 / self._fps, settings.camera, settings.dream
-        height, width = self._picture.shape[2:]
+        height, width = self._image.shape[2:]
         if self._closing is None or not self._closing.reached(index):
-            self._centre = self._steer(camera, index, elapsed)
+            self._center = self._steer(camera, index, elapsed)
         movement = self._movement(camera, index)
-        moved = self._move(self._picture, movement, camera, elapsed, (settings.render.seed, index))
+        moved = self._move(self._image, movement, camera, elapsed, (settings.render.seed, index))
         lack = self._look_for_what_came_in(moved, movement, camera, elapsed)
-        growth: float | Tensor = camera.growth * elapsed
+        growth: float | Tensor = camera.dream_rate * elapsed
         if lack is not None:
-            growth = growth + lack * (_PORTION * dream.iterations * dream.step)
+            growth = growth + lack * (_PORTION * dream.iterations * dream.step_size)
         if mask is not None:
             growth = growth * mask
         weight = back = None
@@ -129,15 +131,15 @@ class CameraDreamer:
             weight, freedom = self._closing.weights(back, index)
             growth = growth * freedom
         share = growth / camera.frame_iterations
-        grown = self._grow(moved.picture, settings, index, camera.frame_iterations, share, wide=lack is not None)
+        grown = self._grow(moved.image, settings, index, camera.frame_iterations, share, wide=lack is not None)
         held = hold_statistics(
             grown, self._target, elapsed_seconds=elapsed, half_life_seconds=camera.hold_half_life_seconds
         )
-        return held if weight is None or back is None else torch.lerp(held, back.picture, weight)
+        return held if weight is None or back is None else torch.lerp(held, back.image, weight)
 
     def _grow(
         self,
-        picture: Tensor,
+        image: Tensor,
         settings: Settings,
         index: int,
         iterations: int,
@@ -145,18 +147,18 @@ class CameraDreamer:
         *,
         wide: bool = False,
     ) -> Tensor:
-        """Dream a picture on; `wide` keeps the border free of patterns that only grow there, as it moves inwards."""
-        height, width = picture.shape[2:]
+        """Dream an image on; `wide` keeps the border free of patterns that only grow there, as it moves inwards."""
+        height, width = image.shape[2:]
         sizes = self._scheduled.sizes(height, width, settings)
-        # All detail is dreamed here, none comes from a source: the finest octave is the picture's own size.
+        # All detail is dreamed here, none comes from a source: the finest octave is the image's own size.
         if sizes[-1][0] < height <= settings.dream.dream_height:
             sizes.append((height, width))
-        whole, margins = picture, (0, 0)
+        whole, margins = image, (0, 0)
         if wide:
             # The ascent sees a jump at its border, where one side meets the other, and would adorn it.
             margins = round(_MARGIN * height), round(_MARGIN * width)
             around = (margins[1], margins[1], margins[0], margins[0])
-            whole = F.pad(picture, around, mode="reflect")
+            whole = F.pad(image, around, mode="reflect")
             step = F.pad(step, around, mode="reflect") if isinstance(step, Tensor) else step
             sizes = [
                 (round(h * (1 + 2 * margins[0] / height)), round(w * (1 + 2 * margins[1] / width))) for h, w in sizes
@@ -172,15 +174,15 @@ class CameraDreamer:
         )
         residual = resize(residual, (whole.shape[2], whole.shape[3]))
         inner = residual[:, :, margins[0] : margins[0] + height, margins[1] : margins[1] + width]
-        return self._scheduled.ascent.rule.add(picture, inner)
+        return self._scheduled.ascent.rule.add(image, inner)
 
     # --- the camera
 
     def _movement(self, camera: CameraSettings, index: int) -> Movement:
         if self._camera is not None:
             return self._camera if isinstance(self._camera, Movement) else self._camera(index / self._fps)
-        assert self._centre is not None
-        x, y = self._centre.tolist()
+        assert self._center is not None
+        x, y = self._center.tolist()
         return Camera(
             zoom=camera.zoom,
             rotate=camera.rotate,
@@ -188,24 +190,24 @@ class CameraDreamer:
             pan_y=camera.pan_y,
             shear_x=camera.shear_x,
             shear_y=camera.shear_y,
-            centre_x=x,
-            centre_y=y,
+            center_x=x,
+            center_y=y,
         )
 
     def _move(
-        self, picture: Tensor, movement: Movement, camera: CameraSettings, elapsed: float, seed: tuple[int, ...]
+        self, image: Tensor, movement: Movement, camera: CameraSettings, elapsed: float, seed: tuple[int, ...]
     ) -> Moved:
-        height, width = picture.shape[2:]
+        height, width = image.shape[2:]
         return move(
-            picture, movement.transform(elapsed, width, height), fold=self._fold(camera, width, height), seed=seed
+            image, movement.transform(elapsed, width, height), fold=self._fold(camera, width, height), seed=seed
         )
 
     def _fold(self, camera: CameraSettings, width: int, height: int) -> Fold | None:
         if camera.kaleidoscope == 0:
             return None
-        assert self._centre is not None
-        x, y = self._centre.tolist()
-        return kaleidoscope(camera.kaleidoscope, width, height, centre_x=x, centre_y=y)
+        assert self._center is not None
+        x, y = self._center.tolist()
+        return kaleidoscope(camera.kaleidoscope, width, height, center_x=x, center_y=y)
 
     def _look_for_what_came_in(
         self, moved: Moved, movement: Movement, camera: CameraSettings, elapsed: float
@@ -217,28 +219,28 @@ class CameraDreamer:
             return None
         ride = self._move(self._amount, movement, camera, elapsed, (0,))
         height, width = self._amount.shape[2:]
-        amount = (ride.picture * resize(moved.inside, (height, width)).clamp(0, 1)).clamp(0, 1)[:, :1]
+        amount = (ride.image * resize(moved.inside, (height, width)).clamp(0, 1)).clamp(0, 1)[:, :1]
         growth = (1 - amount).clamp(0, min(1.0, elapsed / _RAMP_SECONDS))
         self._amount = (amount + growth).expand(1, 3, height, width).contiguous()
-        size = (moved.picture.shape[2], moved.picture.shape[3])
+        size = (moved.image.shape[2], moved.image.shape[3])
         return F.interpolate(growth, size, mode="bilinear", align_corners=False)
 
     def _steer(self, camera: CameraSettings, index: int, elapsed: float) -> Tensor:
-        """Where the camera's centre is now, (x, y) from 0 to 1."""
-        assert self._centre is not None
+        """Where the camera's center is now, (x, y) from 0 to 1."""
+        assert self._center is not None
         if self._path is not None:
             return torch.tensor(self._path.at(index / self._fps), dtype=torch.float64)
-        if not camera.follow:
-            return torch.tensor([camera.centre_x, camera.centre_y], dtype=torch.float64)
+        if not camera.track_objective:
+            return torch.tensor([camera.center_x, camera.center_y], dtype=torch.float64)
         pull = 1 - 0.5 ** (elapsed / _FOLLOW_HALF_LIFE_SECONDS)
-        return torch.lerp(self._centre, self._strongest_place(), pull)
+        return torch.lerp(self._center, self._strongest_place(), pull)
 
     def _strongest_place(self) -> Tensor:
         """Where most of the objective is, (x, y) from 0 to 1: the mean place, weighted by a power of its density."""
-        assert self._picture is not None
-        height, width = self._picture.shape[2:]
+        assert self._image is not None
+        height, width = self._image.shape[2:]
         sizes = self._scheduled.sizes(height, width)
-        small = resize(self._picture, next((size for size in sizes if size[0] >= 2 * SMALLEST_SIDE), sizes[-1]))
+        small = resize(self._image, next((size for size in sizes if size[0] >= 2 * SMALLEST_SIDE), sizes[-1]))
         density = self._scheduled.density(small)[0, 0].cpu().double().clamp_min(0)
         weight = (density / density.amax().clamp_min(1e-12)) ** _FOLLOW_SHARPNESS
         total = weight.sum().clamp_min(1e-12)
@@ -251,44 +253,44 @@ class CameraDreamer:
         """Matrix of all movement from frame `index` to the one behind the last, which is the first again."""
         assert self._count is not None
         total = torch.eye(3, dtype=torch.float64)
-        centre = self._centre
+        center = self._center
         for later in range(index + 1, self._count + 1):
             at = min(later, self._count - 1)
             camera = self.settings.at(at / self._fps, at, self._signals(at)).camera
-            if self._path is not None or not camera.follow:
-                self._centre = self._steer(camera, at, 1 / self._fps)
+            if self._path is not None or not camera.track_objective:
+                self._center = self._steer(camera, at, 1 / self._fps)
             total = self._movement(camera, at).transform(1 / self._fps, width, height) @ total
-        self._centre = centre
+        self._center = center
         return total
 
     # --- what is carried
 
     def state(self) -> dict[str, Tensor]:
         """What is carried to the next frame, exactly; empty when nothing is."""
-        carried = {"picture": self._picture, "first": self._first, "amount": self._amount, "centre": self._centre}
+        carried = {"image": self._image, "first": self._first, "amount": self._amount, "center": self._center}
         return {name: tensor.cpu() for name, tensor in carried.items() if tensor is not None}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state` returned; with {} only frame 0 can be dreamed."""
-        self._picture, self._first, self._amount = (
-            state[name].to(self.device) if name in state else None for name in ("picture", "first", "amount")
+        self._image, self._first, self._amount = (
+            state[name].to(self.device) if name in state else None for name in ("image", "first", "amount")
         )
-        self._centre = state.get("centre")
+        self._center = state.get("center")
 
 
 def _check_together(camera: CameraSettings, count: int | None) -> None:
-    if camera.follow and camera.path is not None:
-        raise SettingsError("--follow and --path both lead the centre. Keep one of them.")
+    if camera.track_objective and camera.camera_path is not None:
+        raise SettingsError("--follow and --path both lead the center. Keep one of them.")
     if camera.loop and count is None:
         raise SettingsError("A loop needs its length: give the number of frames.")
 
 
-def _livable(start: ColourStatistics) -> ColourStatistics:
+def _livable(start: ColorStatistics) -> ColorStatistics:
     """The start's own statistics, with room for a dream where they have none."""
     deviation = float(start.covariance.diagonal().mean().clamp_min(0).sqrt())
     missing = max(0.0, _LEAST_DEVIATION**2 - deviation**2)
-    # Mostly brightness and some colour, as in most pictures.
+    # Mostly brightness and some color, as in most images.
     spread = missing * (0.7 + 0.3 * torch.eye(3)).to(start.covariance)
-    return ColourStatistics(
+    return ColorStatistics(
         start.mean.clamp(_DARKEST, _BRIGHTEST), start.covariance + spread, start.detail.clamp_min(_LEAST_DETAIL)
     )

@@ -1,6 +1,6 @@
-"""The hold: a picture that is dreamed on for ever keeps the colours and the contrast that it began with.
+"""The hold: an image that is dreamed on for ever keeps the colors and the contrast that it began with.
 
-Each step of ascent adds contrast, and what is fed back adds it again: without a hold, colours and contrast run to the
+Each step of ascent adds contrast, and what is fed back adds it again: without a hold, colors and contrast run to the
 ends of their range within a hundred frames.
 """
 
@@ -16,10 +16,10 @@ _KNEE = 0.04  # distance to black and white below which values are compressed, s
 
 
 @dataclass(frozen=True)
-class ColourStatistics:
-    """Mean (3,) and covariance (3, 3) of a picture's colours, and `detail` (): the RMS of its fine structure.
+class ColorStatistics:
+    """Mean (3,) and covariance (3, 3) of an image's colors, and `detail` (): the RMS of its fine structure.
 
-    Fine structure is what is smaller than a sixteenth of the picture's height.
+    Fine structure is what is smaller than a sixteenth of the image's height.
     """
 
     mean: Tensor
@@ -27,44 +27,44 @@ class ColourStatistics:
     detail: Tensor
 
 
-def colour_statistics(picture: Tensor) -> ColourStatistics:
-    """Measure a picture (1, 3, H, W); everything stays on its device."""
-    pixels = picture[0].flatten(1)
+def color_statistics(image: Tensor) -> ColorStatistics:
+    """Measure an image (1, 3, H, W); everything stays on its device."""
+    pixels = image[0].flatten(1)
     mean = pixels.mean(dim=1)
     deviation = pixels - mean[:, None]
     covariance = deviation @ deviation.T / pixels.shape[1]
-    return ColourStatistics(mean, covariance, _rms(picture - _smooth(picture)))
+    return ColorStatistics(mean, covariance, _rms(image - _smooth(image)))
 
 
 def hold_statistics(
-    picture: Tensor,
-    target: ColourStatistics,
+    image: Tensor,
+    target: ColorStatistics,
     *,
     elapsed_seconds: float,
     half_life_seconds: float,
     local: bool = True,
 ) -> Tensor:
-    """Pull a picture (1, 3, H, W) in [0, 1] towards the colours of `target`, softly; return one of the same kind.
+    """Pull an image (1, 3, H, W) in [0, 1] towards the colors of `target`, softly; return one of the same kind.
 
     In `half_life_seconds` half of the distance goes, whatever the frame rate; 0 takes all of it. Mean and
     covariance are moved along the optimal linear transport between the two Gaussians (Pitié & Kokaram 2007), which
-    changes each colour as little as can be; with `local` the contrast of fine structure is held where it exceeds the
+    changes each color as little as can be; with `local` the contrast of fine structure is held where it exceeds the
     target's. Values near black and white are compressed by a soft knee instead of being cut off.
     """
     pull = 1.0 if half_life_seconds <= 0 else 1 - 0.5 ** (elapsed_seconds / half_life_seconds)
     if local:
-        picture = _hold_detail(picture, target.detail, pull)
-    now = colour_statistics(picture)
+        image = _hold_detail(image, target.detail, pull)
+    now = color_statistics(image)
     matrix = _transport(now.covariance, target.covariance)
-    n, _, height, width = picture.shape
-    deviation = picture[0].flatten(1) - now.mean[:, None]
+    n, _, height, width = image.shape
+    deviation = image[0].flatten(1) - now.mean[:, None]
     moved = target.mean[:, None] + matrix @ deviation
-    held = torch.lerp(picture[0].flatten(1), moved, pull).view(n, 3, height, width)
+    held = torch.lerp(image[0].flatten(1), moved, pull).view(n, 3, height, width)
     return _knee(held)
 
 
 def _transport(start: Tensor, stop: Tensor) -> Tensor:
-    """Symmetric matrix A (3, 3) with A start A = stop, in which no colour is stretched beyond bounds."""
+    """Symmetric matrix A (3, 3) with A start A = stop, in which no color is stretched beyond bounds."""
     device, dtype = start.device, start.dtype
     # Three by three: the eigenvectors are cheaper on the CPU than a launch each.
     start, stop = start.cpu().double(), stop.cpu().double()
@@ -83,17 +83,17 @@ def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return (vectors * values) @ vectors.T, (vectors / values) @ vectors.T
 
 
-def _hold_detail(picture: Tensor, target: Tensor, pull: float) -> Tensor:
+def _hold_detail(image: Tensor, target: Tensor, pull: float) -> Tensor:
     """Where fine structure is stronger than twice the target's mean, pull its contrast down towards that."""
-    smooth = _smooth(picture)
-    fine = picture - smooth
+    smooth = _smooth(image)
+    fine = image - smooth
     strength = _smooth(fine.square().mean(dim=1, keepdim=True)).clamp_min(_TINY).sqrt()
     gain = (2 * target.clamp_min(_TINY**0.5) / strength).clamp_max(1.0)
     return smooth + fine * torch.lerp(torch.ones_like(gain), gain, pull)
 
 
 def _smooth(x: Tensor) -> Tensor:
-    """Local mean over about a sixteenth of the height: box filters on a reduced picture, brought back bilinearly."""
+    """Local mean over about a sixteenth of the height: box filters on a reduced image, brought back bilinearly."""
     size = x.shape[2], x.shape[3]
     cell = max(1, size[0] // 32)
     small = F.interpolate(x, (max(1, size[0] // cell), max(1, size[1] // cell)), mode="area")

@@ -17,14 +17,14 @@ _FEATHER = 0.12  # of the shorter side of what is seen of the first frame
 
 
 @dataclass(frozen=True)
-class Closing:
+class LoopClosure:
     """The last part of a film of `count` frames, from frame `start` on."""
 
     start: int
     count: int
 
     @classmethod
-    def of(cls, count: int, fps: float) -> "Closing":
+    def from_length(cls, count: int, fps: float) -> "LoopClosure":
         """Plan the closing of a film."""
         length = min(round(_CLOSING_SECONDS * fps), round(_LARGEST_SHARE * count))
         return cls(max(1, count - max(1, length)), count)

@@ -1,6 +1,6 @@
-"""A camera that moves a picture: how far in how long, and the one sampling that does it.
+"""A camera that moves an image: how far in how long, and the one sampling that does it.
 
-Coordinates are pixels, x to the right and y down, 0 at the centre of the first pixel. A matrix is 3 × 3, for columns
+Coordinates are pixels, x to the right and y down, 0 at the center of the first pixel. A matrix is 3 × 3, for columns
 (x, y, 1), and says where what is at a place goes.
 """
 
@@ -13,13 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dreamvid.camera.outpaint import fill_outside
+from dreamvid.camera.outpaint import outpaint
 from dreamvid.camera.resample import resample
 from dreamvid.errors import SettingsError
 from dreamvid.motion.warp import distance_outside, pixel_grid
 
 Fold = Callable[[Tensor], Tensor]
-"""Takes places (1, 2, H, W) in a picture to those whose content is shown there instead."""
+"""Takes places (1, 2, H, W) in an image to those whose content is shown there instead."""
 
 
 class Movement(ABC):
@@ -30,7 +30,7 @@ class Movement(ABC):
         """Velocity field as a matrix (3, 3) float64: a place p moves with velocity @ p pixels per second."""
 
     def transform(self, elapsed_seconds: float, width: int, height: int) -> Tensor:
-        """Matrix (3, 3) float64 of the movement over a time, for pictures of a size.
+        """Matrix (3, 3) float64 of the movement over a time, for images of a size.
 
         The times add: over a + b seconds it is the product of those over a and b, so the frame rate does not
         change the journey. A negative time goes back.
@@ -55,15 +55,15 @@ class _Together(Movement):
 
 @dataclass(frozen=True, kw_only=True)
 class Camera(Movement):
-    """A steady zoom, turn, pan and shear about a centre, all at the same time and all per second.
+    """A steady zoom, turn, pan and shear about a center, all at the same time and all per second.
 
-    zoom: factor by which the picture grows (above 0; 1 stands still, below 1 shrinks).
+    zoom: factor by which the image grows (above 0; 1 stands still, below 1 shrinks).
     rotate: degrees, clockwise.
-    pan_x, pan_y: widths to the right and heights down that the picture moves.
+    pan_x, pan_y: widths to the right and heights down that the image moves.
     shear_x, shear_y: pixels to the right per pixel down, and pixels down per pixel to the right.
-    centre_x, centre_y: what zoom, turn and shear leave in its place, from 0 (left, top) to 1 (right, bottom).
+    center_x, center_y: what zoom, turn and shear leave in its place, from 0 (left, top) to 1 (right, bottom).
 
-    Raises SettingsError for a zoom of 0 or below, a centre outside of the picture and what is no finite number.
+    Raises SettingsError for a zoom of 0 or below, a center outside of the image and what is no finite number.
     """
 
     zoom: float = 1.0
@@ -72,8 +72,8 @@ class Camera(Movement):
     pan_y: float = 0.0
     shear_x: float = 0.0
     shear_y: float = 0.0
-    centre_x: float = 0.5
-    centre_y: float = 0.5
+    center_x: float = 0.5
+    center_y: float = 0.5
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -82,10 +82,10 @@ class Camera(Movement):
                 raise SettingsError(f"A camera's {field.name} has to be a finite number, got {value}.")
         if self.zoom <= 0:
             raise SettingsError(
-                f"A camera's zoom got {self.zoom:g}: allowed is above 0. 1 stands still, 1.2 grows the picture by a "
+                f"A camera's zoom got {self.zoom:g}: allowed is above 0. 1 stands still, 1.2 grows the image by a "
                 "fifth every second, 0.8 shrinks it."
             )
-        for name in ("centre_x", "centre_y"):
+        for name in ("center_x", "center_y"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(
                     f"A camera's {name} got {getattr(self, name):g}: "
@@ -95,12 +95,12 @@ class Camera(Movement):
     def velocity(self, width: int, height: int) -> Tensor:
         """Velocity field as a matrix (3, 3) float64: a place p moves with velocity @ p pixels per second."""
         growth, turn = math.log(self.zoom), math.radians(self.rotate)
-        centre_x, centre_y = self.centre_x * width - 0.5, self.centre_y * height - 0.5
+        center_x, center_y = self.center_x * width - 0.5, self.center_y * height - 0.5
         xx, xy, yx, yy = growth, self.shear_x - turn, self.shear_y + turn, growth
         return torch.tensor(
             [
-                [xx, xy, self.pan_x * width - xx * centre_x - xy * centre_y],
-                [yx, yy, self.pan_y * height - yx * centre_x - yy * centre_y],
+                [xx, xy, self.pan_x * width - xx * center_x - xy * center_y],
+                [yx, yy, self.pan_y * height - yx * center_x - yy * center_y],
                 [0.0, 0.0, 0.0],
             ],
             dtype=torch.float64,
@@ -108,16 +108,16 @@ class Camera(Movement):
 
 
 def kaleidoscope(
-    segments: int, width: int, height: int, *, centre_x: float = 0.5, centre_y: float = 0.5, turn: float = 0.0
+    segments: int, width: int, height: int, *, center_x: float = 0.5, center_y: float = 0.5, turn: float = 0.0
 ) -> Fold:
-    """Fold a picture into `segments` equal sectors about a centre, each of them a mirror image in itself.
+    """Fold an image into `segments` equal sectors about a center, each of them a mirror image in itself.
 
     turn: degrees, clockwise, by which the sector that is kept is turned away from the right. Raises SettingsError for
     less than one segment.
     """
     if segments < 1:
         raise SettingsError(f"A kaleidoscope has 1 segment or more, got {segments}.")
-    x0, y0, start = centre_x * width - 0.5, centre_y * height - 0.5, math.radians(turn)
+    x0, y0, start = center_x * width - 0.5, center_y * height - 0.5, math.radians(turn)
     sector = math.tau / segments
 
     def fold(places: Tensor) -> Tensor:
@@ -130,33 +130,33 @@ def kaleidoscope(
 
 
 class Moved(NamedTuple):
-    """A moved picture (1, 3, H, W) in [0, 1] and where it shows the one before, (1, 1, H, W): 1 inside, 0 filled in."""
+    """A moved image (1, 3, H, W) in [0, 1] and where it shows the one before, (1, 1, H, W): 1 inside, 0 filled in."""
 
-    picture: Tensor
+    image: Tensor
     inside: Tensor
 
 
-def move(picture: Tensor, matrix: Tensor, *, fold: Fold | None = None, seed: int | tuple[int, ...] = 0) -> Moved:
-    """Move a picture (1, 3, H, W) in [0, 1] by `matrix` and fold it, sampled once and anti-aliased where it shrinks.
+def move(image: Tensor, matrix: Tensor, *, fold: Fold | None = None, seed: int | tuple[int, ...] = 0) -> Moved:
+    """Move an image (1, 3, H, W) in [0, 1] by `matrix` and fold it, sampled once and anti-aliased where it shrinks.
 
-    What comes in from outside is filled with a texture like the picture's own, drawn with `seed`: give another one
-    for every frame. Without a fold the identity returns the picture itself.
+    What comes in from outside is filled with a texture like the image's own, drawn with `seed`: give another one
+    for every frame. Without a fold the identity returns the image itself.
     """
-    height, width = picture.shape[2:]
+    height, width = image.shape[2:]
     backward = torch.linalg.inv(matrix.double())
     if fold is None and torch.equal(backward, torch.eye(3, dtype=torch.float64, device=backward.device)):
-        return Moved(picture, torch.ones_like(picture[:, :1]))
-    places = pixel_grid(height, width, picture)
+        return Moved(image, torch.ones_like(image[:, :1]))
+    places = pixel_grid(height, width, image)
     if fold is not None:
         places = fold(places)
     places = _apply(backward, places)
     shrink = float(torch.linalg.matrix_norm(backward[:2, :2], 2))  # a fold keeps lengths
-    moved = resample(picture, places, shrink=shrink)
-    beyond = distance_outside(places, height, width) - 0.5  # of the border, which is half a pixel from the centres
+    moved = resample(image, places, shrink=shrink)
+    beyond = distance_outside(places, height, width) - 0.5  # of the border, which is half a pixel from the centers
     # The edge is half a pixel soft, so that it does not flicker on its way.
     inside = (0.5 - beyond).clamp(0, 1)
     if bool((inside < 1).any()):  # waits for the device; the texture costs more
-        moved = fill_outside(picture, moved, beyond.clamp_min(0), inside, seed)
+        moved = outpaint(image, moved, beyond.clamp_min(0), inside, seed)
     return Moved(moved.clamp(0, 1), inside)
 
 

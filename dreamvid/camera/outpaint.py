@@ -1,4 +1,4 @@
-"""What lies outside of a picture: never black, never its mirror image, no streaks."""
+"""What lies outside of an image: never black, never its mirror image, no streaks."""
 
 import math
 
@@ -7,23 +7,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_MARGIN = 32  # pixels between one border of the picture and the other where it is folded with a kernel
+_MARGIN = 32  # pixels between one border of the image and the other where it is folded with a kernel
 
 
-def fill_outside(picture: Tensor, moved: Tensor, beyond: Tensor, inside: Tensor, seed: int | tuple[int, ...]) -> Tensor:
-    """Fill what a move brought in from outside of `picture` (1, 3, H, W).
+def outpaint(image: Tensor, moved: Tensor, beyond: Tensor, inside: Tensor, seed: int | tuple[int, ...]) -> Tensor:
+    """Fill what a move brought in from outside of `image` (1, 3, H, W).
 
-    moved: the picture after the move, its border pixels drawn out. beyond: how many pixels outside a place lies,
+    moved: the image after the move, its border pixels drawn out. beyond: how many pixels outside a place lies,
     (1, 1, H, W), 0 inside. inside: 1 where `moved` is kept.
 
-    At a distance d a wave of k radians per pixel along the border still has exp(-k d) of its height, as in a picture
+    At a distance d a wave of k radians per pixel along the border still has exp(-k d) of its height, as in an image
     whose power falls with the square of the frequency, like most; what it lost is made up by a fresh texture with the
-    picture's mean, colours and spectrum. Ring added to ring over many frames, large shapes go on far and fine ones end
+    image's mean, colors and spectrum. Ring added to ring over many frames, large shapes go on far and fine ones end
     soon, where drawing out the border alone would make streaks.
     """
-    mean = picture.mean(dim=(2, 3), keepdim=True)
+    mean = image.mean(dim=(2, 3), keepdim=True)
     old = torch.fft.rfft2(F.pad(moved - mean, (_MARGIN,) * 4, mode="replicate"))
-    fresh = _texture_spectrum(picture - mean, seed)
+    fresh = _texture_spectrum(image - mean, seed)
     height, width = moved.shape[2] + 2 * _MARGIN, moved.shape[3] + 2 * _MARGIN
     frequency = torch.hypot(
         math.tau * torch.fft.fftfreq(height, device=moved.device)[:, None],
@@ -41,10 +41,10 @@ def fill_outside(picture: Tensor, moved: Tensor, beyond: Tensor, inside: Tensor,
 
 
 def _texture_spectrum(deviation: Tensor, seed: int | tuple[int, ...]) -> Tensor:
-    """Spectrum of a random-phase texture of a picture without its mean (Galerne, Gousseau & Morel 2011).
+    """Spectrum of a random-phase texture of an image without its mean (Galerne, Gousseau & Morel 2011).
 
-    White noise is folded with the picture; all channels get the same noise, so that colours stay together. A window
-    keeps the jump from one border to the other out of it. The texture is larger than the picture by the margin.
+    White noise is folded with the image; all channels get the same noise, so that colors stay together. A window
+    keeps the jump from one border to the other out of it. The texture is larger than the image by the margin.
     """
     window = torch.outer(_hann(deviation.shape[2]), _hann(deviation.shape[3])).float().to(deviation.device)
     padded = F.pad(deviation * window / window.square().sum().sqrt(), (_MARGIN,) * 4)

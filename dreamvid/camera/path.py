@@ -1,4 +1,4 @@
-"""Points that lead a camera's centre, from a small text file."""
+"""Points that lead a camera's center, from a small text file."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class GuidePath:
     y: tuple[float, ...]
 
     def at(self, time_seconds: float) -> tuple[float, float]:
-        """Where the centre is: on the line between two points; before the first and behind the last it stays."""
+        """Where the center is: on the line between two points; before the first and behind the last it stays."""
         x = np.interp(time_seconds, self.times_seconds, self.x)
         y = np.interp(time_seconds, self.times_seconds, self.y)
         return float(x), float(y)

@@ -1,7 +1,7 @@
-"""Sampling a picture so finely that a hundred times in a row leave it sharp.
+"""Sampling an image so finely that a hundred times in a row leave it sharp.
 
 Bicubic sampling takes the detail away within a few dozen passes, and kernels that are sharper on paper push some
-frequencies up with each pass. So the picture is doubled first, with a windowed sinc whose response never exceeds 1,
+frequencies up with each pass. So the image is doubled first, with a windowed sinc whose response never exceeds 1,
 and the double is sampled with cubic B-splines (Unser 1999), prefilter included, of whose band it fills only the flat
 half.
 """
@@ -22,26 +22,26 @@ _WINDOW_SIGMA = 3.0
 _WINDOW_REACH = 3.0
 _POLE = math.sqrt(3.0) - 2.0  # of the cubic B-spline's prefilter
 _PREFILTER_REACH = 9  # 0.27^9 < 1e-5
-_BORDER = 2  # pixels around the picture that samples on its edge need
+_BORDER = 2  # pixels around the image that samples on its edge need
 _LARGEST_SHRINK = 4.0
 
 
-def resample(picture: Tensor, places: Tensor, *, shrink: float = 1.0) -> Tensor:
-    """Sample (N, C, H, W) at `places` (1, 2, h, w): x then y, in pixels, 0 at the centre of the first pixel.
+def resample(image: Tensor, places: Tensor, *, shrink: float = 1.0) -> Tensor:
+    """Sample (N, C, H, W) at `places` (1, 2, h, w): x then y, in pixels, 0 at the center of the first pixel.
 
-    shrink: how many pixels of the picture come to lie on one of the result, where more than one; what is too fine for
+    shrink: how many pixels of the image come to lie on one of the result, where more than one; what is too fine for
     that is filtered out first (anti-aliasing). Places outside take the nearest border pixel. The result may overshoot
-    the picture's range a little at hard edges.
+    the image's range a little at hard edges.
     """
     # Halved as often as leaves the filter's work to do: its length grows with `shrink`.
-    while shrink > _LARGEST_SHRINK and min(picture.shape[2:]) > 1:
-        picture = F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)
+    while shrink > _LARGEST_SHRINK and min(image.shape[2:]) > 1:
+        image = F.avg_pool2d(image, 2, ceil_mode=True, count_include_pad=False)
         places, shrink = (places - 0.5) / 2, shrink / 2
-    double = _double(picture, min(max(1.0, shrink), _LARGEST_SHRINK))
-    height, width = picture.shape[2:]
+    double = _double(image, min(max(1.0, shrink), _LARGEST_SHRINK))
+    height, width = image.shape[2:]
     across, down = places.unbind(1)
     x, y = 2 * (across.clamp(-0.5, width - 0.5) + _BORDER), 2 * (down.clamp(-0.5, height - 0.5) + _BORDER)
-    total = torch.zeros((), dtype=picture.dtype, device=picture.device)
+    total = torch.zeros((), dtype=image.dtype, device=image.device)
     # A cubic B-spline is the sum of four bilinear samples (Sigg & Hadwiger 2005, GPU Gems 2, chapter 20).
     for weight_y, at_y in _pairs(y):
         for weight_x, at_x in _pairs(x):
@@ -61,13 +61,13 @@ def _pairs(at: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     return (left, start - 1 + second / left), (right, start + 1 + last / right)
 
 
-def _double(picture: Tensor, shrink: float) -> Tensor:
-    """B-spline coefficients of the picture, doubled, with a border: its pixel x is at 2 (x + _BORDER) there."""
-    n, c, height, width = picture.shape
-    phases = torch.tensor(_phases(round(shrink, 4)), dtype=picture.dtype, device=picture.device)
+def _double(image: Tensor, shrink: float) -> Tensor:
+    """B-spline coefficients of the image, doubled, with a border: its pixel x is at 2 (x + _BORDER) there."""
+    n, c, height, width = image.shape
+    phases = torch.tensor(_phases(round(shrink, 4)), dtype=image.dtype, device=image.device)
     reach = phases.shape[1] // 2
     height, width = height + 2 * _BORDER, width + 2 * _BORDER
-    x = F.pad(picture.reshape(n * c, 1, *picture.shape[2:]), (reach + _BORDER,) * 4, mode="replicate")
+    x = F.pad(image.reshape(n * c, 1, *image.shape[2:]), (reach + _BORDER,) * 4, mode="replicate")
     x = F.conv2d(x, phases[:, None, None, :])
     x = x.permute(0, 2, 3, 1).reshape(n * c, 1, height + 2 * reach, 2 * width)
     x = F.conv2d(x, phases[:, None, :, None])
@@ -76,7 +76,7 @@ def _double(picture: Tensor, shrink: float) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _phases(shrink: float) -> tuple[tuple[float, ...], ...]:
-    """Two filters on the picture's own grid: for the doubled samples at a pixel and half a pixel behind it."""
+    """Two filters on the image's own grid: for the doubled samples at a pixel and half a pixel behind it."""
     half = math.ceil(2 * _WINDOW_REACH * _WINDOW_SIGMA * shrink)
     half += half % 2
     t = np.arange(-half, half + 1) / (2 * shrink)
@@ -85,9 +85,9 @@ def _phases(shrink: float) -> tuple[tuple[float, ...], ...]:
         sinc[phase::2] /= sinc[phase::2].sum()
     prefilter = _POLE ** np.abs(np.arange(-_PREFILTER_REACH, _PREFILTER_REACH + 1))
     whole = np.convolve(sinc, prefilter / prefilter.sum())
-    centre = half + _PREFILTER_REACH
-    reach = (centre + 1) // 2
-    padded = np.pad(whole, 2 * reach - centre + 1)
+    center = half + _PREFILTER_REACH
+    reach = (center + 1) // 2
+    padded = np.pad(whole, 2 * reach - center + 1)
     middle = 2 * reach + 1
     offsets = 2 * np.arange(-reach, reach + 1)
     return tuple(tuple(float(v) for v in padded[middle + phase - offsets]) for phase in (0, 1))

@@ -16,14 +16,14 @@ from dreamvid.ui import console
 
 _LAYERS = (
     "List the layers of a network that can be dreamed on, or draw them (--graph).\n\n"
-    "Stride: pixels of the picture from one position of the layer to the next. Receptive field: side in "
+    "Stride: pixels of the image from one position of the layer to the next. Receptive field: side in "
     "pixels of what one position sees. Both tell the size of a layer's patterns."
 )
 # Name, where it is, what it does. A command is imported only when it is called: `--help` stays fast.
 _COMMANDS = (
     ("run", "dreamvid.cli.run:run", "Dream on a video."),
-    ("zoom", "dreamvid.cli.zoom:zoom", "Make a film from one picture, or from noise: the camera moves on."),
-    ("image", "dreamvid.cli.image:image", "Dream on a single picture."),
+    ("zoom", "dreamvid.cli.zoom:zoom", "Make a film from one image, or from noise: the camera moves on."),
+    ("image", "dreamvid.cli.image:image", "Dream on a single image."),
     ("presets", "dreamvid.cli.presets:presets", "List the presets; `presets show NAME` prints one in full."),
     ("models", "dreamvid.cli.models:models", "List the networks that can dream, and which need a download."),
     ("layers", "dreamvid.cli.layers:layers", _LAYERS),
@@ -65,8 +65,24 @@ def main(tokens: Sequence[str] | None = None) -> int:
     Returns the exit code: 0 done, 2 the user's mistake, 1 any other failure, 130 interrupted. Never raises
     for bad input; its message goes to stderr.
     """
-    words = sys.argv[1:] if tokens is None else list(tokens)
+    words = [_current_flag(word) for word in (sys.argv[1:] if tokens is None else tokens)]
     return guarded(lambda: build_app()(words, exit_on_error=False, print_error=False))
+
+
+def _current_flag(word: str) -> str:
+    """Return a flag by its present name; an old one is told once, as a warning."""
+    if not word.startswith("--") or word in ("--help", "--version"):
+        return word
+    from dreamvid.settings.renamed import RENAMED  # with pydantic, which the first screen does without
+
+    flag, equals, value = word.partition("=")
+    for old, new in {"fresh": "restart", **RENAMED}.items():
+        old, new = old.replace("_", "-"), new.replace("_", "-")
+        for before, now in ((f"--{old}", f"--{new}"), (f"--no-{old}", f"--no-{new}")):
+            if flag == before:
+                console.warning(f"{before} is called {now} now.")
+                return now + equals + value
+    return word
 
 
 def guarded(call: Callable[[], object]) -> int:

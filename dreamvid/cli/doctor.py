@@ -51,14 +51,14 @@ def _version(package: str) -> str:
 def _devices() -> Iterator[tuple[str, str]]:
     import torch
 
-    from dreamvid.runtime.device import lacking
+    from dreamvid.runtime.device import missing_capability
 
     yield "device cpu", f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         found = torch.cuda.get_device_properties(index)
         yield f"device cuda:{index}", f"{found.name}, {found.total_memory / 2**30:.0f} GiB"
     if torch.backends.mps.is_available():
-        lack = lacking(torch.device("mps"))
+        lack = missing_capability(torch.device("mps"))
         yield "device mps", "Apple GPU" + (f", not used: {lack}" if lack else "")
 
 

@@ -30,7 +30,7 @@ def features(
     *more: Annotated[str, Parameter(group=MAIN, metavar="TARGET", help="Further ones, on the same sheet.")],
     output: Annotated[
         str | None,
-        output_flag("TARGET.png", "Result: .png .jpg .webp .bmp .tif; several pictures are a sheet with labels."),
+        output_flag("TARGET.png", "Result: .png .jpg .webp .bmp .tif; several images are a sheet with labels."),
     ] = None,
     method: Annotated[
         Literal["naive", "multiscale", "laplacian"],
@@ -40,7 +40,7 @@ def features(
             "evened out.",
         ),
     ] = "laplacian",
-    size: Annotated[int, Parameter(group=MAIN, metavar="INT", help="Side of each picture, in pixels.")] = 224,
+    size: Annotated[int, Parameter(group=MAIN, metavar="INT", help="Side of each image, in pixels.")] = 224,
     iterations: Annotated[
         int | None,
         Parameter(
@@ -60,7 +60,7 @@ def features(
     quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
-    """Show what features look for, as pictures grown from grey noise."""
+    """Show what features look for, as images grown from gray noise."""
     settings = load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")
@@ -80,7 +80,7 @@ def features(
             method=method,
             size=size,
             iterations=iterations,
-            on_picture=lambda done, total: bar.update(task, completed=done, total=total),
+            on_image=lambda done, total: bar.update(task, completed=done, total=total),
         )
     write_image(place, sheet)
     if not quiet:

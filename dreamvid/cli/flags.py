@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
 from dreamvid.settings import Settings, load_settings
-from dreamvid.settings.merge import leaves
+from dreamvid.settings.merge import setting_fields
 from dreamvid.settings.schema import bounds, flag_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -58,7 +58,7 @@ def _flags(
                 _flag(group, name, field, defaults, name in main),
             ],
         )
-        for group, name, field in leaves()
+        for group, name, field in setting_fields()
         if group in groups
     }
     return [flags.pop(name) for name in main] + list(flags.values())

@@ -1,4 +1,4 @@
-"""`dreamvid image`: a picture in, its dream out."""
+"""`dreamvid image`: an image in, its dream out."""
 
 import warnings
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dreamvid.cli.flags import MAIN, with_settings
-from dreamvid.cli.options import PICTURES, AllowPrivateAddresses, Overwrite, Quiet
+from dreamvid.cli.options import IMAGES, AllowPrivateAddresses, Overwrite, Quiet
 from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 from dreamvid.ui import console
@@ -15,10 +15,10 @@ from dreamvid.ui import console
 
 @with_settings(("network", "dream", "render"), main=("objective",))
 def image(
-    source: Annotated[str, Parameter(group=MAIN, help="Picture to dream on: a file, or an http(s) address.")],
+    source: Annotated[str, Parameter(group=MAIN, help="Image to dream on: a file, or an http(s) address.")],
     /,
     *,
-    output: Annotated[str | None, output_flag("NAME-OF-SOURCE.dream.png", PICTURES)] = None,
+    output: Annotated[str | None, output_flag("NAME-OF-SOURCE.dream.png", IMAGES)] = None,
     preset: Annotated[
         str | None,
         Parameter(
@@ -33,11 +33,11 @@ def image(
     quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
-    """Dream on a single picture."""
+    """Dream on a single image."""
     settings = load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")
-    from dreamvid.image.fetch import fetch_picture, file_stem, is_address
+    from dreamvid.image.fetch import fetch_image, file_stem, is_address
     from dreamvid.image.io import IMAGE_SUFFIXES, read_image, write_image
     from dreamvid.runtime.files import check_output_file
 
@@ -46,9 +46,9 @@ def image(
     target = Path(f"{stem}.dream.png" if output is None else output).expanduser()
     origin = Path(source).expanduser()
     check_output_file(target, IMAGE_SUFFIXES, overwrite=overwrite, source=None if fetched else origin)
-    picture = fetch_picture(source, allow_private_addresses=allow_private_addresses) if fetched else read_image(origin)
+    image = fetch_image(source, allow_private_addresses=allow_private_addresses) if fetched else read_image(origin)
     from dreamvid.api import dream_image
 
-    write_image(target, dream_image(picture, settings))
+    write_image(target, dream_image(image, settings))
     if not quiet:
         console.result(str(target))

@@ -8,14 +8,14 @@ from cyclopts import Parameter
 from dreamvid.errors import OutputError
 from dreamvid.runtime.files import check_output_file
 from dreamvid.settings import NetworkSettings, load_settings
-from dreamvid.settings.objective_timeline import parse_stations
+from dreamvid.settings.objective_timeline import parse_timeline
 from dreamvid.ui import console
 
 if TYPE_CHECKING:
     from dreamvid.networks.network import Network
 
 _CONVOLUTIONS = ("Conv2d", "Conv2dSame")  # kinds
-_OTHER_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".pdf", ".html")
+_OTHER_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".pdf", ".html")
 _DEFAULT: str = NetworkSettings.model_fields["model"].default
 
 
@@ -30,7 +30,7 @@ def layers(
         str | None,
         Parameter(
             metavar="PATH",
-            help="Draw the network in place of the table: NAME.svg for a picture, anything else is a folder for a "
+            help="Draw the network in place of the table: NAME.svg for an image, anything else is a folder for a "
             "TensorBoard log.",
         ),
     ] = None,
@@ -43,7 +43,7 @@ def layers(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Replace the picture if it is there already.")
+        bool, Parameter(negative=(), show_default=False, help="Replace the image if it is there already.")
     ] = False,
 ) -> None:
     """List the layers of a network that can be dreamed on, or draw them."""
@@ -86,7 +86,7 @@ def layers(
 def _check(target: Path, overwrite: bool) -> None:
     """Refuse what could not be written, before the work."""
     suffix = target.suffix.lower()
-    if suffix in _OTHER_PICTURES:
+    if suffix in _OTHER_IMAGES:
         raise OutputError(
             f"A network is drawn as .svg, not as {suffix}: {target}. Type --graph {target.with_suffix('.svg')}"
         )
@@ -104,7 +104,7 @@ def _dreamed(network: "Network", objective: str | None) -> set[str]:
     default = load_settings()
     if objective is None and network.name != default.network.model:
         return set()
-    stations = parse_stations(default.dream.objective if objective is None else objective)
+    stations = parse_timeline(default.dream.objective if objective is None else objective)
     return {layer for text in stations.objectives for layer in parse_objective(text).layers(network.table)}
 
 

@@ -18,10 +18,10 @@ AllowPrivateAddresses = Annotated[
         group=JOB,
         negative=(),
         show_default=False,
-        help="Fetch a picture from this machine or the local network too, not only from public addresses.",
+        help="Fetch an image from this machine or the local network too, not only from public addresses.",
     ),
 ]
-Fresh = Annotated[
+Restart = Annotated[
     bool,
     Parameter(group=JOB, negative=(), show_default=False, help="Begin anew, whatever an interrupted run left behind."),
 ]
@@ -64,4 +64,4 @@ FILMS = (
     "Result: .mp4 .mkv .webm .mov .gif .webp, name_%06d.png, or a folder of PNGs (ends in /). "
     "The recipe is written beside it, as OUTPUT.toml."
 )
-PICTURES = "Result: .png .jpg .webp .bmp .tif."
+IMAGES = "Result: .png .jpg .webp .bmp .tif."

@@ -39,7 +39,7 @@ def show(
     /,
     *,
     plot: Annotated[
-        str | None, Parameter(metavar="PATH", help="Draw the schedules, over the film's time, into this picture.")
+        str | None, Parameter(metavar="PATH", help="Draw the schedules, over the film's time, into this image.")
     ] = None,
 ) -> None:
     """Print every setting of a preset as TOML: a file with it is a preset again."""
@@ -62,11 +62,11 @@ def show(
 @presets.command
 def sheet(
     *names: Annotated[str, Parameter(help="Zoom presets to draw; all of them without.")],
-    output: Annotated[str, Parameter(alias="-o", metavar="PATH", help="Picture to write.")] = "presets.png",
+    output: Annotated[str, Parameter(alias="-o", metavar="PATH", help="Image to write.")] = "presets.png",
     size: Annotated[str, Parameter(metavar="WIDTHxHEIGHT", help="Size of a frame, in pixels.")] = "200x150",
-    overwrite: Annotated[bool, Parameter(negative=(), show_default=False, help="Replace the picture.")] = False,
+    overwrite: Annotated[bool, Parameter(negative=(), show_default=False, help="Replace the image.")] = False,
 ) -> None:
-    """Draw the gallery: a few frames of each zoom preset, as one picture."""
+    """Draw the gallery: a few frames of each zoom preset, as one image."""
     from dreamvid.image.io import IMAGE_SUFFIXES
     from dreamvid.runtime.files import check_output_file
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _FROM_TO = {
     "decode": "from the decoder's pipe",
     "motion": "flow, validity and what else is estimated ahead",
-    "dream": "from the device, when the picture is ready",
+    "dream": "from the device, when the image is ready",
     "encode": "to the encoder's pipe",
     "join": "segments to a film, once",
 }

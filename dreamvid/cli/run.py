@@ -8,10 +8,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dreamvid.cli.flags import MAIN, with_settings
-from dreamvid.cli.options import FILMS, Fresh, Overwrite, PreviewEvery, Profile, Quiet, Trace
+from dreamvid.cli.options import FILMS, Overwrite, PreviewEvery, Profile, Quiet, Restart, Trace
 from dreamvid.cli.options import output as output_flag
 from dreamvid.cli.profile import print_profile
-from dreamvid.settings import DEFAULT_PRESET, load_settings, refuse_journey
+from dreamvid.settings import DEFAULT_PRESET, load_settings, reject_zoom_preset
 from dreamvid.settings.recipe import GROUPS_OF_KIND
 from dreamvid.ui.terminal import RenderDisplay
 
@@ -22,7 +22,7 @@ def run(
         str,
         Parameter(
             group=MAIN,
-            help="Video file, folder or pattern of pictures, lavfi:GRAPH (an ffmpeg filter graph), - for y4m on "
+            help="Video file, folder or pattern of images, lavfi:GRAPH (an ffmpeg filter graph), - for y4m on "
             "stdin, or demo for two seconds of a landscape.",
         ),
     ],
@@ -40,7 +40,7 @@ def run(
         ),
     ] = None,
     overwrite: Overwrite = False,
-    fresh: Fresh = False,
+    restart: Restart = False,
     preview_every: PreviewEvery = None,
     profile: Profile = False,
     trace: Trace = None,
@@ -48,7 +48,7 @@ def run(
     **overrides: str | None,
 ) -> None:
     """Dream on a video. A run that was interrupted goes on where it stopped when started again as it was."""
-    refuse_journey(preset)
+    reject_zoom_preset(preset)
     settings = load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")
@@ -60,7 +60,7 @@ def run(
             default_output(source) if output is None else output,
             settings,
             overwrite=overwrite,
-            fresh=fresh,
+            restart=restart,
             on_progress=display.show,
             preview_every_seconds=preview_every,
             profile=profile,

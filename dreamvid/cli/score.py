@@ -17,13 +17,13 @@ _INSTEAD = "In place of that of the recipe beside the dream (DREAM.toml):"
 
 
 def score(
-    source: Annotated[str, Parameter(help="Film that was dreamed on.")],
+    source: Annotated[str, Parameter(help="FrameProducer that was dreamed on.")],
     dream: Annotated[str, Parameter(help="What was dreamed of it.")],
     /,
     *,
     json: Annotated[bool, Parameter(negative=(), help="Print everything as JSON.")] = False,
     plot: Annotated[
-        str | None, Parameter(metavar="FILE", help="Draw the curves into this picture, such as out.png.")
+        str | None, Parameter(metavar="FILE", help="Draw the curves into this image, such as out.png.")
     ] = None,
     objective: Annotated[
         str | None,
@@ -39,7 +39,7 @@ def score(
     quiet: Annotated[bool, Parameter(alias="-q", negative=(), help="Show no progress.")] = False,
 ) -> None:
     """Measure a dream against its source: how much it flickers, how strong it is, whether it drifts."""
-    picture = None if plot is None else _plot_target(plot)
+    image = None if plot is None else _plot_target(plot)
     from dreamvid.metrics.score import score as measure  # torch comes with it
 
     terminal = console.stderr()
@@ -55,10 +55,10 @@ def score(
             device=device,
             on_frame=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    if picture is not None:
+    if image is not None:
         from dreamvid.figures.charts import plot_score
 
-        plot_score(result, picture)
+        plot_score(result, image)
     if json:
         console.result(result.to_json())
     else:
@@ -96,7 +96,7 @@ def _print(result: "Score") -> None:
             for age, (strength, change, share) in enumerate(ages)
         ),
     )
-    console.result("\nStrength and change there are relative to the rest of the picture at the same time.")
+    console.result("\nStrength and change there are relative to the rest of the image at the same time.")
     if math.isnan(result.mean_strength):
         console.warning(
             f"{result.objective} is not above 0 on the source, so it gives no strength. Measure with a whole "

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.progress import Progress
 
 from dreamvid.cli.flags import MAIN, with_settings
-from dreamvid.cli.options import PICTURES, AllowPrivateAddresses, Overwrite, Quiet
+from dreamvid.cli.options import IMAGES, AllowPrivateAddresses, Overwrite, Quiet
 from dreamvid.cli.options import output as output_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 from dreamvid.ui import console
@@ -20,12 +20,12 @@ def sheet(
         str,
         Parameter(
             group=MAIN,
-            help="Picture (a file, or an http(s) address), or VIDEO@TIME with a time such as 12.5 (seconds) or 1:30.",
+            help="Image (a file, or an http(s) address), or VIDEO@TIME with a time such as 12.5 (seconds) or 1:30.",
         ),
     ],
     /,
     *,
-    output: Annotated[str | None, output_flag("NAME-OF-SOURCE.sheet.png", PICTURES)] = None,
+    output: Annotated[str | None, output_flag("NAME-OF-SOURCE.sheet.png", IMAGES)] = None,
     vary: Annotated[
         list[str] | None,
         Parameter(
@@ -39,7 +39,7 @@ def sheet(
         ),
     ] = None,
     size: Annotated[
-        int, Parameter(group=MAIN, metavar="INT", help="Width of each picture on the sheet, in pixels.")
+        int, Parameter(group=MAIN, metavar="INT", help="Width of each image on the sheet, in pixels.")
     ] = 320,
     preset: Annotated[
         str | None,
@@ -50,14 +50,14 @@ def sheet(
     quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
-    """Compare looks on a frame of yours. Each picture's label has the flags that give it: try them with `image`."""
+    """Compare looks on a frame of yours. Each image's label has the flags that give it: try them with `image`."""
     load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")
     from dreamvid.image.fetch import file_stem, is_address
     from dreamvid.image.io import IMAGE_SUFFIXES, write_image
     from dreamvid.runtime.files import check_output_file
-    from dreamvid.video.still import read_still
+    from dreamvid.video.still import read_frame
 
     fetched = is_address(source)
     stem = file_stem(source) if fetched else Path(source).stem
@@ -65,7 +65,7 @@ def sheet(
     check_output_file(
         target, IMAGE_SUFFIXES, overwrite=overwrite, source=None if fetched else Path(source).expanduser()
     )
-    frame = read_still(source, allow_private_addresses=allow_private_addresses)
+    frame = read_frame(source, allow_private_addresses=allow_private_addresses)
     from dreamvid.api import dream_image  # torch comes with it
     from dreamvid.figures.comparison import comparison_sheet
 
@@ -73,14 +73,14 @@ def sheet(
     terminal = console.stderr()
     with Progress(console=terminal, transient=True, disable=quiet or not terminal.is_terminal) as bar:
         task = bar.add_task("Dreaming", total=None)
-        picture = comparison_sheet(
+        image = comparison_sheet(
             frame,
             given,
             vary or (),
             dream=dream_image,
             width=size,
-            on_picture=lambda done, total: bar.update(task, completed=done, total=total),
+            on_image=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    write_image(target, picture)
+    write_image(target, image)
     if not quiet:
         console.result(str(target))

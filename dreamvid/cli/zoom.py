@@ -1,4 +1,4 @@
-"""`dreamvid zoom`: one picture in, a journey through its dream out."""
+"""`dreamvid zoom`: one image in, a journey through its dream out."""
 
 import re
 import warnings
@@ -8,14 +8,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dreamvid.cli.flags import MAIN, with_settings
-from dreamvid.cli.options import FILMS, Fresh, Overwrite, PreviewEvery, Profile, Quiet, Trace
+from dreamvid.cli.options import FILMS, Overwrite, PreviewEvery, Profile, Quiet, Restart, Trace
 from dreamvid.cli.options import output as output_flag
 from dreamvid.cli.profile import print_profile
-from dreamvid.settings import DEFAULT_ZOOM_PRESET, JOURNEY_FORMAT, load_settings
+from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, DEFAULT_ZOOM_PRESET, load_settings
 from dreamvid.settings.recipe import GROUPS_OF_KIND
 from dreamvid.ui.terminal import RenderDisplay
 
-_DEFAULTS = load_settings(DEFAULT_ZOOM_PRESET, {"video": JOURNEY_FORMAT.model_dump(exclude_unset=True)})
+_DEFAULTS = load_settings(DEFAULT_ZOOM_PRESET, {"video": DEFAULT_ANIMATION_FORMAT.model_dump(exclude_unset=True)})
 
 
 @with_settings(
@@ -28,7 +28,7 @@ def zoom(
         str,
         Parameter(
             group=MAIN,
-            help="What to begin with: a picture, VIDEO@TIME (seconds, m:ss or h:mm:ss), or noise.",
+            help="What to begin with: an image, VIDEO@TIME (seconds, m:ss or h:mm:ss), or noise.",
         ),
     ] = "noise",
     /,
@@ -40,19 +40,19 @@ def zoom(
             group=MAIN,
             metavar="NAME",
             show_default=DEFAULT_ZOOM_PRESET,
-            help="Journey to start from: a name from `dreamvid presets`, or a .toml file such as a recipe. "
+            help="AnimationProducer to start from: a name from `dreamvid presets`, or a .toml file such as a recipe. "
             "Flags go over it.",
         ),
     ] = None,
     overwrite: Overwrite = False,
-    fresh: Fresh = False,
+    restart: Restart = False,
     preview_every: PreviewEvery = None,
     profile: Profile = False,
     trace: Trace = None,
     quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
-    """Make a film from one picture, or from noise: the camera moves, and the dream goes on for ever.
+    """Make a film from one image, or from noise: the camera moves, and the dream goes on for ever.
 
     Any number can be a schedule: --zoom '0s: 1.2, 4s: 0.8 ease-in-out', --rotate '20*sin(tau*t/8)', --zoom '1.1 +
     0.5*beat' --audio song.wav. A run that was interrupted goes on where it stopped when started again as it was.
@@ -68,7 +68,7 @@ def zoom(
             default_output(start) if output is None else output,
             settings,
             overwrite=overwrite,
-            fresh=fresh,
+            restart=restart,
             on_progress=display.show,
             preview_every_seconds=preview_every,
             profile=profile,

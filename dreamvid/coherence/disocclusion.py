@@ -1,7 +1,7 @@
 """Steps of their own for places that are newly seen, taken on the part of the frame that holds them.
 
 Such a place lies between others whose dream is there already, and what a network sees around it counts: a few large
-steps add as much to the picture as many small ones, and much less to the objective. On a part of the frame the many
+steps add as much to the image as many small ones, and much less to the objective. On a part of the frame the many
 small ones can be had, and the gradient is evened out over that part alone, where little is dreamed yet.
 """
 
@@ -31,7 +31,7 @@ def find_region(growth: Tensor) -> Region | None:
 
 def grow_region(
     ascent: OctaveAscent,
-    picture: Tensor,
+    image: Tensor,
     carried: Tensor,
     sizes: list[tuple[int, int]],
     region: Region,
@@ -42,11 +42,11 @@ def grow_region(
 ) -> Tensor:
     """Grow a dream within a region; return the residual of the whole, (1, 3, h, w), unchanged outside.
 
-    picture, carried: as for `OctaveAscent.grow`, but at the size of the finest octave, the last of `sizes`. step: the
+    image, carried: as for `OctaveAscent.grow`, but at the size of the finest octave, the last of `sizes`. step: the
     map (1, 1, h, w) of one step's mean change.
     """
-    height, width = picture.shape[2:]
-    part = picture[region]
+    height, width = image.shape[2:]
+    part = image[region]
     rows, columns = part.shape[2:]
     within = [(round(rows * size[0] / height), round(columns * size[1] / width)) for size in sizes[:-1]]
     within = [size for size in within if min(size) >= SMALLEST_SIDE]

@@ -4,7 +4,7 @@ Carried from frame to frame is the residual r = dream - source, at the size of t
 
     r'   = warp(r, flow)                      sampled bicubic, once
     x0   = frame + decay · validity · r'      decay from the half-life and the time since the frame before,
-                                              slower for colour
+                                              slower for color
     x    = a few warm ascent steps from x0, sized per place by what it lacks
     r    = x - frame
 
@@ -24,13 +24,19 @@ import torch
 from torch import Tensor
 
 from dreamvid.coherence.disocclusion import find_region, grow_region
-from dreamvid.coherence.keyframes import Between, Cadence, blend
-from dreamvid.coherence.residual import coarse, confine, cut_out, detail_left, follow
+from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, blend
+from dreamvid.coherence.residual import (
+    decay_on_scene_change,
+    detail_retention,
+    limit_to_mask,
+    mask_residual,
+    reference_image,
+)
 from dreamvid.dream.octaves import Shifts
-from dreamvid.dream.session import ScheduledAscent
+from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import resize
 from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.field import Motion, Side, estimate_both_ways, estimate_motion
+from dreamvid.motion.field import FlowWithValidity, Motion, estimate_bidirectional, estimate_motion
 from dreamvid.motion.warp import warp
 from dreamvid.settings import Settings
 
@@ -46,8 +52,8 @@ RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.5
 # in three, half as long where they renew; where a dream is to grow they are as long as the finest octave's, as shapes
 # begin there.
 COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
-# Successive gradients agree in colour less than in light: faded alike, a film pales within seconds. So where it is calm
-# colour fades this many times as fast as light; where it is restless much is renewed, and it fades as fast.
+# Successive gradients agree in color less than in light: faded alike, a film pales within seconds. So where it is calm
+# color fades this many times as fast as light; where it is restless much is renewed, and it fades as fast.
 COLOR_FADING = 1 / 2
 # So much of what a place lacks counts as made up for by a frame's growth. What drives in is seen in slivers first, and
 # out of those nothing grows but grain: the rest of its dream comes while more of it is in view.
@@ -63,7 +69,7 @@ class FrameDreamer:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._scheduled = ScheduledAscent(settings)
+        self._scheduled = DreamSession(settings)
         self.device = self._scheduled.device
         self.ascent = self._scheduled.ascent
         self._flow = flow_estimator(settings.coherence.flow, self.device)
@@ -91,9 +97,9 @@ class FrameDreamer:
     def _follow(self, now: Tensor, before: Tensor) -> Motion:
         return Motion(*estimate_motion(self._flow, now, before))
 
-    def _follow_both(self, now: Tensor, before: Tensor) -> tuple[Motion, Side]:
-        motion, onward = estimate_both_ways(self._flow, now, before)
-        return Motion(*motion), onward
+    def _follow_both(self, now: Tensor, before: Tensor) -> tuple[Motion, FlowWithValidity]:
+        motion, forward_flow = estimate_bidirectional(self._flow, now, before)
+        return Motion(*motion), forward_flow
 
     def dream(
         self,
@@ -115,21 +121,23 @@ class FrameDreamer:
         everywhere.
         Returns the dreamed frame, (1, 3, H, W) in [0, 1].
         """
-        settings = self._scheduled.turn_to(time_seconds, index, signals)
+        settings = self._scheduled.set_time(time_seconds, index, signals)
         dream, coherence = settings.dream, settings.coherence
         sizes = self._scheduled.sizes(frame.shape[2], frame.shape[3], settings)
         kept = self._residual, self._amount
         self._earlier = None if kept[0] is None or kept[1] is None else (kept[0], kept[1])
         if motion is None or self._residual is None or coherence.half_life_seconds == 0:
             carried, iterations, coarser, coarser_step = None, dream.iterations, None, None
-            step: float | Tensor = dream.step if mask is None else dream.step * self._wanted(frame, mask)
+            step: float | Tensor = dream.step_size if mask is None else dream.step_size * self._wanted(frame, mask)
             self._amount = self._wanted(frame, mask)
-            self._reference = coarse(resize(frame, self._size(frame)))
+            self._reference = reference_image(resize(frame, self._size(frame)))
         else:
             decay = 0.5 ** (elapsed_seconds / coherence.half_life_seconds)
-            wanted, whole = self._wanted(frame, mask), dream.iterations * dream.step
-            carried, self._amount, growth, renewal = self._carry(self._recognise(frame, motion, decay), decay, wanted)
-            region = find_region(growth) if coherence.reveal_iterations else None
+            wanted, whole = self._wanted(frame, mask), dream.iterations * dream.step_size
+            carried, self._amount, growth, renewal = self._warp_state(
+                self._recognise(frame, motion, decay), decay, wanted
+            )
+            region = find_region(growth) if coherence.disocclusion_iterations else None
             if region is not None:
                 carried = grow_region(
                     self.ascent,
@@ -137,8 +145,8 @@ class FrameDreamer:
                     carried,
                     self._scheduled.sizes(frame.shape[2], frame.shape[3]),
                     region,
-                    iterations=coherence.reveal_iterations,
-                    step=growth * (whole / coherence.reveal_iterations),
+                    iterations=coherence.disocclusion_iterations,
+                    step=growth * (whole / coherence.disocclusion_iterations),
                     shifts=Shifts(settings.render.seed, index + 2**32),  # others than those of the whole
                 )
                 growth[region] = 0
@@ -157,11 +165,11 @@ class FrameDreamer:
             coarser_step=coarser_step,
         )
         if mask is not None:
-            residual = cut_out(residual, mask)
+            residual = mask_residual(residual, mask)
         self._residual = resize(residual, self._size(frame))
         return self._compose(frame, residual, mask)
 
-    def carry(self, frame: Tensor, between: Between[Any], *, mask: Tensor | None = None) -> Tensor:
+    def interpolate(self, frame: Tensor, between: InbetweenFrame[Any], *, mask: Tensor | None = None) -> Tensor:
         """Give a frame that lies between the last two dreamed ones what they have, moved along; as `dream` does."""
         assert self._earlier is not None, "the frames before and after have to be dreamed first"
         assert self._residual is not None
@@ -169,8 +177,8 @@ class FrameDreamer:
         residual = blend(self._earlier[0], self._residual, between)
         if mask is not None:
             amount = blend(self._earlier[1], self._amount, between)
-            residual, _ = confine(residual, amount, self._wanted(frame, mask))
-            residual = cut_out(residual, mask)
+            residual, _ = limit_to_mask(residual, amount, self._wanted(frame, mask))
+            residual = mask_residual(residual, mask)
         return self._compose(frame, residual, mask)
 
     def _compose(self, frame: Tensor, residual: Tensor, mask: Tensor | None) -> Tensor:
@@ -187,12 +195,12 @@ class FrameDreamer:
     def _recognise(self, frame: Tensor, motion: Motion, decay: float) -> Motion:
         """Trust the motion less where the frame is no longer what the carried dream was grown on."""
         assert self._reference is not None
-        now = coarse(resize(frame, self._size(frame)))
+        now = reference_image(resize(frame, self._size(frame)))
         trust = (motion.validity / SURE_ENOUGH).clamp_max(1)
-        kept, self._reference = follow(self._reference, now, motion.flow, trust, decay, motion.frames)
+        kept, self._reference = decay_on_scene_change(self._reference, now, motion.flow, trust, decay, motion.frames)
         return replace(motion, validity=kept)
 
-    def _carry(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _warp_state(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Move what is carried to the new frame; `decay`: what is left of its light, `wanted`: how much is to be there.
 
         Returns the residual there (1, 3, h, w), the amount with this frame's growth counted in (1, 1, h, w), and by
@@ -202,12 +210,12 @@ class FrameDreamer:
         assert self._amount is not None
         residual = motion.validity * warp(self._residual, motion.flow)
         light = residual.mean(dim=1, keepdim=True)
-        color_decay = decay ** (COLOR_FADING + (1 - COLOR_FADING) * motion.unrest)
+        color_decay = decay ** (COLOR_FADING + (1 - COLOR_FADING) * motion.temporal_activity)
         residual = decay * light + color_decay * (residual - light)
-        amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear") * detail_left(motion.flow)
-        residual, amount = confine(residual, amount, wanted)
+        amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear") * detail_retention(motion.flow)
+        residual, amount = limit_to_mask(residual, amount, wanted)
         growth = (wanted - amount).clamp_min(0)
-        renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.unrest) * (1 - decay)
+        renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.temporal_activity) * (1 - decay)
         return residual, amount + MADE_UP * growth, growth, renewal * wanted
 
     def state(self) -> dict[str, Tensor]:

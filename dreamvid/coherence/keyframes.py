@@ -18,18 +18,18 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from dreamvid.motion.field import Motion, Side
+from dreamvid.motion.field import FlowWithValidity, Motion
 from dreamvid.motion.warp import compose, warp
 
 T = TypeVar("T")
 
 # A place that is seen in neither of the two frames that are dreamed gets less, the less the flows to them can be
-# trusted below this.
+# valid_fraction below this.
 LEAST = 0.1
 
 
 @dataclass(frozen=True)
-class Key(Generic[T]):
+class Keyframe(Generic[T]):
     """A frame to be dreamed, and how it follows from the key before: None where it follows from nothing.
 
     elapsed_seconds: the time since then. between: how many frames lie in between; they come after it.
@@ -42,23 +42,23 @@ class Key(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Between(Generic[T]):
+class InbetweenFrame(Generic[T]):
     """A frame that is not dreamed: how it follows from the keys before and after it.
 
     share: of the time from the one to the other, what has passed.
     """
 
     item: T
-    before: Side
-    after: Side
+    before: FlowWithValidity
+    after: FlowWithValidity
     share: float
 
 
 @dataclass
 class _Waiting(Generic[T]):
     item: T
-    before: Side
-    onward: Side | None = None  # to the frame after it
+    before: FlowWithValidity
+    forward_flow: FlowWithValidity | None = None  # to the frame after it
     elapsed_seconds: float = 0.0  # since the key before
 
 
@@ -73,9 +73,9 @@ class Cadence(Generic[T]):
 
     every: int
     follow: Callable[[Tensor, Tensor], Motion]
-    follow_both: Callable[[Tensor, Tensor], tuple[Motion, Side]]
+    follow_both: Callable[[Tensor, Tensor], tuple[Motion, FlowWithValidity]]
     _previous: Tensor | None = None
-    _so_far: Side | None = None
+    _so_far: FlowWithValidity | None = None
     _unrest: Tensor | None = None
     _elapsed_seconds: float = 0.0
     _waiting: list[_Waiting[T]] = field(default_factory=list)
@@ -87,25 +87,25 @@ class Cadence(Generic[T]):
 
     def add(
         self, item: T, frame: Tensor, elapsed_seconds: float, *, anew: bool, last: bool
-    ) -> list[Key[T] | Between[T]]:
+    ) -> list[Keyframe[T] | InbetweenFrame[T]]:
         """Take in the next frame; return what can be dreamed now: nothing, or a key and then those before it.
 
-        item: what is handed on. frame: its picture (1, 3, h, w), for the motion. elapsed_seconds: time since the frame
+        item: what is handed on. frame: its image (1, 3, h, w), for the motion. elapsed_seconds: time since the frame
         before. anew: it begins a shot. last: it ends one.
         """
         if anew or self._previous is None:
             self.begin(frame)
-            return [Key(item, None, elapsed_seconds, 0)]
+            return [Keyframe(item, None, elapsed_seconds, 0)]
         if self.every == 1:
             motion = self.follow(frame, self._previous)
             self._previous = frame
-            return [Key(item, motion, elapsed_seconds, 0)]
-        step, onward = self.follow_both(frame, self._previous)
+            return [Keyframe(item, motion, elapsed_seconds, 0)]
+        step, forward_flow = self.follow_both(frame, self._previous)
         if self._waiting:
-            self._waiting[-1].onward = onward
+            self._waiting[-1].forward_flow = forward_flow
         self._so_far = compose((step.flow, step.validity), self._so_far)
         moved = None if self._unrest is None else warp(self._unrest, step.flow, mode="bilinear")
-        self._unrest = step.unrest if moved is None else moved + step.unrest
+        self._unrest = step.temporal_activity if moved is None else moved + step.temporal_activity
         self._elapsed_seconds += elapsed_seconds
         self._previous = frame
         count = len(self._waiting) + 1
@@ -113,32 +113,32 @@ class Cadence(Generic[T]):
             self._waiting.append(_Waiting(item, self._so_far, None, self._elapsed_seconds))
             return []
         motion = Motion(*self._so_far, self._unrest / count, count)
-        key = Key(item, motion, self._elapsed_seconds, count - 1)
-        after: Side | None = None
-        between: list[Between[T]] = []
+        key = Keyframe(item, motion, self._elapsed_seconds, count - 1)
+        after: FlowWithValidity | None = None
+        between: list[InbetweenFrame[T]] = []
         for waiting in reversed(self._waiting):
-            assert waiting.onward is not None
-            after = compose(waiting.onward, after)
+            assert waiting.forward_flow is not None
+            after = compose(waiting.forward_flow, after)
             share = waiting.elapsed_seconds / key.elapsed_seconds if key.elapsed_seconds > 0 else 0.5
-            between.append(Between(waiting.item, waiting.before, after, share))
+            between.append(InbetweenFrame(waiting.item, waiting.before, after, share))
         self._waiting.clear()
         self.begin(frame)
         return [key, *reversed(between)]
 
 
-def in_order(
-    steps: Iterable[Key[T] | Between[T]],
-    dream: Callable[[Key[T]], Tensor],
-    carry: Callable[[Between[T]], Tensor],
+def in_display_order(
+    steps: Iterable[Keyframe[T] | InbetweenFrame[T]],
+    dream: Callable[[Keyframe[T]], Tensor],
+    carry: Callable[[InbetweenFrame[T]], Tensor],
 ) -> Iterator[tuple[T, Tensor]]:
-    """Make the pictures of what `Cadence` gives and put them back into the frames' order, each with its item.
+    """Make the images of what `Cadence` gives and put them back into the frames' order, each with its item.
 
     A key is handed out when those before it have been, so whoever has got it knows that nothing after it was begun.
     """
     held: tuple[T, Tensor] | None = None
     missing = 0
     for step in steps:
-        if isinstance(step, Key):
+        if isinstance(step, Keyframe):
             held, missing = (step.item, dream(step)), step.between
         else:
             yield step.item, carry(step)
@@ -148,10 +148,10 @@ def in_order(
             held = None
 
 
-def blend(before: Tensor, after: Tensor, place: Between[T]) -> Tensor:
+def blend(before: Tensor, after: Tensor, place: InbetweenFrame[T]) -> Tensor:
     """Carry a residual (1, C, h, w) to a frame between, from the keys on either side of it."""
-    (flow, valid), (onward, valid_onward) = place.before, place.after
-    weight, weight_after = (1 - place.share) * valid.square(), place.share * valid_onward.square()
-    moved = weight * warp(before, flow) + weight_after * warp(after, onward)
-    seen = (torch.maximum(valid, valid_onward) / LEAST).clamp_max(1)
+    (flow, valid), (forward_flow, forward_validity) = place.before, place.after
+    weight, weight_after = (1 - place.share) * valid.square(), place.share * forward_validity.square()
+    moved = weight * warp(before, flow) + weight_after * warp(after, forward_flow)
+    seen = (torch.maximum(valid, forward_validity) / LEAST).clamp_max(1)
     return seen * moved / (weight + weight_after).clamp_min(1e-9)

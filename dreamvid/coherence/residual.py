@@ -1,9 +1,9 @@
 """What a carried dream was grown on, so that it goes when that has gone: dissolves, slow changes, missed cuts.
 
-From one frame to the next a dissolve changes too little to be told from noise. So beside the dream rides the picture
-that it was grown on, coarse and grey, with the same weights: what is kept of the dream keeps its picture, what grows
+From one frame to the next a dissolve changes too little to be told from noise. So beside the dream rides the image
+that it was grown on, coarse and gray, with the same weights: what is kept of the dream keeps its image, what grows
 anew takes the present one. Where the two have grown apart the dream is let go, as fast as they do: a dissolve takes
-the old picture's dream along, however long it lasts. Light may change, and fine things such as ripples too.
+the old image's dream along, however long it lasts. Light may change, and fine things such as ripples too.
 """
 
 import torch
@@ -11,34 +11,34 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.image.tensors import luma, resize
-from dreamvid.motion.photometric import difference, local_mean
+from dreamvid.motion.photometric import local_mean, normalized_ssd
 from dreamvid.motion.warp import warp
 
-# Parts of the picture's height: what is finer than the first does not count, and light is evened out over the second.
+# Parts of the image's height: what is finer than the first does not count, and light is evened out over the second.
 COARSE_PART, WINDOW_PART = 1 / 10, 1 / 2.5
-# Mean squared difference of the normalised pictures (2: unrelated) from which on a dream is let go, and how much of it
+# Mean squared difference of the normalised images (2: unrelated) from which on a dream is let go, and how much of it
 # in a frame for each further unit; the rest of a cut that nobody noticed goes within some frames.
 FAMILIAR, LETTING_GO, FASTEST = 0.45, 6.0, 0.5
 
 
-def coarse(frame: Tensor) -> Tensor:
-    """The picture (1, 3, H, W) as a reference: coarse luma (1, 1, H, W)."""
+def reference_image(frame: Tensor) -> Tensor:
+    """The image (1, 3, H, W) as a reference: coarse luma (1, 1, H, W)."""
     window = int(frame.shape[2] * COARSE_PART) | 1
     return local_mean(local_mean(luma(frame), window), window)
 
 
-def follow(
+def decay_on_scene_change(
     reference: Tensor, now: Tensor, flow: Tensor, validity: Tensor, decay: float, frames: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Move the reference along with the dream and let go of what has become another picture.
+    """Move the reference along with the dream and let go of what has become another image.
 
-    reference: of the frame before; now: `coarse` of this one, both (1, 1, h, w). flow, validity: how they follow,
-    (1, 2, h, w) and (1, 1, h, w). decay: what is left of a dream after the time between them. frames: how many
-    frames that is.
-    Returns the validity lowered where the picture has changed, and the reference of what is then carried.
+    reference: of the frame before. now: `reference_image` of this frame, both (1, 1, h, w). flow, validity: how this
+    frame follows from that one, (1, 2, h, w) and (1, 1, h, w). decay: the part of a dream that is left after the time
+    between them. frames: the number of frames between them.
+    Returns the validity lowered where the image has changed, and the reference of what is then carried.
     """
     moved = warp(reference, flow, mode="bilinear")
-    changed = difference(moved, now, int(now.shape[2] * WINDOW_PART) | 1)
+    changed = normalized_ssd(moved, now, int(now.shape[2] * WINDOW_PART) | 1)
     kept = validity * (1 - (LETTING_GO * (changed - FAMILIAR)).clamp(0, FASTEST)) ** frames
     return kept, torch.lerp(now, moved, decay * kept)
 
@@ -50,11 +50,11 @@ CELLS_DOWN = 30
 _LEAST = 0.5
 
 
-def detail_left(flow: Tensor) -> Tensor:
+def detail_retention(flow: Tensor) -> Tensor:
     """The area that each place had in the frame before, of the one it has now: (N, 1, H, W) in [0.5, 1].
 
     flow: backward (N, 2, H, W), x then y in pixels. The area is the determinant of the Jacobian of p + flow(p), by
-    central differences; 1 too where the picture shrinks.
+    central differences; 1 too where the image shrinks.
     """
     size = (flow.shape[2], flow.shape[3])
     cell = max(1, round(size[0] / CELLS_DOWN))
@@ -66,13 +66,13 @@ def detail_left(flow: Tensor) -> Tensor:
     return F.interpolate(area.clamp(_LEAST, 1), size, mode="bilinear", align_corners=False)
 
 
-def confine(residual: Tensor, amount: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def limit_to_mask(residual: Tensor, amount: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Bring a residual (1, 3, h, w) and its amount (1, 1, h, w) of a whole dream down to a mask (1, 1, h, w)."""
     share = (mask / amount.clamp_min(1e-3)).clamp(0, 1)
     return residual * share, torch.minimum(amount, mask)
 
 
-def cut_out(residual: Tensor, mask: Tensor) -> Tensor:
+def mask_residual(residual: Tensor, mask: Tensor) -> Tensor:
     """Remove what an ascent left where a mask (1, 1, H, W) is black; residual: (1, 3, h, w)."""
     size = (residual.shape[2], residual.shape[3])
     return torch.where(resize(mask, size) > 0, residual, torch.zeros_like(residual))

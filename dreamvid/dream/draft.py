@@ -1,7 +1,7 @@
 """A draft of a film: what the settings mean when it is to be quick.
 
 A network's patterns have their size in pixels of the octave they grow in, so a smaller dream has larger patterns. The
-draft keeps the coarsest octave as it is and their number, and moves the finer ones closer to it, down to a picture of
+draft keeps the coarsest octave as it is and their number, and moves the finer ones closer to it, down to an image of
 half the pixels: all steps are taken, so that its strength is the film's, and only the finest patterns come out larger.
 Memory is in seconds and so stays what it is at half the frame rate; the film's cadence stays a number of frames, so
 that half as many are dreamed in a second.

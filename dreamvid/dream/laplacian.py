@@ -1,7 +1,7 @@
 """Laplacian pyramid of a gradient, and the normalisation that gives every scale the same say.
 
 After the `lap_normalize` of the TensorFlow DeepDream notebook (2015): a 5-tap binomial kernel, zero borders, and as
-many samples after a reduction as TensorFlow's SAME padding leaves, ceil(n / 2).
+many samples after a reduction as TensorFlow's SAME padding setting_fields, ceil(n / 2).
 """
 
 from typing import Literal
@@ -79,7 +79,7 @@ def merge(bands: list[Tensor]) -> Tensor:
 def normalize(gradient: Tensor, levels: int, size: Literal["mean", "std", "none"] = "mean") -> Tensor:
     """Even out a gradient (N, 3, H, W): each Laplacian level to an RMS of 1, then the whole to a size of 1.
 
-    That size is over each picture the mean absolute value, the standard deviation, or left as it is. With `levels`
+    That size is over each image the mean absolute value, the standard deviation, or left as it is. With `levels`
     = 0 only it is made 1. A level of zeros stays.
     """
     if levels:

@@ -9,25 +9,25 @@ from torch import Tensor
 from dreamvid.dream.optimizer import Adam, UpdateRule
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.image.tensors import resize
-from dreamvid.runtime.cuda import Replay
+from dreamvid.runtime.cuda import CudaGraphCache
 
-# A network sees nothing in less; the coarsest octaves of small pictures are left out.
+# A network sees nothing in less; the coarsest octaves of small images are left out.
 SMALLEST_SIDE = 32
-# An octave that is larger than the picture by this factor or less is not worth losing.
+# An octave that is larger than the image by this factor or less is not worth losing.
 HARDLY_LARGER = 1.1
-# Shifts of a whole picture: enough for every phase of the network's strides, so that no grid stays.
+# Shifts of a whole image: enough for every phase of the network's strides, so that no grid stays.
 JITTER = 32
 
 
 def octave_sizes(
     height: int, width: int, *, dream_height: int, octaves: int, octave_scale: float
 ) -> list[tuple[int, int]]:
-    """Sizes (h, w) at which a picture of height × width is dreamed, coarse to fine; at least one.
+    """Sizes (h, w) at which an image of height × width is dreamed, coarse to fine; at least one.
 
     The ladder hangs from `dream_height`: octave k works at dream_height / octave_scale**k lines, whatever the
-    picture's size, so the patterns keep their size relative to the picture. Octaves that would be larger than the
-    picture itself are left out, and so are those with a side below 32 pixels; one that is hardly larger works at the
-    picture's own size, and so does all of a picture that is below every octave.
+    image's size, so the patterns keep their size relative to the image. Octaves that would be larger than the
+    image itself are left out, and so are those with a side below 32 pixels; one that is hardly larger works at the
+    image's own size, and so does all of an image that is below every octave.
     """
     sizes = []
     for k in range(octaves):
@@ -60,17 +60,19 @@ class Shifts:
 
 
 class OctaveAscent:
-    """Gradient ascent on a picture over octaves (Mordvintsev et al. 2015, "Inceptionism")."""
+    """Gradient ascent on an image over octaves (Mordvintsev et al. 2015, "Inceptionism")."""
 
-    def __init__(self, gradient: TiledGradient, rule: UpdateRule, *, carry: Literal["residual", "picture"]) -> None:
+    def __init__(
+        self, gradient: TiledGradient, rule: UpdateRule, *, octave_carry: Literal["residual", "image"]
+    ) -> None:
         self.gradient = gradient
         self.rule = rule
-        self.carry = carry
-        self._replay, self._replayed_rule = Replay(rule), rule
+        self.octave_carry = octave_carry
+        self._replay, self._replayed_rule = CudaGraphCache(rule), rule
 
     def grow(
         self,
-        picture: Tensor,
+        image: Tensor,
         carried: Tensor | None,
         sizes: list[tuple[int, int]],
         *,
@@ -80,14 +82,14 @@ class OctaveAscent:
         coarser_iterations: int | None = None,
         coarser_step: float | Tensor | None = None,
     ) -> Tensor:
-        """Grow the dream of `picture`; return the new residual at the finest size, (1, 3, h, w).
+        """Grow the dream of `image`; return the new residual at the finest size, (1, 3, h, w).
 
-        picture: (1, 3, H, W) in [0, 1]. carried: residual (1, 3, h, w) that is there already, or None. step: the mean
+        image: (1, 3, H, W) in [0, 1]. carried: residual (1, 3, h, w) that is there already, or None. step: the mean
         change of a pixel in one step; a map (1, 1, h, w) makes it local. coarser_iterations, coarser_step: of the
-        octaves below the finest, where those are not `iterations` and `step`. The picture plus the residual stays in
+        octaves below the finest, where those are not `iterations` and `step`. The image plus the residual stays in
         [0, 1].
         """
-        source = resize(picture, sizes[-1])
+        source = resize(image, sizes[-1])
         carried = None if carried is None else resize(carried, sizes[-1])
         start = source if carried is None else source + carried
         added = None
@@ -98,7 +100,7 @@ class OctaveAscent:
             base = resize(start, size)
             if added is None:
                 x = base
-            elif self.carry == "residual":
+            elif self.octave_carry == "residual":
                 x = base + resize(added, size)
             else:
                 x = resize(x, size)
@@ -117,11 +119,11 @@ class OctaveAscent:
         if x.device.type != "cuda" or moments is not None:
             return self.rule(x, gradient, step, moments)
         if self.rule != self._replayed_rule:
-            self._replay, self._replayed_rule = Replay(self.rule), self.rule
+            self._replay, self._replayed_rule = CudaGraphCache(self.rule), self.rule
         return self._replay(x, gradient, step if isinstance(step, Tensor) else x.new_full((1, 1, 1, 1), step))
 
     def _reach(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Range of shifts: a few strides for a whole picture, everything for tiles, whose seams must not stay."""
+        """Range of shifts: a few strides for a whole image, everything for tiles, whose seams must not stay."""
         if max(size) <= self.gradient.tile:
             return min(JITTER, size[0]), min(JITTER, size[1])
         return size

@@ -1,4 +1,4 @@
-"""One step of ascent: how a gradient becomes a change of the picture, as the well-known notebooks differ in it."""
+"""One step of ascent: how a gradient becomes a change of the image, as the well-known notebooks differ in it."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -10,7 +10,7 @@ from torch import Tensor
 from dreamvid.dream import laplacian
 from dreamvid.settings import DreamSettings
 
-# Of ImageNet's pictures, RGB in [0, 1]: what torchvision's classifiers are fed with is (x - mean) / deviation.
+# Of ImageNet's images, RGB in [0, 1]: what torchvision's classifiers are fed with is (x - mean) / deviation.
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 _TINY = 1e-20
 
@@ -21,9 +21,9 @@ _EPSILON = 1e-8
 
 
 class Adam:
-    """The running moments of one picture's gradients, begun at zero.
+    """The running moments of one image's gradients, begun at zero.
 
-    They are those of the picture's own pixels: gradients go in as they lie on the picture, whatever it was rolled by
+    They are those of the image's own pixels: gradients go in as they lie on the image, whatever it was rolled by
     when they were computed.
     """
 
@@ -47,13 +47,13 @@ class Adam:
         return mean / (square.sqrt() + _EPSILON)
 
 
-# Differences between neighbours well below this (of a picture in [0, 1]) count by their squares, so that the slope does
-# not jump where a picture is flat.
+# Differences between neighbours well below this (of an image in [0, 1]) count by their squares, so that the slope does
+# not jump where an image is flat.
 _SOFT = 0.01
 
 
 def total_variation_gradient(x: Tensor) -> Tensor:
-    """Compute the gradient of a picture's total variation, (N, C, H, W) like the picture.
+    """Compute the gradient of an image's total variation, (N, C, H, W) like the image.
 
     The variation is Σ √(dx² + dy² + 0.01²) over all pixels and channels, dx and dy being the differences to the pixel
     on the right and to the one below, 0 at the border (Rudin, Osher and Fatemi, "Nonlinear total variation based noise
@@ -70,48 +70,48 @@ def total_variation_gradient(x: Tensor) -> Tensor:
 class UpdateRule:
     """x ← x + step · ĝ, in the space and with the size of ĝ that are asked for; what the fields do, settings say."""
 
-    levels: int
-    normalize: Literal["mean", "std", "none"]
-    space: Literal["rgb", "imagenet"]
-    clip: Literal["step", "end"]
+    laplacian_levels: int
+    gradient_norm: Literal["mean", "std", "none"]
+    color_space: Literal["rgb", "imagenet"]
+    clamp: Literal["step", "end"]
     keep_color: bool = False
     optimizer: Literal["ascent", "adam"] = "ascent"
     total_variation: float = 0.0
 
     @classmethod
-    def of(cls, settings: DreamSettings) -> Self:
+    def from_settings(cls, settings: DreamSettings) -> Self:
         """Take the rule from settings."""
         return cls(
-            levels=settings.levels,
-            normalize=settings.normalize,
-            space=settings.space,
-            clip=settings.clip,
+            laplacian_levels=settings.laplacian_levels,
+            gradient_norm=settings.gradient_norm,
+            color_space=settings.color_space,
+            clamp=settings.clamp,
             keep_color=settings.keep_color,
             optimizer=settings.optimizer,
             total_variation=settings.total_variation,
         )
 
     def moments(self) -> Adam | None:
-        """Make what Adam remembers from step to step of one picture; None for plain ascent, which remembers nothing."""
+        """Make what Adam remembers from step to step of one image; None for plain ascent, which remembers nothing."""
         return Adam() if self.optimizer == "adam" else None
 
     def __call__(self, x: Tensor, gradient: Tensor, step: float | Tensor, moments: Adam | None = None) -> Tensor:
-        """Move a picture (1, 3, h, w) along d(objective)/dx.
+        """Move an image (1, 3, h, w) along d(objective)/dx.
 
         step: a number, or a map (1, 1, h, w). moments: of the steps before, from `moments`.
         """
-        if self.space == "rgb":
+        if self.color_space == "rgb":
             x = x + step * self._direction(x, gradient, None, moments)
         else:
             # With z = (x - mean) / deviation: dL/dz = deviation · dL/dx, and dx = deviation · dz.
             # Filled on the device: a copy from here would wait for it.
             deviation = torch.stack([x.new_full((), one) for one in _IMAGENET_DEVIATION]).view(1, 3, 1, 1)
             x = x + step * deviation * self._direction(x, gradient, deviation, moments)
-        return x.clamp(0, 1) if self.clip == "step" else x
+        return x.clamp(0, 1) if self.clamp == "step" else x
 
     def _direction(self, x: Tensor, gradient: Tensor, deviation: Tensor | None, moments: Adam | None) -> Tensor:
         """The direction of the step, in the space of the steps; `deviation`: that space's unit, in RGB."""
-        direction = laplacian.normalize(self._in_space(gradient, deviation), self.levels, self.normalize)
+        direction = laplacian.normalize(self._in_space(gradient, deviation), self.laplacian_levels, self.gradient_norm)
         if self.total_variation:
             # Of the same mean absolute value, whatever that is: the weight is the ratio of the two.
             rough = self._in_space(total_variation_gradient(x), deviation)
@@ -135,8 +135,8 @@ class UpdateRule:
             return (source + residual).clamp(0, 1)
         source = source.clamp(0, 1)
         room_below, room_above = source.amin(dim=1, keepdim=True), 1 - source.amax(dim=1, keepdim=True)
-        grey = residual.mean(dim=1, keepdim=True)
-        return source + torch.minimum(torch.maximum(grey, -room_below), room_above)
+        gray = residual.mean(dim=1, keepdim=True)
+        return source + torch.minimum(torch.maximum(gray, -room_below), room_above)
 
 
 def _size(x: Tensor) -> Tensor:

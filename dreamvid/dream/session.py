@@ -12,12 +12,12 @@ from dreamvid.dream.octaves import OctaveAscent, octave_sizes
 from dreamvid.dream.optimizer import UpdateRule
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.networks.network import load_network
-from dreamvid.runtime.device import find_device, prepare
+from dreamvid.runtime.device import configure_backend, resolve_device
 from dreamvid.settings import Settings
-from dreamvid.settings.objective_timeline import parse_stations
+from dreamvid.settings.objective_timeline import parse_timeline
 
 
-class ScheduledAscent:
+class DreamSession:
     """Network, objective and ascent built once from settings, and turned to where a film is.
 
     Raises NetworkError, ObjectiveError, DeviceError, SettingsError.
@@ -25,13 +25,13 @@ class ScheduledAscent:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.device: torch.device = find_device(settings.render.device)
-        prepare(self.device)
+        self.device: torch.device = resolve_device(settings.render.device)
+        configure_backend(self.device)
         dtype: torch.dtype = getattr(torch, settings.render.precision)
         network = load_network(settings.network.model, settings.network.weights, device=self.device)
-        self._stations = parse_stations(settings.dream.objective)
+        self._stations = parse_timeline(settings.dream.objective)
         self._objectives = {
-            text: resolve_objective(parse_objective(text), network, reduction=settings.dream.measure)
+            text: resolve_objective(parse_objective(text), network, reduction=settings.dream.reduction)
             for text in self._stations.objectives
         }
         layers = dict.fromkeys(layer for bound in self._objectives.values() for layer in bound.layers)
@@ -40,28 +40,32 @@ class ScheduledAscent:
             self._objectives[self._stations.objectives[0]],
             tile=settings.dream.tile,
         )
-        self.ascent = OctaveAscent(gradient, UpdateRule.of(settings.dream), carry=settings.dream.carry)
+        self.ascent = OctaveAscent(
+            gradient, UpdateRule.from_settings(settings.dream), octave_carry=settings.dream.octave_carry
+        )
 
     def sizes(self, height: int, width: int, settings: Settings | None = None) -> list[tuple[int, int]]:
-        """Octave sizes (h, w) for pictures of height × width, coarse to fine."""
+        """Octave sizes (h, w) for images of height × width, coarse to fine."""
         dream = (settings or self.settings).dream
         return octave_sizes(
             height, width, dream_height=dream.dream_height, octaves=dream.octaves, octave_scale=dream.octave_scale
         )
 
-    def turn_to(self, time_seconds: float, frame: int, signals: Mapping[str, float] = MappingProxyType({})) -> Settings:
+    def set_time(
+        self, time_seconds: float, frame: int, signals: Mapping[str, float] = MappingProxyType({})
+    ) -> Settings:
         """Turn objective and update rule to a moment of the film; return the settings as they are then."""
         settings = self.settings.at(time_seconds, frame, signals)
         self.ascent.gradient.objectives = tuple(
             (self._objectives[text], weight) for text, weight in self._stations.at(time_seconds)
         )
-        self.ascent.rule = UpdateRule.of(settings.dream)
+        self.ascent.rule = UpdateRule.from_settings(settings.dream)
         return settings
 
-    def density(self, picture: Tensor) -> Tensor:
-        """Where the objective of the moment is in a picture (1, 3, H, W): (1, 1, h, w), on the layer's grid."""
+    def density(self, image: Tensor) -> Tensor:
+        """Where the objective of the moment is in an image (1, 3, H, W): (1, 1, h, w), on the layer's grid."""
         gradient = self.ascent.gradient
         with torch.no_grad():
-            activations = gradient.network(picture.to(gradient.dtype, memory_format=torch.channels_last))
+            activations = gradient.network(image.to(gradient.dtype, memory_format=torch.channels_last))
             objective, _ = max(gradient.objectives, key=lambda pair: pair[1])
             return objective.density(activations).float()

@@ -1,4 +1,4 @@
-"""The gradient of the objective with respect to the picture, on tiles of a size that fits memory."""
+"""The gradient of the objective with respect to the image, on tiles of a size that fits memory."""
 
 import functools
 import warnings
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.errors import DeviceError
-from dreamvid.runtime.cuda import Replay
+from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.runtime.device import out_of_memory
 
 SMALLEST_TILE = 64
@@ -21,10 +21,10 @@ _MOST_REPLAYS = 4
 
 
 class TiledGradient:
-    """Computes d(objective)/d(picture) for pictures of any size.
+    """Computes d(objective)/d(image) for images of any size.
 
-    The picture is rolled by a shift first, so that seams (of tiles, or of the network's own border) lie elsewhere at
-    every step. A picture of at most `tile` pixels a side goes through whole; a larger one is cut into tiles of one
+    The image is rolled by a shift first, so that seams (of tiles, or of the network's own border) lie elsewhere at
+    every step. An image of at most `tile` pixels a side goes through whole; a larger one is cut into tiles of one
     size, which go through as batches of at most tile² pixels. Each tile sees `halo` pixels of its surroundings, whose
     own gradient is dropped. When the device runs out of memory the tile halves and the step is done again.
 
@@ -39,14 +39,14 @@ class TiledGradient:
         self.halo = halo
         self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
         self.evaluated: Counter[tuple[int, ...]] = Counter()
-        self._replays: dict[tuple[int, ...], Replay] = {}
+        self._replays: dict[tuple[int, ...], CudaGraphCache] = {}
 
-    def __call__(self, picture: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
-        """Compute the gradient (1, 3, H, W) of a picture (1, 3, H, W) in [0, 1], rolled by shift (down, right).
+    def __call__(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
+        """Compute the gradient (1, 3, H, W) of an image (1, 3, H, W) in [0, 1], rolled by shift (down, right).
 
         Raises DeviceError when not even the smallest tile fits the device's memory.
         """
-        rolled = torch.roll(picture, shift, dims=(2, 3))
+        rolled = torch.roll(image, shift, dims=(2, 3))
         while True:
             try:
                 gradient = self._rolled_gradient(rolled)
@@ -54,48 +54,48 @@ class TiledGradient:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-            self._halve(picture)  # out here, where what the failed step held is free
+            self._halve(image)  # out here, where what the failed step held is free
         return torch.roll(gradient, (-shift[0], -shift[1]), dims=(2, 3))
 
-    def value(self, picture: Tensor) -> float:
-        """Evaluate the objective on a whole picture (1, 3, H, W); waits for the device."""
+    def value(self, image: Tensor) -> float:
+        """Evaluate the objective on a whole image (1, 3, H, W); waits for the device."""
         with torch.no_grad():
-            activations = self.network(picture.to(self.dtype))
+            activations = self.network(image.to(self.dtype))
             return sum(weight * float(one(activations).mean()) for one, weight in self.objectives)
 
-    def _halve(self, picture: Tensor) -> None:
-        smaller = min(self.tile, max(picture.shape[2:])) // 2
+    def _halve(self, image: Tensor) -> None:
+        smaller = min(self.tile, max(image.shape[2:])) // 2
         if smaller < SMALLEST_TILE:
             raise DeviceError(
-                f"Out of memory on {picture.device} even with tiles of {SMALLEST_TILE} pixels. "
+                f"Out of memory on {image.device} even with tiles of {SMALLEST_TILE} pixels. "
                 "Use a smaller network (--model), a lower --dream-height, or --device cpu."
             )
         warnings.warn(
-            f"Out of memory on {picture.device}: going on with tiles of {smaller} pixels (--tile {smaller}).",
+            f"Out of memory on {image.device}: going on with tiles of {smaller} pixels (--tile {smaller}).",
             stacklevel=3,
         )
         self.tile = smaller
         self._replays.clear()  # what they hold is memory too
-        if picture.device.type == "cuda":
+        if image.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _rolled_gradient(self, picture: Tensor) -> Tensor:
-        height, width = picture.shape[2:]
+    def _rolled_gradient(self, image: Tensor) -> Tensor:
+        height, width = image.shape[2:]
         if max(height, width) <= self.tile:
-            return self._network_gradient(picture)
+            return self._network_gradient(image)
         rows, columns = -(-height // self.tile), -(-width // self.tile)
         tile_h, tile_w = -(-height // rows), -(-width // columns)
-        # The rolled picture is a torus already: what a tile lacks at the border is taken from the other side.
+        # The rolled image is a torus already: what a tile lacks at the border is taken from the other side.
         halo = min(self.halo, height, width)
         wide = F.pad(
-            picture,
+            image,
             (halo, halo + columns * tile_w - width, halo, halo + rows * tile_h - height),
             mode="circular",
         )
         corners = [(row * tile_h, column * tile_w) for row in range(rows) for column in range(columns)]
         outer_h, outer_w = tile_h + 2 * halo, tile_w + 2 * halo
         batch = max(1, self.tile**2 // (outer_h * outer_w))
-        gradient = picture.new_empty(1, 3, rows * tile_h, columns * tile_w)
+        gradient = image.new_empty(1, 3, rows * tile_h, columns * tile_w)
         for start in range(0, len(corners), batch):
             chosen = corners[start : start + batch]
             tiles = torch.cat([wide[:, :, y : y + outer_h, x : x + outer_w] for y, x in chosen])
@@ -104,22 +104,22 @@ class TiledGradient:
                 gradient[0, :, y : y + tile_h, x : x + tile_w] = part
         return gradient[:, :, :height, :width]
 
-    def _network_gradient(self, pictures: Tensor) -> Tensor:
-        self.evaluated[tuple(pictures.shape)] += 1
+    def _network_gradient(self, images: Tensor) -> Tensor:
+        self.evaluated[tuple(images.shape)] += 1
         objectives = tuple(objective for objective, _ in self.objectives)
         key = tuple(map(id, objectives))  # which the replay keeps alive
-        replay = self._replays.pop(key, None) or Replay(functools.partial(self._gradient_of, objectives))
+        replay = self._replays.pop(key, None) or CudaGraphCache(functools.partial(self._gradient_of, objectives))
         self._replays[key] = replay  # the latest comes last
         if len(self._replays) > _MOST_REPLAYS:
             del self._replays[next(iter(self._replays))]
         if len(objectives) == 1:
-            return replay(pictures)
-        return replay(pictures, torch.stack([pictures.new_full((), weight) for _, weight in self.objectives]))
+            return replay(images)
+        return replay(images, torch.stack([images.new_full((), weight) for _, weight in self.objectives]))
 
     def _gradient_of(
-        self, objectives: Sequence[ResolvedObjective], pictures: Tensor, weights: Tensor | None = None
+        self, objectives: Sequence[ResolvedObjective], images: Tensor, weights: Tensor | None = None
     ) -> Tensor:
-        x = pictures.detach().to(self.dtype, memory_format=torch.channels_last).requires_grad_(True)
+        x = images.detach().to(self.dtype, memory_format=torch.channels_last).requires_grad_(True)
         with torch.enable_grad():
             activations = self.network(x)
             values = [objective(activations).sum() for objective in objectives]
@@ -127,7 +127,7 @@ class TiledGradient:
             (gradient,) = torch.autograd.grad(values[0], x)
             return gradient.float()
         # A cross-fade: objectives differ by orders of magnitude, so each one's gradient is brought to one size first.
-        mixed = torch.zeros_like(pictures)
+        mixed = torch.zeros_like(images)
         for value, weight in zip(values, weights, strict=True):
             (gradient,) = torch.autograd.grad(value, x, retain_graph=value is not values[-1])
             gradient = gradient.float()

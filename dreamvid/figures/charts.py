@@ -1,4 +1,4 @@
-"""Curves as a picture, drawn with OpenCV."""
+"""Curves as an image, drawn with OpenCV."""
 
 import math
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ import numpy.typing as npt
 
 from dreamvid.image.io import write_image
 from dreamvid.metrics.report import Score
-from dreamvid.settings import JOURNEY_FORMAT, Settings
-from dreamvid.settings.objective_timeline import parse_stations
+from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings
+from dreamvid.settings.objective_timeline import parse_timeline
 from dreamvid.settings.schedule import parse_schedule
-from dreamvid.settings.schema import flag_name, numeric_leaves
+from dreamvid.settings.schema import flag_name, numeric_fields
 
 _WIDTH, _PANEL_HEIGHT = 960, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 30, 26
 _INK, _PALE = (40, 40, 40), (225, 225, 225)
 
-COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115))
-"""The first three of Okabe and Ito's colours, which the colour-blind tell apart, as RGB."""
+COLORS = ((0, 114, 178), (213, 94, 0), (0, 158, 115))
+"""The first three of Okabe and Ito's colors, which the color-blind tell apart, as RGB."""
 
 Curve = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve's values, its name ('' for none) and its colour."""
+    """A curve's values, its name ('' for none) and its color."""
 
     label: str
     values: Curve
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
 
 
 def panel(title: str, x: Curve, lines: Sequence[Line]) -> npt.NDArray[np.uint8]:
@@ -64,7 +64,7 @@ def panel(title: str, x: Curve, lines: Sequence[Line]) -> npt.NDArray[np.uint8]:
             [place(at, v) if math.isfinite(v) else None for at, v in zip(x, line.values, strict=True)],
             line,
         )
-        end = _write(canvas, line.label, (end + 20, 18), line.colour) if line.label else end
+        end = _write(canvas, line.label, (end + 20, 18), line.color) if line.label else end
     return canvas
 
 
@@ -73,13 +73,13 @@ def _draw(canvas: npt.NDArray[np.uint8], places: Sequence[tuple[int, int] | None
     before = None
     for place in places:
         if place is not None:
-            cv2.line(canvas, before or place, place, line.colour, 2, cv2.LINE_AA)
+            cv2.line(canvas, before or place, place, line.color, 2, cv2.LINE_AA)
         before = place
 
 
-def _write(canvas: npt.NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int] = _INK) -> int:
+def _write(canvas: npt.NDArray[np.uint8], text: str, at: tuple[int, int], color: tuple[int, int, int] = _INK) -> int:
     """Write a line of text; return where it ends."""
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, 1, cv2.LINE_AA)
     return at[0] + cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)[0][0]
 
 
@@ -94,37 +94,37 @@ _BEAT_SECONDS = 0.5
 
 
 def plot_schedules(settings: Settings, path: str | Path) -> int:
-    """Draw every schedule, and the objectives in turn, over the length of the film, into the picture `path`.
+    """Draw every schedule, and the objectives in turn, over the length of the film, into the image `path`.
 
     Where a schedule listens, it hears a drum twice a second. Returns how many panels there are; without any, nothing is
     written. Raises SettingsError for a value out of bounds, OutputError when it cannot be written.
     """
     seconds = np.arange(round(_length_seconds(settings) * _RATE) + 1) / _RATE
     panels = []
-    stations = parse_stations(settings.dream.objective)
+    stations = parse_timeline(settings.dream.objective)
     if len(stations.stations) > 1:
         weights = [dict(stations.at(float(now))) for now in seconds]
         lines = [
-            Line(text, np.array([weight.get(text, 0.0) for weight in weights]), COLOURS[number % len(COLOURS)])
+            Line(text, np.array([weight.get(text, 0.0) for weight in weights]), COLORS[number % len(COLORS)])
             for number, text in enumerate(stations.objectives)
         ]
         panels.append(panel("objective", seconds, lines))
     moments = [settings.at(float(now), number, _drum(float(now))) for number, now in enumerate(seconds)]
     for name, text in settings.schedules.items():
-        group, field = numeric_leaves()[name]
+        group, field = numeric_fields()[name]
         unit = field.json_schema_extra.get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
         values = np.array([float(getattr(getattr(moment, group), name)) for moment in moments])
         heard = " (to a drum, twice a second)" if parse_schedule(text).names else ""
         title = f"{flag_name(name)} {unit and f'[{unit}]'} = {_shortened(text)}{heard}"
-        panels.append(panel(title, seconds, [Line("", values, COLOURS[0])]))
+        panels.append(panel(title, seconds, [Line("", values, COLORS[0])]))
     if panels:
         write_image(path, _stacked(panels))
     return len(panels)
 
 
 def _length_seconds(settings: Settings) -> float:
-    stop = settings.video.frame_range()[1] or JOURNEY_FORMAT.frame_range()[1] or 1
-    return float(stop / (settings.video.rate() or JOURNEY_FORMAT.rate() or 1))
+    stop = settings.video.frame_range()[1] or DEFAULT_ANIMATION_FORMAT.frame_range()[1] or 1
+    return float(stop / (settings.video.rate() or DEFAULT_ANIMATION_FORMAT.rate() or 1))
 
 
 def _drum(seconds: float) -> dict[str, float]:
@@ -141,23 +141,23 @@ def _stacked(panels: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     return np.concatenate(panels)
 
 
-_SOURCE_COLOUR = (150, 150, 150)
+_SOURCE_COLOR = (150, 150, 150)
 
 
 def plot_score(score: Score, path: str | Path) -> None:
-    """Draw the per-frame curves, and what is newly seen by its age, into the picture `path`.
+    """Draw the per-frame curves, and what is newly seen by its age, into the image `path`.
 
     Raises OutputError when it cannot be written.
     """
     seconds, ages = score.times_seconds, np.arange(len(score.revealed_strength), dtype=np.float64)
-    blue, orange, green = COLOURS
+    blue, orange, green = COLORS
     tone = [
-        Line(label, values, colour)
-        for name, colour in zip(("brightness", "contrast", "saturation"), COLOURS, strict=True)
+        Line(label, values, color)
+        for name, color in zip(("brightness", "contrast", "saturation"), COLORS, strict=True)
         for label, values in (("", getattr(score, f"source_{name}")), (name, getattr(score, name)))
     ]
-    tone = [line if line.label else Line("", line.values, _paler(line.colour)) for line in tone]
-    error = [Line("source", score.source_error, _SOURCE_COLOUR), Line("dream", score.dream_error, blue)]
+    tone = [line if line.label else Line("", line.values, _paler(line.color)) for line in tone]
+    error = [Line("source", score.source_error, _SOURCE_COLOR), Line("dream", score.dream_error, blue)]
     revealed = [
         Line("strength", score.revealed_strength, blue),
         Line("change", score.revealed_change, orange),
@@ -172,6 +172,6 @@ def plot_score(score: Score, path: str | Path) -> None:
     write_image(path, np.concatenate(panels))
 
 
-def _paler(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-    red, green, blue = (round(255 - (255 - value) * 0.35) for value in colour)
+def _paler(color: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = (round(255 - (255 - value) * 0.35) for value in color)
     return red, green, blue

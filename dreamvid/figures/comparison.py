@@ -13,28 +13,29 @@ from dreamvid.errors import InputError, nearest
 from dreamvid.figures.contact_sheet import check_layout, contact_sheet
 from dreamvid.networks.network import load_network
 from dreamvid.settings import Settings, list_presets, load_settings
-from dreamvid.settings.merge import leaves
+from dreamvid.settings.merge import setting_fields
+from dreamvid.settings.renamed import current_name
 from dreamvid.settings.schema import flag_name
 
-Picture = npt.NDArray[np.uint8]
+Image = npt.NDArray[np.uint8]
 _EXAMPLE = "For example: --vary 'objective=blocks.3.2|blocks.4.1:7', --vary 'preset=animals|plants'"
 
 
 def comparison_sheet(
-    frame: Picture,
+    frame: Image,
     given: Mapping[str, str],
     axes: Sequence[str],
     *,
-    dream: Callable[[Picture, Settings], Picture],
+    dream: Callable[[Image, Settings], Image],
     width: int = 320,
-    on_picture: Callable[[int, int], None] | None = None,
-) -> Picture:
+    on_image: Callable[[int, int], None] | None = None,
+) -> Image:
     """Dream a frame, uint8 RGB (H, W, 3), once for every combination of the axes' values; return the labelled sheet.
 
     given: settings by name, and "preset", that hold for all. axes: `NAME=VALUE|VALUE…`, NAME being a setting or
     `preset`; the last one runs along the rows of the sheet. An objective with * stands for all layers of that name, and
-    `LAYER:*` for all channels. Without axes, the presets of the same network. width: that of the shown pictures, in
-    pixels; they are dreamed at the frame's own. Each label has the flags that give its picture. Raises DreamvidError.
+    `LAYER:*` for all channels. Without axes, the presets of the same network. width: that of the shown images, in
+    pixels; they are dreamed at the frame's own. Each label has the flags that give its image. Raises DreamvidError.
     """
     if not 16 <= width <= 4096:
         raise InputError(f"--size got {width}: allowed is from 16 to 4096 pixels.")
@@ -52,8 +53,8 @@ def comparison_sheet(
     for words, settings in [(words, _resolve(words)) for words in ({**given, **chosen} for chosen in combinations)]:
         dreamed = dream(frame, settings)
         cells.append((cv2.resize(dreamed, shown[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8), _flags(words)))
-        if on_picture is not None:
-            on_picture(len(cells), len(combinations))
+        if on_image is not None:
+            on_image(len(cells), len(combinations))
     return contact_sheet(cells, columns=columns)
 
 
@@ -64,8 +65,8 @@ def _resolve(words: Mapping[str, str]) -> Settings:
 def _axis(text: str) -> tuple[str, list[str]]:
     word, _, listed = text.partition("=")
     name = word.strip().removeprefix("--")
-    names = {flag_name(leaf).removeprefix("--"): leaf for _, leaf, _ in leaves()} | {"preset": "preset"}
-    name = names.get(name, name)
+    names = {flag_name(leaf).removeprefix("--"): leaf for _, leaf, _ in setting_fields()} | {"preset": "preset"}
+    name = current_name(names.get(name, name))
     if name not in names.values():
         raise InputError(f"--vary got {text!r}: there is no setting {word!r}.{nearest(word, names)} {_EXAMPLE}")
     values = [value.strip() for value in listed.split("|") if value.strip()]

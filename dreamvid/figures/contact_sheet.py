@@ -1,4 +1,4 @@
-"""Several pictures as one, each with its label below."""
+"""Several images as one, each with its label below."""
 
 import math
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ _LARGEST_SIDE = 32_000
 def contact_sheet(
     cells: Sequence[tuple[npt.NDArray[np.uint8], str]], *, columns: int | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Lay out pictures, uint8 RGB (H, W, 3), row by row with their labels; return uint8 RGB.
+    """Lay out images, uint8 RGB (H, W, 3), row by row with their labels; return uint8 RGB.
 
-    columns: as many as make the sheet about square, without. A label that is too long for its picture is broken into
+    columns: as many as make the sheet about square, without. A label that is too long for its image is broken into
     lines. Raises OutputError for a sheet of more than 32,000 pixels a side.
     """
-    width = max(picture.shape[1] for picture, _ in cells)
-    height = max(picture.shape[0] for picture, _ in cells)
+    width = max(image.shape[1] for image, _ in cells)
+    height = max(image.shape[0] for image, _ in cells)
     font = ImageFont.load_default(_FONT_SIZE)
     labels = [_lines(label, font, width) for _, label in cells]
     cell_width = width + 2 * _MARGIN
@@ -34,22 +34,22 @@ def contact_sheet(
     rows = -(-len(cells) // count)
     sheet = Image.new("RGB", (count * cell_width, rows * cell_height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    for index, ((picture, _), lines) in enumerate(zip(cells, labels, strict=True)):
+    for index, ((image, _), lines) in enumerate(zip(cells, labels, strict=True)):
         left, top = index % count * cell_width + _MARGIN, index // count * cell_height + _MARGIN
-        sheet.paste(Image.fromarray(picture), (left, top))
+        sheet.paste(Image.fromarray(image), (left, top))
         draw.multiline_text((left, top + height + 1), "\n".join(lines), _INK, font, spacing=2)
     return np.asarray(sheet)
 
 
 def check_layout(cells: int, size: tuple[int, int], *, columns: int | None = None) -> int:
-    """Work out the columns of a sheet of pictures of size (h, w), before they are made; raises as `contact_sheet`."""
+    """Work out the columns of a sheet of images of size (h, w), before they are made; raises as `contact_sheet`."""
     height, width = size
     count = min(cells, columns or math.ceil(math.sqrt(cells * height / width)))
     sheet = -(-cells // count) * (height + 2 * _MARGIN + _LINE_HEIGHT), count * (width + 2 * _MARGIN)
     if max(sheet) > _LARGEST_SIDE:
         raise OutputError(
-            f"a sheet of {cells} pictures of {width}x{height} has {sheet[1]}x{sheet[0]} pixels; allowed are "
-            f"{_LARGEST_SIDE} a side. Make the pictures smaller (--size), or fewer."
+            f"a sheet of {cells} images of {width}x{height} has {sheet[1]}x{sheet[0]} pixels; allowed are "
+            f"{_LARGEST_SIDE} a side. Make the images smaller (--size), or fewer."
         )
     return count
 

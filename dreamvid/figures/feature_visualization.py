@@ -1,8 +1,8 @@
-"""What a feature looks for: pictures grown from grey noise, in the three ways of the TensorFlow DeepDream notebook.
+"""What a feature looks for: images grown from gray noise, in the three ways of the TensorFlow DeepDream notebook.
 
 naive       steps at the final size
-multiscale  the picture is enlarged between rounds of steps, which gives lower frequencies their say
-laplacian   as multiscale, each Laplacian level of the gradient evened out: smooth pictures
+multiscale  the image is enlarged between rounds of steps, which gives lower frequencies their say
+laplacian   as multiscale, each Laplacian level of the gradient evened out: smooth images
 """
 
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ from dreamvid.errors import InputError
 from dreamvid.figures.contact_sheet import check_layout, contact_sheet
 from dreamvid.image.tensors import resize, to_pixels
 from dreamvid.networks.network import Network, load_network
-from dreamvid.runtime.device import find_device
+from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, load_settings
 
 Method = Literal["naive", "multiscale", "laplacian"]
 
-# The notebook's numbers, its pictures being from 0 to 255.
+# The notebook's numbers, its images being from 0 to 255.
 _STEP = 1 / 255
-_GREY = 100 / 255
+_GRAY = 100 / 255
 _NOISE = 1 / 255
 _OCTAVE_SCALE = 1.4
 _DISPLAY_DEVIATION = 0.1
@@ -46,12 +46,15 @@ class _Way:
     jitter: bool
 
 
-_PLAIN = UpdateRule(levels=0, normalize="std", space="rgb", clip="end")
+_PLAIN = UpdateRule(laplacian_levels=0, gradient_norm="std", color_space="rgb", clamp="end")
 _WAYS: dict[Method, _Way] = {
     "naive": _Way(_PLAIN, octaves=1, iterations=20, jitter=False),
     "multiscale": _Way(_PLAIN, octaves=3, iterations=10, jitter=True),
     "laplacian": _Way(
-        UpdateRule(levels=4, normalize="none", space="rgb", clip="end"), octaves=3, iterations=10, jitter=True
+        UpdateRule(laplacian_levels=4, gradient_norm="none", color_space="rgb", clamp="end"),
+        octaves=3,
+        iterations=10,
+        jitter=True,
     ),
 }
 
@@ -65,17 +68,17 @@ def visualize(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Grow a picture (1, 3, *size) of what the gradient's objective is; `for_display` makes it fit to look at.
+    """Grow an image (1, 3, *size) of what the gradient's objective is; `for_display` makes it fit to look at.
 
     iterations: steps in each octave, the notebook's number without. The noise and the shifts come from `seed` alone,
-    so that pictures of one seed begin alike.
+    so that images of one seed begin alike.
     """
     way = _WAYS[method]
     steps = way.iterations if iterations is None else iterations
     scales = [_OCTAVE_SCALE ** (way.octaves - 1 - octave) for octave in range(way.octaves)]
     sizes = [(max(1, round(size[0] / scale)), max(1, round(size[1] / scale))) for scale in scales]
     noise = torch.rand(1, 3, *sizes[0], generator=torch.Generator().manual_seed(seed))
-    x = (_GREY + _NOISE * noise).to(device)
+    x = (_GRAY + _NOISE * noise).to(device)
     for octave, octave_size in enumerate(sizes):
         x = resize(x, octave_size)
         shifts = Shifts(seed, 0).draw(octave, steps, octave_size) if way.jitter else [(0, 0)] * steps
@@ -85,7 +88,7 @@ def visualize(
 
 
 def for_display(x: Tensor) -> Tensor:
-    """Bring a picture (1, 3, H, W) of any range to a mean of ½ and a standard deviation of 0.1, in [0, 1]."""
+    """Bring an image (1, 3, H, W) of any range to a mean of ½ and a standard deviation of 0.1, in [0, 1]."""
     deviation = x.std(correction=0).clamp_min(1e-4 / 255)
     return (0.5 + _DISPLAY_DEVIATION * (x - x.mean()) / deviation).clamp(0, 1)
 
@@ -100,20 +103,20 @@ def feature_sheet(
     method: Method = "laplacian",
     size: int = 224,
     iterations: int | None = None,
-    on_picture: Callable[[int, int], None] | None = None,
+    on_image: Callable[[int, int], None] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Grow a picture of `size` pixels a side for every feature; return it, or a labelled sheet of several, uint8 RGB.
+    """Grow an image of `size` pixels a side for every feature; return it, or a labelled sheet of several, uint8 RGB.
 
-    targets: `LAYER` is each of its channels, `LAYER:0-19` and `LAYER:1,5` these channels, one picture each; any other
-    objective, such as `a:1 + b:2`, is one picture. settings: the network, seed, device and precision; the default
-    preset's without. on_picture: called with the number of pictures that are done and of all. Raises DreamvidError.
+    targets: `LAYER` is each of its channels, `LAYER:0-19` and `LAYER:1,5` these channels, one image each; any other
+    objective, such as `a:1 + b:2`, is one image. settings: the network, seed, device and precision; the default
+    preset's without. on_image: called with the number of images that are done and of all. Raises DreamvidError.
     """
     settings = load_settings() if settings is None else settings
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"--size got {size}: allowed is from {SMALLEST} to {LARGEST} pixels.")
     if iterations is not None and not 1 <= iterations <= 2000:
         raise InputError(f"--iterations got {iterations}: allowed is from 1 to 2000.")
-    device = find_device(settings.render.device)
+    device = resolve_device(settings.render.device)
     network = load_network(settings.network.model, settings.network.weights, device=device)
     objectives = [one for target in targets for one in _each(parse_objective(target), network)]
     bounds = [resolve_objective(objective, network) for objective in objectives]  # a wrong name is told before the work
@@ -128,7 +131,7 @@ def feature_sheet(
             }
         gradient = gradients[bound.layers]
         gradient.objectives = ((bound, 1.0),)
-        picture = visualize(
+        image = visualize(
             gradient,
             method,
             size=(size, size),
@@ -136,9 +139,9 @@ def feature_sheet(
             seed=settings.render.seed,
             device=device,
         )
-        cells.append((to_pixels(for_display(picture)), str(objective)))
-        if on_picture is not None:
-            on_picture(len(cells), len(objectives))
+        cells.append((to_pixels(for_display(image)), str(objective)))
+        if on_image is not None:
+            on_image(len(cells), len(objectives))
     return cells[0][0] if len(cells) == 1 else contact_sheet(cells)
 
 

@@ -1,4 +1,4 @@
-"""A picture of a network, as SVG: its layers as boxes inside their blocks, top to bottom, in columns side by side."""
+"""An image of a network, as SVG: its layers as boxes inside their blocks, top to bottom, in columns side by side."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from dreamvid.networks.layer_table import LayerInfo
 from dreamvid.networks.network import Network
-from dreamvid.networks.trace import LayerFlow
+from dreamvid.networks.trace import LayerInputs
 
 # Pixels.
 _FONT, _CHARACTER = 9.0, 5.45  # size, and the width of each character of a monospaced font of that size
@@ -24,7 +24,7 @@ _ASPECT = 1.5
 _INK, _FAINT, _LINE, _EDGE = "#1c2430", "#68727f", "#a3adb9", "#5b6673"
 _DREAMED, _DREAMED_LINE = "#ff9d3c", "#b34700"
 _BLOCK, _BLOCK_LINE = "#fbfcfd", "#8c97a4"
-_COLOURS = (  # of a layer, by what its kind says
+_COLORS = (  # of a layer, by what its kind says
     (("conv",), "#cfe3f6"),
     (("pool",), "#d5efd0"),
     (("linear", "output", "matmul", "softmax"), "#e4d9f6"),
@@ -76,7 +76,7 @@ def draw_network(network: Network, dreamed: Collection[str] = ()) -> str:
     flow, table = network.dataflow(), network.table.rows
     root = _Drawing(flow, table).build()
     columns = _columns(root)
-    return _Paint(network.name, table, set(dreamed), {name: one.same_as for name, one in flow.items()}).draw(
+    return _Paint(network.name, table, set(dreamed), {name: one.alias_of for name, one in flow.items()}).draw(
         root, columns
     )
 
@@ -84,7 +84,7 @@ def draw_network(network: Network, dreamed: Collection[str] = ()) -> str:
 class _Drawing:
     """Works out which box stands in which, and where."""
 
-    def __init__(self, flow: dict[str, LayerFlow], table: Mapping[str, LayerInfo]) -> None:
+    def __init__(self, flow: dict[str, LayerInputs], table: Mapping[str, LayerInfo]) -> None:
         self.flow = flow
         self.table = table
         self.children: dict[str, list[str]] = {"": []}
@@ -118,10 +118,10 @@ class _Drawing:
         parts = self._parts(name, inside)
         if flow is None:
             return parts
-        if flow.same_as == name:
+        if flow.alias_of == name:
             return [*parts, self._sized(_Box(name, [name], [title], layers={name}))]
         # It computes nothing of its own: its name is another one of its last box's.
-        last = next((box for box in reversed(parts) if flow.same_as in box.layers), None)
+        last = next((box for box in reversed(parts) if flow.alias_of in box.layers), None)
         if last is not None:
             last.names.append(name)
             last.titles.append(title)
@@ -151,8 +151,8 @@ class _Drawing:
         block.edges = [(source, part) for part in block.parts for source in sources[id(part)]]
         if block.name:
             own = self.flow[block.name]
-            ends = [own.same_as] if own.same_as != block.name else own.sources
-            if own.same_as == block.name:
+            ends = [own.alias_of] if own.alias_of != block.name else own.sources
+            if own.alias_of == block.name:
                 block.layers.add(block.name)
             found = [owner.get(one) for one in ends]
             block.edges += [(one, None) for one in {id(one): one for one in found}.values()]
@@ -300,9 +300,9 @@ class _Paint:
             words = f"dreamed: {', '.join(name for name in self.table if name in self.dreamed)}"
             self._text(svg, _MARGIN + 8.2 * (len(self.name) + 16), 18, words, fill=_DREAMED_LINE, weight="bold")
         x = _MARGIN
-        entries = [(word, _COLOURS[place][1]) for word, place in _LEGEND] + [("other", _OTHER), ("dreamed", _DREAMED)]
-        for word, colour in entries:
-            ElementTree.SubElement(svg, "rect", _place_of(x, 27, 9, 9), fill=colour, stroke=_LINE)
+        entries = [(word, _COLORS[place][1]) for word, place in _LEGEND] + [("other", _OTHER), ("dreamed", _DREAMED)]
+        for word, color in entries:
+            ElementTree.SubElement(svg, "rect", _place_of(x, 27, 9, 9), fill=color, stroke=_LINE)
             self._text(svg, x + 13, 35, word, fill=_FAINT)
             x += _CHARACTER * len(word) + 26
         self._text(svg, x, 35, "a number: channels", fill=_FAINT)
@@ -320,8 +320,8 @@ class _Paint:
                 group.set("class", "dreamed")
             ElementTree.SubElement(group, "title").text = self._words(part)
             frame = ElementTree.SubElement(group, "rect", _place_of(part.x, part.y, part.width, part.height), rx="2.5")
-            colour, line = (_BLOCK, _BLOCK_LINE) if part.parts else (_colour(self.table[part.name].kind), _LINE)
-            frame.set("fill", "#fff3e4" if marked and part.parts else _DREAMED if marked else colour)
+            color, line = (_BLOCK, _BLOCK_LINE) if part.parts else (_color(self.table[part.name].kind), _LINE)
+            frame.set("fill", "#fff3e4" if marked and part.parts else _DREAMED if marked else color)
             frame.set("stroke", _DREAMED_LINE if marked else line)
             frame.set("stroke-width", "2" if marked else "0.8")
             if marked and part.parts:
@@ -392,7 +392,7 @@ class _Paint:
 
     def _words(self, box: _Box) -> str:
         info = self.table[box.name]
-        seen = "the whole picture" if info.receptive_field is None else f"{info.receptive_field} px"
+        seen = "the whole image" if info.receptive_field is None else f"{info.receptive_field} px"
         stride = "" if info.stride is None else f", stride {info.stride}, sees {seen}"
         return f"{' = '.join(box.names)}\n{info.kind}, {info.channels} channels{stride}"
 
@@ -401,5 +401,5 @@ def _place_of(x: float, y: float, width: float, height: float) -> dict[str, str]
     return {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{width:.1f}", "height": f"{height:.1f}"}
 
 
-def _colour(kind: str) -> str:
-    return next((colour for words, colour in _COLOURS if any(word in kind.lower() for word in words)), _OTHER)
+def _color(kind: str) -> str:
+    return next((color for words, color in _COLORS if any(word in kind.lower() for word in words)), _OTHER)

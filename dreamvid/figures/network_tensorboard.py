@@ -6,10 +6,10 @@ from typing import Any
 
 from dreamvid.errors import InputError, OutputError
 from dreamvid.networks.network import Network
-from dreamvid.networks.trace import PICTURE
+from dreamvid.networks.trace import IMAGE
 
-_PICTURE = "picture"
-# TensorBoard can colour nodes by their device; there is no other mark that it shows.
+_IMAGE = "image"
+# TensorBoard can color nodes by their device; there is no other mark that it shows.
 _DREAMED_DEVICE = "/device:dreamed"
 
 
@@ -28,17 +28,17 @@ def write_graph_log(network: Network, dreamed: Collection[str], folder: Path) ->
     except ImportError as error:
         raise InputError(
             f"A TensorBoard log needs tensorboard, which is not installed ({error}): "
-            "pip install 'dreamvid[tensorboard]'. Or write a picture: --graph network.svg"
+            "pip install 'dreamvid[tensorboard]'. Or write an image: --graph network.svg"
         ) from error
     graph = GraphDef()
-    graph.node.add(name=_PICTURE, op="Placeholder")
+    graph.node.add(name=_IMAGE, op="Placeholder")
     table = network.table.rows
     for flow in network.dataflow().values():
         info = table[flow.name]
-        alias = flow.same_as != flow.name
-        read = (flow.same_as,) if alias else flow.sources
+        alias = flow.alias_of != flow.name
+        read = (flow.alias_of,) if alias else flow.sources
         node: Any = graph.node.add(name=_node(flow.name), op="Identity" if alias else info.kind)
-        node.input.extend(_PICTURE if name == PICTURE else _node(name) for name in read)
+        node.input.extend(_IMAGE if name == IMAGE else _node(name) for name in read)
         if flow.name in dreamed:
             node.device = _DREAMED_DEVICE
         for key, number in (

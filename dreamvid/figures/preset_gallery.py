@@ -1,4 +1,4 @@
-"""The presets as a picture: what each of them looks like, on the same coloured noise."""
+"""The presets as an image: what each of them looks like, on the same colored noise."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from dreamvid.camera.camera_dreamer import SILENCE, CameraDreamer
-from dreamvid.camera.noise import noise_picture
+from dreamvid.camera.noise import noise_image
 from dreamvid.figures.contact_sheet import contact_sheet
 from dreamvid.image.tensors import to_pixels
 from dreamvid.settings import Preset, load_settings
@@ -33,14 +33,14 @@ def draw_gallery(
         moments = [round(seconds * _RATE) for seconds in _SECONDS]
         dreamer = CameraDreamer(
             settings,
-            noise_picture(size, settings.render.seed),
+            noise_image(size, settings.render.seed),
             fps=float(_RATE),
             signals=lambda frame: dict.fromkeys(SILENCE, 0.5 if frame % _RATE < 2 else 0.0),
         )
         with torch.no_grad():
             for index in range(moments[-1] + 1):
-                picture = dreamer.dream(index)
+                image = dreamer.dream(index)
                 if index in moments:
                     label = f"{preset.name}, {index / float(_RATE):g} s"
-                    cells.append((to_pixels(picture), label))
+                    cells.append((to_pixels(image), label))
     return contact_sheet(cells, columns=len(_SECONDS))

@@ -1,4 +1,4 @@
-"""Pictures from the web: http and https only, within limits, and not from the machine's own network."""
+"""Images from the web: http and https only, within limits, and not from the machine's own network."""
 
 import http.client
 import io
@@ -56,11 +56,11 @@ def file_stem(url: str) -> str:
         stem = PurePosixPath(unquote(urlsplit(url).path)).stem
     except ValueError:  # `fetch` says what is wrong with it
         stem = ""
-    return re.sub(r"[^\w.-]+", "-", stem).strip(".-") or "picture"
+    return re.sub(r"[^\w.-]+", "-", stem).strip(".-") or "image"
 
 
-def fetch_picture(url: str, *, allow_private_addresses: bool = False) -> npt.NDArray[np.uint8]:
-    """Fetch a picture as uint8 RGB of shape (H, W, 3), upright; `fetch` says how, and what is raised."""
+def fetch_image(url: str, *, allow_private_addresses: bool = False) -> npt.NDArray[np.uint8]:
+    """Fetch an image as uint8 RGB of shape (H, W, 3), upright; `fetch` says how, and what is raised."""
     data = fetch(url, allows=(lambda _: True) if allow_private_addresses else is_public)
     return decode_image(data, url)
 
@@ -92,7 +92,7 @@ def fetch(
                 moved = response.headers.get("Location", "")
         except TimeoutError:
             raise SourceError(
-                f"{url} did not arrive within {seconds:g} s. Try again, or save the picture with a browser first."
+                f"{url} did not arrive within {seconds:g} s. Try again, or save the image with a browser first."
             ) from None
         except ssl.SSLCertVerificationError as error:
             raise SourceError(f"{place} does not prove that it is who it says: {error.verify_message}.") from error
@@ -113,7 +113,7 @@ def _asked(url: str, allows: Callable[[IpAddress], bool], end: float) -> Iterato
         raise SourceError(f"{url!r} is no address: {error}. Such as https://example.org/dog.jpg") from None
     if parts.scheme not in ("http", "https"):
         raise SourceError(
-            f"Pictures are fetched by http and https only, not by {parts.scheme!r}: {url}. Or give a picture's file."
+            f"Images are fetched by http and https only, not by {parts.scheme!r}: {url}. Or give an image's file."
         )
     if not host:
         raise SourceError(f"{url!r} is no address: it names no host. Such as https://example.org/dog.jpg")
@@ -208,4 +208,4 @@ def _body(response: http.client.HTTPResponse, url: str, largest_bytes: int) -> b
         if length is not None and len(data) < length:
             raise SourceError(f"{url} broke off after {len(data):,} of {length:,} bytes. Try again.")
         return bytes(data)
-    raise SourceError(f"{url} is larger than {largest_bytes / 2**20:g} MiB. Save and shrink the picture first.")
+    raise SourceError(f"{url} is larger than {largest_bytes / 2**20:g} MiB. Save and shrink the image first.")

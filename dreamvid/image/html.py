@@ -1,4 +1,4 @@
-"""Pictures and films as HTML that holds them whole, for pages such as a notebook's."""
+"""Images and films as HTML that holds them whole, for pages such as a notebook's."""
 
 import base64
 import html
@@ -13,7 +13,7 @@ import numpy.typing as npt
 LARGEST_BYTES = 16 * 2**20
 
 # What browsers show, by suffix.
-_PICTURES = {
+_IMAGES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
@@ -26,9 +26,9 @@ _FILMS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm"}
 
 
 def file_html(path: Path) -> str:
-    """Show a picture's or film's file; where a browser cannot, or it is larger than 16 MiB, say where it is."""
+    """Show an image's or film's file; where a browser cannot, or it is larger than 16 MiB, say where it is."""
     name = html.escape(str(path))
-    kind = _PICTURES.get(path.suffix.lower()) or _FILMS.get(path.suffix.lower())
+    kind = _IMAGES.get(path.suffix.lower()) or _FILMS.get(path.suffix.lower())
     if not path.is_file():
         return f"<p><code>{name}</code></p>"
     if kind is None:
@@ -39,9 +39,9 @@ def file_html(path: Path) -> str:
     return _element(path.read_bytes(), kind)
 
 
-def picture_html(picture: npt.NDArray[np.uint8]) -> str:
-    """Show a picture, uint8 RGB (H, W, 3), as it is."""
-    return _element(iio.imwrite("<bytes>", picture, extension=".png", plugin="pillow"), "image/png")
+def image_html(image: npt.NDArray[np.uint8]) -> str:
+    """Show an image, uint8 RGB (H, W, 3), as it is."""
+    return _element(iio.imwrite("<bytes>", image, extension=".png", plugin="pillow"), "image/png")
 
 
 def film_html(frames: Sequence[npt.NDArray[np.uint8]], fps: float) -> str:

@@ -1,4 +1,4 @@
-"""Pictures at the edge of the program (numpy, whole numbers) and inside it (float32 tensors)."""
+"""Images at the edge of the program (numpy, whole numbers) and inside it (float32 tensors)."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,7 +20,7 @@ def _like(dreamed: Tensor, frame: Frame) -> Frame:
     return dreamed[0].to(frame)
 
 
-def _to_picture(frame: np.ndarray | Tensor, device: torch.device) -> Tensor:
+def _to_image(frame: np.ndarray | Tensor, device: torch.device) -> Tensor:
     if isinstance(frame, np.ndarray):
         if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype in (np.uint8, np.uint16) and frame.size:
             return to_tensor(frame, device)
@@ -84,10 +84,10 @@ class Download:
         return pixels if pixels.dtype == self._dtype else pixels.astype(self._dtype)
 
 
-def download(picture: Tensor, dtype: np.dtype | type = np.uint8) -> Download:
+def download(image: Tensor, dtype: np.dtype | type = np.uint8) -> Download:
     """Turn (1, 3, H, W) in [0, 1] into uint8 or uint16 (H, W, 3), rounded, without waiting for a GPU."""
     scale = float(np.iinfo(dtype).max)
-    whole = (picture[0].permute(1, 2, 0) * scale).round().clamp(0, scale)
+    whole = (image[0].permute(1, 2, 0) * scale).round().clamp(0, scale)
     # torch has few operations on uint16; int32 holds it exactly.
     whole = whole.to(torch.uint8 if dtype == np.uint8 else torch.int32)
     if whole.device.type != "cuda":
@@ -100,9 +100,9 @@ def download(picture: Tensor, dtype: np.dtype | type = np.uint8) -> Download:
     return Download(here, dtype, done)
 
 
-def to_pixels(picture: Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
+def to_pixels(image: Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
     """Turn (1, 3, H, W) in [0, 1] into uint8 or uint16 (H, W, 3), rounded; waits for the device."""
-    return download(picture, dtype).wait()
+    return download(image, dtype).wait()
 
 
 def to_8_bits(pixels: np.ndarray) -> np.ndarray:
@@ -110,13 +110,13 @@ def to_8_bits(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
 
 
-def fit(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring a picture (1, 3, H, W) to `size` (width, height): its middle, as large as it goes."""
+def fit(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring an image (1, 3, H, W) to `size` (width, height): its middle, as large as it goes."""
     width, height = size
-    scale = max(width / picture.shape[3], height / picture.shape[2])
+    scale = max(width / image.shape[3], height / image.shape[2])
     inner_width, inner_height = (
-        min(picture.shape[3], round(width / scale)),
-        min(picture.shape[2], round(height / scale)),
+        min(image.shape[3], round(width / scale)),
+        min(image.shape[2], round(height / scale)),
     )
-    left, top = (picture.shape[3] - inner_width) // 2, (picture.shape[2] - inner_height) // 2
-    return resize(picture[:, :, top : top + inner_height, left : left + inner_width], (height, width)).clamp(0, 1)
+    left, top = (image.shape[3] - inner_width) // 2, (image.shape[2] - inner_height) // 2
+    return resize(image[:, :, top : top + inner_height, left : left + inner_width], (height, width)).clamp(0, 1)

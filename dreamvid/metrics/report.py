@@ -27,7 +27,7 @@ class Score:
         times_seconds: when each frame is shown.
         dream_error, source_error: warping error × 1e4 of either film from the frame before to this one, over
             the places where the source's flow can be trusted; NaN on the first frame and at cuts.
-        trusted: share of these places, 0 to 1.
+        valid_fraction: share of these places, 0 to 1.
         strength: objective of the dream over that of the source; NaN where the source's is not above 0.
         brightness, contrast, saturation: mean luma, standard deviation of luma, mean of highest minus lowest
             channel of the dream, 0 to 1; `source_brightness` … of the source.
@@ -47,7 +47,7 @@ class Score:
     times_seconds: Curve
     dream_error: Curve
     source_error: Curve
-    trusted: Curve
+    valid_fraction: Curve
     strength: Curve
     brightness: Curve
     contrast: Curve
@@ -129,7 +129,7 @@ class Score:
             "dream_error": self.mean_dream_error,
             "source_error": self.mean_source_error,
             "excess": self.mean_excess,
-            "trusted": _mean(self.trusted),
+            "valid_fraction": _mean(self.valid_fraction),
             "strength": self.mean_strength,
             "drift": self.drift,
             "clipped": self.mean_clipped,
@@ -142,7 +142,7 @@ class Score:
     def curves(self) -> dict[str, Curve]:
         """The per-frame curves by name, each (T,)."""
         names = (
-            *("times_seconds", "dream_error", "source_error", "excess", "trusted", "strength"),
+            *("times_seconds", "dream_error", "source_error", "excess", "valid_fraction", "strength"),
             *("brightness", "contrast", "saturation"),
             *("source_brightness", "source_contrast", "source_saturation", "clipped"),
         )

@@ -1,4 +1,4 @@
-"""How good a dream is: `score` of two films, `score_frames` of pictures in memory.
+"""How good a dream is: `score` of two films, `score_frames` of images in memory.
 
 Source and dream are brought to one working size by area averaging. There, for each frame and the one before:
 
@@ -34,12 +34,12 @@ from dreamvid.errors import InputError, SettingsError
 from dreamvid.metrics.report import Score
 from dreamvid.metrics.temporal import RevealedPlaces, Tone, warping_error
 from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.occlusion import follows, occlusion_mask
+from dreamvid.motion.occlusion import occlusion_mask, was_visible
 from dreamvid.motion.warp import warp
 from dreamvid.networks.network import load_network
-from dreamvid.runtime.device import find_device
+from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, find_preset, load_settings, merge
-from dreamvid.settings.merge import nest
+from dreamvid.settings.merge import to_tables
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import VideoInfo, probe, scan
 from dreamvid.video.shots import DETECTION_HEIGHT, find_cuts
@@ -47,16 +47,16 @@ from dreamvid.video.source import Source, open_source
 
 # Width in pixels at which films are compared: flow holds, noise does not count, and it is quick.
 WORKING_WIDTH = 320
-# How far in pixels a picture is continued by its mirror image.
+# How far in pixels an image is continued by its mirror image.
 _MIRRORED = 32
 
 # A frame in memory: uint8 or uint16 (H, W, 3), or a float tensor (3, H, W) or (1, 3, H, W) in [0, 1]; RGB.
 Frame = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | Tensor
-_Picture = npt.NDArray[np.float32]  # (H, W, 3) in [0, 1]
+_Image = npt.NDArray[np.float32]  # (H, W, 3) in [0, 1]
 
 
 class ObjectiveMeter:
-    """Measures an objective on pictures, always in float32.
+    """Measures an objective on images, always in float32.
 
     Raises NetworkError and ObjectiveError for what cannot be had.
     """
@@ -78,33 +78,33 @@ class ObjectiveMeter:
         self._module = network.truncate(self._bound.layers)
 
     @classmethod
-    def of(cls, settings: Settings) -> "ObjectiveMeter":
+    def from_settings(cls, settings: Settings) -> "ObjectiveMeter":
         """Make the meter of what a render's settings dream, on their device."""
         network, dream = settings.network, settings.dream
-        device = find_device(settings.render.device)
-        return cls(dream.objective, network.model, network.weights, measure=dream.measure, device=device)
+        device = resolve_device(settings.render.device)
+        return cls(dream.objective, network.model, network.weights, measure=dream.reduction, device=device)
 
-    def value(self, picture: Tensor) -> float:
-        """Evaluate the objective on a picture (1, 3, H, W) in [0, 1]; waits for the device."""
-        return float(self._bound(self._activations(picture)).cpu().double().mean())
+    def value(self, image: Tensor) -> float:
+        """Evaluate the objective on an image (1, 3, H, W) in [0, 1]; waits for the device."""
+        return float(self._bound(self._activations(image)).cpu().double().mean())
 
-    def density(self, picture: Tensor) -> Tensor:
-        """Where in the picture (1, 3, H, W) the objective is: (1, 1, H, W), on the CPU.
+    def density(self, image: Tensor) -> Tensor:
+        """Where in the image (1, 3, H, W) the objective is: (1, 1, H, W), on the CPU.
 
-        The picture is continued by its mirror image: next to the zeros that networks pad with, which is where
+        The image is continued by its mirror image: next to the zeros that networks pad with, which is where
         a moving camera shows new places, activations are weaker and would be taken for a weaker dream.
         """
-        height, width = picture.shape[2:]
+        height, width = image.shape[2:]
         top, left = min(_MIRRORED, height - 1), min(_MIRRORED, width - 1)
-        wide = F.pad(picture, (left, left, top, top), mode="reflect")
+        wide = F.pad(image, (left, left, top, top), mode="reflect")
         density = self._bound.density(self._activations(wide))
         size = (wide.shape[2], wide.shape[3])
         spread = F.interpolate(density, size, mode="bilinear", align_corners=False)
         return spread[:, :, top : top + height, left : left + width].cpu()
 
-    def _activations(self, picture: Tensor) -> dict[str, Tensor]:
+    def _activations(self, image: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            activations: dict[str, Tensor] = self._module(picture.to(self.device, memory_format=torch.channels_last))
+            activations: dict[str, Tensor] = self._module(image.to(self.device, memory_format=torch.channels_last))
             return activations
 
 
@@ -130,23 +130,23 @@ class Scorer:
     def add(self, source: Frame, dream: Frame, time_seconds: float, *, cut: bool = False) -> None:
         """Take in a frame of the source and what was dreamed of it. cut: it begins a new shot.
 
-        Raises InputError for what is no picture.
+        Raises InputError for what is no image.
         """
-        pictures = _picture(source), _picture(dream)
+        images = _image(source), _image(dream)
         if self._size is None:
-            self._size = _working_size(pictures[0], pictures[1], self._width)
-        this = _at_size(pictures[0], self._size), _at_size(pictures[1], self._size)
-        values = [self._meter.value(picture) for picture in this]
+            self._size = _working_size(images[0], images[1], self._width)
+        this = _at_size(images[0], self._size), _at_size(images[1], self._size)
+        values = [self._meter.value(image) for image in this]
         row = {
             "times_seconds": time_seconds,
             "dream_error": np.nan,
             "source_error": np.nan,
-            "trusted": np.nan,
+            "valid_fraction": np.nan,
             "strength": values[1] / values[0] if values[0] > 0 else np.nan,
-            "clipped": _newly_clipped(*pictures),
+            "clipped": _newly_clipped(*images),
         }
-        for prefix, picture in zip(("source_", ""), this, strict=True):
-            row |= {prefix + name: value for name, value in vars(Tone.of(picture)).items()}
+        for prefix, image in zip(("source_", ""), this, strict=True):
+            row |= {prefix + name: value for name, value in vars(Tone.from_image(image)).items()}
         if cut and self._rows:
             self._cuts.append(len(self._rows))
         if self._previous is None or cut:
@@ -160,14 +160,14 @@ class Scorer:
         flow, reverse = self._estimate(this[0], previous[0]), self._estimate(previous[0], this[0])
         mask = occlusion_mask(flow, reverse)
         # Motion boundaries are too doubtful to measure an error at, but what lies there is not newly seen.
-        self._revealed.advance(flow, follows(flow, reverse))
+        self._revealed.advance(flow, was_visible(flow, reverse))
         residual, residual_before = this[1] - this[0], previous[1] - previous[0]
         change = (residual - warp(residual_before, flow, mode="bilinear")).abs().mean(dim=1, keepdim=True)
         self._revealed.add(self._meter.density(this[0]), self._meter.density(this[1]), change, mask)
         return {
             "source_error": warping_error(this[0], previous[0], flow, mask),
             "dream_error": warping_error(this[1], previous[1], flow, mask),
-            "trusted": float(mask.mean()),
+            "valid_fraction": float(mask.mean()),
         }
 
     def result(self) -> Score:
@@ -203,7 +203,7 @@ def score_frames(
     settings. fps: frames per second, for the drift. width: working width in pixels. cuts: numbers (from 0) of
     the frames that begin a new shot. Raises InputError when one of the two has more frames.
     """
-    scorer = Scorer(meter or ObjectiveMeter.of(load_settings()), width=width)
+    scorer = Scorer(meter or ObjectiveMeter.from_settings(load_settings()), width=width)
     pairs = _pairs(iter(source_frames), iter(dream_frames))
     for index, (source, dream) in enumerate(pairs):
         scorer.add(source, dream, index / fps, cut=index in cuts)
@@ -248,19 +248,19 @@ def score(
     rate = settings.video.rate()
     if films[0].kind == "lavfi" and stop is None:
         scan(films[0], infos[0])  # refuses a graph without an end
-    meter = ObjectiveMeter.of(settings)
+    meter = ObjectiveMeter.from_settings(settings)
 
     small = _detection_size(infos[0])
     counted = 0
 
-    def pictures() -> Iterator[npt.NDArray[np.uint8]]:
+    def images() -> Iterator[npt.NDArray[np.uint8]]:
         nonlocal counted
         with FrameReader(films[0], infos[0], start=start, stop=stop, fps=rate, size=small) as reader:
             for frame in reader:
                 counted += 1
                 yield _eight_bits(frame.pixels)
 
-    cuts = set(find_cuts(pictures()))
+    cuts = set(find_cuts(images()))
     total = scan(films[1], infos[1]).count
     if counted != total:
         raise _counts_differ(counted, total, films[0], films[1], settings)
@@ -284,14 +284,14 @@ def _settings(dream: str | Path, **overrides: str | None) -> Settings:
     if "model" in given:
         given.setdefault("weights", None)  # the recipe's are another network's
     if not recipe.is_file():
-        return load_settings(None, nest(given))
+        return load_settings(None, to_tables(given))
     preset = find_preset(recipe)
     if preset.kind != "run":
         raise InputError(
             f"{str(recipe)!r} is the recipe of a {preset.kind}, which has no source to be compared with. "
             "Only results of `dreamvid run` can be scored."
         )
-    return merge(merge(preset.tables, origin=str(recipe)), nest(given))
+    return merge(merge(preset.tables, origin=str(recipe)), to_tables(given))
 
 
 def _counts_differ(counted: int, total: int, source: Source, dream: Source, settings: Settings) -> InputError:
@@ -317,7 +317,7 @@ def _pairs(sources: Iterator[Any], dreams: Iterator[Any]) -> Iterator[tuple[Any,
         yield source, dream
 
 
-def _picture(frame: Frame) -> _Picture:
+def _image(frame: Frame) -> _Image:
     """Bring a frame of any kind to float32 (H, W, 3) in [0, 1]."""
     if isinstance(frame, Tensor):
         x = frame[0] if frame.ndim == 4 and frame.shape[0] == 1 else frame
@@ -331,21 +331,21 @@ def _picture(frame: Frame) -> _Picture:
     )
 
 
-def _working_size(source: _Picture, dream: _Picture, width: int) -> tuple[int, int]:
+def _working_size(source: _Image, dream: _Image, width: int) -> tuple[int, int]:
     """(width, height) in the source's shape, no wider than either film."""
     height, full = source.shape[:2]
     width = min(width, full, dream.shape[1])
     return width, max(1, round(width * height / full))
 
 
-def _at_size(picture: _Picture, size: tuple[int, int]) -> Tensor:
+def _at_size(image: _Image, size: tuple[int, int]) -> Tensor:
     """Average the areas of (H, W, 3) into a tensor (1, 3, h, w)."""
-    if (picture.shape[1], picture.shape[0]) != size:
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
-    return torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
+    if (image.shape[1], image.shape[0]) != size:
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
 
 
-def _newly_clipped(source: _Picture, dream: _Picture) -> float:
+def _newly_clipped(source: _Image, dream: _Image) -> float:
     """Share of the dream's pixels with a clipped channel where the source, brought to its size, has none."""
     before = _clipped(source)
     if before.shape != dream.shape[:2]:
@@ -354,10 +354,10 @@ def _newly_clipped(source: _Picture, dream: _Picture) -> float:
     return float((_clipped(dream) > before).mean())
 
 
-def _clipped(picture: _Picture) -> npt.NDArray[np.uint8]:
+def _clipped(image: _Image) -> npt.NDArray[np.uint8]:
     """1 where a channel, rounded to 8 bits, is 0 or 255."""
     half = np.float32(0.5 / 255)
-    return np.asarray(((picture < half) | (picture >= 1 - half)).any(axis=2), dtype=np.uint8)
+    return np.asarray(((image < half) | (image >= 1 - half)).any(axis=2), dtype=np.uint8)
 
 
 def _detection_size(info: VideoInfo) -> tuple[int, int]:

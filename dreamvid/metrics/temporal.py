@@ -1,6 +1,6 @@
-"""What `dreamvid score` measures, each as a pure function of pictures at one size, and the ages of places.
+"""What `dreamvid score` measures, each as a pure function of images at one size, and the ages of places.
 
-Pictures X are (1, 3, H, W) in [0, 1], flows (1, 2, H, W) backward in pixels, masks (1, 1, H, W) of 0 and 1.
+Images X are (1, 3, H, W) in [0, 1], flows (1, 2, H, W) backward in pixels, masks (1, 1, H, W) of 0 and 1.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from dreamvid.motion.warp import warp
 OLDEST = 12
 # Errors are squares of values in [0, 1]; so one unit is the square of 1% of full scale.
 ERROR_SCALE = 1e4
-# With less of the picture old than this there is no rest to compare with.
+# With less of the image old than this there is no rest to compare with.
 _LEAST_REST = 0.05
 
 
@@ -35,9 +35,9 @@ def warping_error(this: Tensor, previous: Tensor, flow: Tensor, mask: Tensor) ->
 
 @dataclass(frozen=True)
 class Tone:
-    """The look of one picture as numbers from 0 to 1.
+    """The look of one image as numbers from 0 to 1.
 
-    `brightness` is the mean luma, `contrast` the standard deviation of the luma over the picture,
+    `brightness` is the mean luma, `contrast` the standard deviation of the luma over the image,
     `saturation` the mean over the pixels of the highest minus the lowest channel.
     """
 
@@ -46,10 +46,10 @@ class Tone:
     saturation: float
 
     @classmethod
-    def of(cls, picture: Tensor) -> Self:
-        """Measure a picture (1, 3, H, W)."""
-        light = luma(picture).double()
-        saturation = (picture.amax(dim=1) - picture.amin(dim=1)).double().mean()
+    def from_image(cls, image: Tensor) -> Self:
+        """Measure an image (1, 3, H, W)."""
+        light = luma(image).double()
+        saturation = (image.amax(dim=1) - image.amin(dim=1)).double().mean()
         return cls(float(light.mean()), float(light.std(correction=0)), float(saturation))
 
 
@@ -100,7 +100,7 @@ class RevealedPlaces:
         """Take in a frame after `advance`: maps and c at the pixels, each (1, 1, H, W)."""
         assert self._age is not None, "restart comes first"
         age = self._age.flatten().long()
-        source, dream, changed, trusted = (x.flatten().double() for x in (source_map, dream_map, change, mask))
+        source, dream, changed, valid_fraction = (x.flatten().double() for x in (source_map, dream_map, change, mask))
         old = age > OLDEST
         count = _sums(age, torch.ones_like(source))
         self._pixels += count
@@ -111,10 +111,12 @@ class RevealedPlaces:
         if rest_source > 0:
             self._got[0] += _sums(age, dream)
             self._expected[0] += float(dream[old].sum()) / rest_source * _sums(age, source)
-        rest_trusted = float(trusted[old].sum())
+        rest_trusted = float(valid_fraction[old].sum())
         if rest_trusted > 0:
-            self._got[1] += _sums(age, changed * trusted)
-            self._expected[1] += float((changed * trusted)[old].sum()) / rest_trusted * _sums(age, trusted)
+            self._got[1] += _sums(age, changed * valid_fraction)
+            self._expected[1] += (
+                float((changed * valid_fraction)[old].sum()) / rest_trusted * _sums(age, valid_fraction)
+            )
 
     def strength(self) -> list[float]:
         """strength(a) for a = 0 … OLDEST; NaN for an age that never was."""

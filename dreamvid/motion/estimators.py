@@ -20,7 +20,7 @@ FlowEstimator = Callable[[Tensor, Tensor], Tensor]
 _RAFT_MULTIPLE, _RAFT_SMALLEST = 8, 128
 # DIS works on patches of 8 pixels over a pyramid: below this side OpenCV refuses.
 _DIS_SMALLEST = 32
-# DIS takes light that changes for motion, so it is given pictures that show little of it: luma less its mean over
+# DIS takes light that changes for motion, so it is given images that show little of it: luma less its mean over
 # squares of this side in pixels, over its spread there and what would be noise alone. One spread is so much on the
 # scale 0 to 1, and so much of the mean is left: things that move far are found by their coarse light.
 EVEN_WINDOW, EVEN_NOISE, EVEN_SPREAD, EVEN_MEAN = 61, 0.05, 0.2, 0.25
@@ -52,8 +52,8 @@ def dis_flow(dis: "cv2.DISOpticalFlow", this: Tensor, previous: Tensor) -> Tenso
     """
     height, width = this.shape[2:]
     lacking = max(0, _DIS_SMALLEST - height), max(0, _DIS_SMALLEST - width)
-    pictures = [np.pad(_even(frame), ((0, lacking[0]), (0, lacking[1])), mode="edge") for frame in (this, previous)]
-    flow = dis.calc(pictures[0], pictures[1], None)  # type: ignore[call-overload]
+    images = [np.pad(_even(frame), ((0, lacking[0]), (0, lacking[1])), mode="edge") for frame in (this, previous)]
+    flow = dis.calc(images[0], images[1], None)  # type: ignore[call-overload]
     return torch.from_numpy(flow[:height, :width]).permute(2, 0, 1)[None].to(this.device)
 
 

@@ -7,40 +7,40 @@ from torch import Tensor
 
 from dreamvid.motion.estimators import FlowEstimator
 from dreamvid.motion.occlusion import validity
-from dreamvid.motion.photometric import photometric_validity, unrest
-from dreamvid.motion.static import hold_still, stands_still
+from dreamvid.motion.photometric import photometric_validity, temporal_activity
+from dreamvid.motion.static import static_mask, zero_static_flow
 from dreamvid.motion.warp import resize_flow, warp
 
-# Flows are estimated in full and judged on pictures of at most this height: what is said of a place is soft anyhow, and
+# Flows are estimated in full and judged on images of at most this height: what is said of a place is soft anyhow, and
 # thresholds in pixels mean the same at every size.
 JUDGED_HEIGHT = 160
 
-# Flow of frames, and what is known of it: validity and unrest.
-Judged = tuple[Tensor, Tensor, Tensor]
+# Flow of frames, and what is known of it: validity and temporal_activity.
+MotionField = tuple[Tensor, Tensor, Tensor]
 
 
-def estimate_motion(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> Judged:
+def estimate_motion(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> MotionField:
     """Estimate how `this` frame follows from `previous`, both (1, 3, H, W) in [0, 1].
 
     Returns the backward flow (1, 2, H, W) in pixels, exactly zero where nothing moves; its validity (1, 1, H, W) in
-    [0, 1]: 0 where something is newly seen, in between where the flows disagree, objects meet or the pictures do; and
-    the unrest (1, 1, H, W) in [0, 1): how much the footage changes beside its motion.
+    [0, 1]: 0 where something is newly seen, in between where the flows disagree, objects meet or the images do; and
+    the temporal_activity (1, 1, H, W) in [0, 1): how much the footage changes beside its motion.
     """
     there, _ = _estimate(estimator, this, previous)
-    return there.judge()
+    return there.evaluate()
 
 
-def estimate_both_ways(
+def estimate_bidirectional(
     estimator: FlowEstimator, this: Tensor, previous: Tensor
-) -> tuple[Judged, tuple[Tensor, Tensor]]:
+) -> tuple[MotionField, tuple[Tensor, Tensor]]:
     """Estimate how `this` frame follows from `previous`, and how `previous` would from `this`.
 
     Returns what `estimate_motion` does; and the flow that says where in `this` each pixel of `previous` is, with its
     validity: 0 where something is about to be covered.
     """
     there, back = _estimate(estimator, this, previous)
-    flow, trust, _ = back.judge()
-    return there.judge(), (flow, trust)
+    flow, trust, _ = back.evaluate()
+    return there.evaluate(), (flow, trust)
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class _Direction:
     small: Tensor
     small_reverse: Tensor
 
-    def judge(self) -> Judged:
+    def evaluate(self) -> MotionField:
         moved = warp(self.previous, self.small)
         trust = validity(self.small, self.small_reverse) * photometric_validity(self.this, moved)
-        flow = hold_still(self.flow, self.still)
-        return flow, _enlarge(trust, flow), _enlarge(unrest(self.this, moved), flow)
+        flow = zero_static_flow(self.flow, self.still)
+        return flow, _enlarge(trust, flow), _enlarge(temporal_activity(self.this, moved), flow)
 
 
 def _estimate(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> tuple[_Direction, _Direction]:
@@ -72,8 +72,8 @@ def _estimate(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> tuple
     size = max(1, round(height * part)), max(1, round(width * part))
     now, before = _reduce(this, size), _reduce(previous, size)
     small, small_reverse = resize_flow(flow, size), resize_flow(reverse, size)
-    still = stands_still(now, before, small)
-    small, small_reverse = hold_still(small, still), hold_still(small_reverse, still)
+    still = static_mask(now, before, small)
+    small, small_reverse = zero_static_flow(small, still), zero_static_flow(small_reverse, still)
     still = _enlarge(still.to(flow.dtype), flow) > 0.5
     return (
         _Direction(flow, still, now, before, small, small_reverse),
@@ -95,15 +95,15 @@ class Motion:
     """How a frame follows from an earlier one, at the size of the finest octave.
 
     flow: backward (1, 2, h, w), x then y in pixels. validity: (1, 1, h, w) in [0, 1], 1 where the flow can be trusted.
-    unrest: (1, 1, h, w) in [0, 1), how much the footage changes beside its motion from one frame to the next. frames:
-    how many frames lie between the two, the later one counted.
+    temporal_activity: (1, 1, h, w) in [0, 1), how much the footage changes besides its motion from one frame to the
+    next. frames: the number of frames from the one to the other.
     """
 
     flow: Tensor
     validity: Tensor
-    unrest: Tensor
+    temporal_activity: Tensor
     frames: int = 1
 
 
 # A flow (1, 2, h, w) with its validity (1, 1, h, w).
-Side = tuple[Tensor, Tensor]
+FlowWithValidity = tuple[Tensor, Tensor]

@@ -19,13 +19,13 @@ BOUNDARY_RELATIVE, BOUNDARY_ABSOLUTE = 0.01, 0.002
 SMOOTH_STEP, SURE_STEP, BOUNDARY_DOUBT = 0.5, 2.5, 0.5
 
 
-def inside(flow: Tensor) -> Tensor:
+def in_frame_mask(flow: Tensor) -> Tensor:
     """1 where `flow` (N, 2, H, W) points into the frame, falling to 0 over one pixel outside: (N, 1, H, W)."""
     height, width = flow.shape[2:]
     return (1 - distance_outside(pixel_grid(height, width, flow) + flow, height, width)).clamp(0, 1)
 
 
-def disagreement(flow: Tensor, reverse: Tensor) -> Tensor:
+def fb_error(flow: Tensor, reverse: Tensor) -> Tensor:
     """|f + b|² relative to what the papers allow, (N, 1, H, W): 1 is at their threshold, less is better.
 
     flow: backward flow (this → previous). reverse: the flow of the other direction (previous → this), on the previous
@@ -46,11 +46,11 @@ def motion_boundary(flow: Tensor) -> Tensor:
 def validity(flow: Tensor, reverse: Tensor) -> Tensor:
     """Mask (N, 1, H, W) in [0, 1] of where `flow` carries: 1 is sure, 0 is newly seen.
 
-    Falls from 1 at the papers' allowed disagreement to 0 at three times it: on water, where flows never quite agree,
+    Falls from 1 at the papers' allowed fb_error to 0 at three times it: on water, where flows never quite agree,
     a dream that is carried a little wrongly is calmer than one that is always begun anew. Motion boundaries count less.
     """
-    agreement = ((3 - disagreement(flow, reverse)) / 2).clamp(0, 1)
-    return agreement * inside(flow) * (1 - BOUNDARY_DOUBT * boundary_strength(flow))
+    agreement = ((3 - fb_error(flow, reverse)) / 2).clamp(0, 1)
+    return agreement * in_frame_mask(flow) * (1 - BOUNDARY_DOUBT * boundary_strength(flow))
 
 
 def boundary_strength(flow: Tensor) -> Tensor:
@@ -66,15 +66,15 @@ def boundary_strength(flow: Tensor) -> Tensor:
     return ((steepest - SMOOTH_STEP) / (SURE_STEP - SMOOTH_STEP)).clamp(0, 1)
 
 
-def follows(flow: Tensor, reverse: Tensor) -> Tensor:
+def was_visible(flow: Tensor, reverse: Tensor) -> Tensor:
     """True where what is seen was seen before: consistent as the papers have it, and inside; (N, 1, H, W)."""
-    return (disagreement(flow, reverse) < 1) & (inside(flow) > 0.5)
+    return (fb_error(flow, reverse) < 1) & (in_frame_mask(flow) > 0.5)
 
 
 def occlusion_mask(flow: Tensor, reverse: Tensor) -> Tensor:
     """Ruder's hard mask for scoring, (N, 1, H, W) of 0 and 1: consistent, inside, off the motion boundaries."""
-    agrees = disagreement(flow, reverse) < 1
-    return (agrees & (inside(flow) >= 1) & ~motion_boundary(flow)).to(flow.dtype)
+    agrees = fb_error(flow, reverse) < 1
+    return (agrees & (in_frame_mask(flow) >= 1) & ~motion_boundary(flow)).to(flow.dtype)
 
 
 def _squared(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whether two pictures show the same thing, whatever the light: comparing locally normalised luma.
+"""Whether two images show the same thing, whatever the light: comparing locally normalised luma.
 
 Each pixel's luma is taken relative to the mean and the spread of its surroundings (the normalisation behind zero-mean
 normalised cross-correlation), so a change of brightness or contrast, even one that differs from place to place, makes
@@ -13,7 +13,7 @@ from dreamvid.image.tensors import luma
 
 # Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
 NOISE_SPREAD = 0.02
-# Pixel noise is averaged away over squares of this side before pictures are compared pixel by pixel.
+# Pixel noise is averaged away over squares of this side before images are compared pixel by pixel.
 SMOOTHING = 5
 # Light under which a change of it is not told from noise, and over which a place is blown out.
 DARK, BLOWN_OUT = 0.02, 0.9
@@ -53,10 +53,10 @@ def _mean_along(x: Tensor, window: int, axis: int) -> Tensor:
     return total / (counts.view(-1, 1) if axis == 2 else counts)
 
 
-def difference(a: Tensor, b: Tensor, window: int) -> Tensor:
+def normalized_ssd(a: Tensor, b: Tensor, window: int) -> Tensor:
     """Mean squared difference of the normalised lumas a and b, both (N, 1, H, W), over squares of side `window` (odd).
 
-    0 for pictures that differ in brightness and contrast only, and where neither has texture; about 2 for unrelated
+    0 for images that differ in brightness and contrast only, and where neither has texture; about 2 for unrelated
     textures; about 1 where one has texture and the other none.
     """
     return local_mean((_normalised(a, window) - _normalised(b, window)).square(), window)
@@ -72,10 +72,10 @@ def exposure(this: Tensor, previous: Tensor) -> Tensor:
     return torch.where(before > 0, now / before.clamp_min(1e-9), 1.0)
 
 
-def relight(picture: Tensor, like: Tensor, window: int) -> Tensor:
-    """Give `picture` the light that `like` has, over squares of side `window` (odd); both (N, C, H, W) in [0, 1]."""
-    has, wanted = (local_mean(x.mean(dim=1, keepdim=True), window) for x in (picture, like))
-    return picture * ((wanted + DARK) / (has + DARK))
+def match_illumination(image: Tensor, like: Tensor, window: int) -> Tensor:
+    """Give `image` the light that `like` has, over squares of side `window` (odd); both (N, C, H, W) in [0, 1]."""
+    has, wanted = (local_mean(x.mean(dim=1, keepdim=True), window) for x in (image, like))
+    return image * ((wanted + DARK) / (has + DARK))
 
 
 def photometric_validity(this: Tensor, moved: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def photometric_validity(this: Tensor, moved: Tensor) -> Tensor:
 
     Returns (N, 1, H, W): 1 where they agree, falling softly to 1 - LOSS where they have nothing in common.
     """
-    differs = difference(luma(this), luma(moved), WINDOW)
+    differs = normalized_ssd(luma(this), luma(moved), WINDOW)
     return 1 - LOSS * ((differs - SURE) / (LOST - SURE)).clamp(0, 1)
 
 
@@ -94,15 +94,15 @@ def _normalised(x: Tensor, window: int) -> Tensor:
 
 # Averaged over squares of this side in pixels.
 TEXTURE_WINDOW = 15
-# Squared error of the smoothed pictures, on the scale 0 to 1, that counts as half way from calm to restless.
+# Squared error of the smoothed images, on the scale 0 to 1, that counts as half way from calm to restless.
 HALF_WAY = 1.5e-4
 
 
-def unrest(this: Tensor, moved: Tensor) -> Tensor:
+def temporal_activity(this: Tensor, moved: Tensor) -> Tensor:
     """How restless each place is, (N, 1, H, W) in [0, 1): 0 where `moved`, the frame before warped, is as `this`.
 
     Both (N, 3, H, W) in [0, 1]. Their light may differ.
     """
-    differs = local_mean(this - relight(moved, this, TEXTURE_WINDOW), SMOOTHING)
+    differs = local_mean(this - match_illumination(moved, this, TEXTURE_WINDOW), SMOOTHING)
     error = local_mean(differs.square().mean(dim=1, keepdim=True), TEXTURE_WINDOW)
     return error / (error + HALF_WAY)

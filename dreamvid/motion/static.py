@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.image.tensors import luma
-from dreamvid.motion.photometric import SMOOTHING, SURE, difference, exposure, local_mean
+from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, local_mean, normalized_ssd
 from dreamvid.motion.warp import warp
 
-# Stillness is judged over squares of this part of the picture's height; flat ones ask the texture in the larger ones.
+# Stillness is judged over squares of this part of the image's height; flat ones ask the texture in the larger ones.
 WINDOW_PART, ASKED_PART = 1 / 8, 1 / 2
 # Zero flow may leave this many times the squared error of the estimated flow, plus what half a level of 255 makes.
 TOLERANCE, FLOOR = 2.0, (0.5 / 255) ** 2
@@ -16,12 +16,12 @@ TOLERANCE, FLOOR = 2.0, (0.5 / 255) ** 2
 TELLING = 0.5
 
 
-def stands_still(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+def static_mask(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
     """True where no motion explains the frames as well as `flow` does, but for their light; (N, 1, H, W).
 
     this, previous: (N, 3, H, W) in [0, 1]. flow: backward (N, 2, H, W), in pixels. The error counts over a
     surrounding: near something that moves nothing is called still. Flat places go with most of the texture around
-    them, and a picture without any texture stands still.
+    them, and an image without any texture stands still.
     """
     window, asked = (int(this.shape[2] * part) | 1 for part in (WINDOW_PART, ASKED_PART))
     # An estimator fits noise, so it is smoothed away.
@@ -30,7 +30,9 @@ def stands_still(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
     unmoved = local_mean((now - before).square(), window)
     moved = local_mean((now - warp(before, flow)).square(), window)
     threshold = TOLERANCE * moved + FLOOR
-    same = difference(now, before, window) < SURE  # where nothing explains the frames, nothing is known to stand still
+    same = (
+        normalized_ssd(now, before, window) < SURE
+    )  # where nothing explains the frames, nothing is known to stand still
     still = (same & (unmoved <= threshold)).to(flow.dtype)
     telling = (TELLING**2 * local_mean(_steepness(now), window) > threshold).to(flow.dtype)
     heard = local_mean(telling, asked)
@@ -41,7 +43,7 @@ def stands_still(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
     return (still > 0) & ((telling > 0) | (said > 0.5))
 
 
-def hold_still(flow: Tensor, still: Tensor) -> Tensor:
+def zero_static_flow(flow: Tensor, still: Tensor) -> Tensor:
     """Set `flow` (N, 2, H, W) to exactly zero where `still` (N, 1, H, W) is true."""
     return torch.where(still, torch.zeros_like(flow), flow)
 

@@ -1,4 +1,4 @@
-"""Sampling a picture along a backward flow."""
+"""Sampling an image along a backward flow."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """Coordinates of the pixel centres, (1, 2, H, W): x then y, whole numbers from 0."""
+    """Coordinates of the pixel centers, (1, 2, H, W): x then y, whole numbers from 0."""
     y, x = torch.meshgrid(
         torch.arange(height, dtype=like.dtype, device=like.device),
         torch.arange(width, dtype=like.dtype, device=like.device),
@@ -16,9 +16,9 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def sample(x: Tensor, places: Tensor, *, mode: str = "bicubic") -> Tensor:
-    """Sample (N, C, H, W) at `places` (N, 2, h, w): x then y, in pixels, 0 at the centre of the first pixel.
+    """Sample (N, C, H, W) at `places` (N, 2, h, w): x then y, in pixels, 0 at the center of the first pixel.
 
-    Places outside take the nearest border pixel. In grid_sample's terms: align_corners=False with the pixel centres
+    Places outside take the nearest border pixel. In grid_sample's terms: align_corners=False with the pixel centers
     mapped to (2 p + 1) / size - 1, padding_mode="border".
     """
     across, down = places.unbind(1)
@@ -27,18 +27,18 @@ def sample(x: Tensor, places: Tensor, *, mode: str = "bicubic") -> Tensor:
 
 
 def warp(x: Tensor, flow: Tensor, *, mode: str = "bicubic") -> Tensor:
-    """Move the previous frame's picture (N, C, H, W) to where its content is now.
+    """Move the previous frame's image (N, C, H, W) to where its content is now.
 
     `flow` (N, 2, H, W), x then y in pixels, is backward: flow[:, :, y, x] says where in the previous frame the pixel
     (x, y) of this frame was, relative to it. So the result at p is x at p + flow(p). Border pixels are repeated.
-    Where the flow is exactly zero the picture comes out bit for bit.
+    Where the flow is exactly zero the image comes out bit for bit.
     """
     moved = sample(x, pixel_grid(flow.shape[2], flow.shape[3], flow) + flow, mode=mode)
     return torch.where((flow == 0).all(dim=1, keepdim=True), x, moved)
 
 
 def distance_outside(places: Tensor, height: int, width: int) -> Tensor:
-    """How many pixels `places` (N, 2, h, w) lie outside of the pixels' centres, (N, 1, h, w): below 0 within."""
+    """How many pixels `places` (N, 2, h, w) lie outside of the pixels' centers, (N, 1, h, w): below 0 within."""
     x, y = places[:, :1], places[:, 1:]
     return torch.maximum(torch.maximum(-x, x - (width - 1)), torch.maximum(-y, y - (height - 1)))
 

@@ -1,8 +1,8 @@
 """Convolutions with their activation in one step, in the form that a CPU computes fastest.
 
 Three things make a network's gradient slow on a CPU beside its arithmetic: passes over memory for activations and their
-gradients, copies of channels-last pictures for matrix products, and PyTorch's choice of an im2col loop for single
-pictures on one thread. Here the activation is applied while the convolution's result is still in a register (oneDNN's
+gradients, copies of channels-last images for matrix products, and PyTorch's choice of an im2col loop for single
+images on one thread. Here the activation is applied while the convolution's result is still in a register (oneDNN's
 post-operations), a 1 × 1 convolution's gradient is one matrix product without a copy, and a ReLU masks the gradient
 where it lies when nobody else holds it. The arithmetic is the same.
 """
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dreamvid.networks.same_padding import lacking
+from dreamvid.networks.same_padding import same_padding_amount
 
 # ReLU is a clamp to [0, ∞), ReLU6 one to [0, 6].
 CEILINGS: dict[type[nn.Module], float] = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
@@ -80,12 +80,12 @@ class FusedConvolution(nn.Module):
     def _same_padding(self, size: int, axis: int) -> tuple[int, int]:
         """Padding of one axis before and after."""
         reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-        total = lacking(size, reach, self.stride[axis])
+        total = same_padding_amount(size, reach, self.stride[axis])
         return total // 2, total - total // 2
 
 
 class _FusedOnCpu(torch.autograd.Function):
-    """The convolution and its clamp, float32; the gradient is with respect to the picture only."""
+    """The convolution and its clamp, float32; the gradient is with respect to the image only."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, padding: tuple[int, int], layer: FusedConvolution) -> Tensor:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from dreamvid.errors import NetworkError, nearest
-from dreamvid.networks.same_padding import Conv2dSame, lacking
+from dreamvid.networks.same_padding import Conv2dSame, same_padding_amount
 from dreamvid.networks.trace import Traced
 from dreamvid.networks.truncate import blank
 
@@ -23,7 +23,7 @@ class LayerInfo:
 
     `stride` is the distance in input pixels between neighbouring positions, None for a layer without
     positions (a classifier's vector). `receptive_field` is the side in pixels (the longer one) of the square
-    of input that one position depends on, None if that is the whole picture. `kind` is the module's class.
+    of input that one position depends on, None if that is the whole image. `kind` is the module's class.
     """
 
     name: str
@@ -115,7 +115,7 @@ _POINTWISE_NAMES = {
 def describe_layers(traced: Traced, input_size: int) -> dict[str, LayerInfo]:
     """Describe every module output of shape (N, C, h, w) or (N, C), in order of execution.
 
-    Shapes are those of a square picture of `input_size` pixels; what can be left out of the arithmetic is. Strides and
+    Shapes are those of a square image of `input_size` pixels; what can be left out of the arithmetic is. Strides and
     receptive fields follow from the operators by interval arithmetic (Dumoulin and Visin, "A guide to
     convolution arithmetic for deep learning", 2016), branches joined. Raises whatever an operator says of a
     wrong size.
@@ -288,10 +288,10 @@ def _windows(field: _Field, kernel: Any, stride: Any, padding: Any, dilation: An
 
 
 def _convolved(convolution: nn.Conv2d, shape: torch.Size) -> tuple[int, ...]:
-    """Shape of a convolution's result. Raises ValueError for a picture that its kernel does not fit into."""
+    """Shape of a convolution's result. Raises ValueError for an image that its kernel does not fit into."""
     reaches = [d * (k - 1) + 1 for k, d in zip(convolution.kernel_size, convolution.dilation, strict=True)]
     if isinstance(convolution, Conv2dSame) or convolution.padding == "same":
-        totals = [lacking(n, r, s) for n, r, s in zip(shape[2:], reaches, convolution.stride, strict=True)]
+        totals = [same_padding_amount(n, r, s) for n, r, s in zip(shape[2:], reaches, convolution.stride, strict=True)]
     else:
         totals = [2 * padding for padding in _padding(convolution)]
     sides = [

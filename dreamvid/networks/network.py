@@ -13,7 +13,7 @@ from dreamvid.networks import registry as architectures
 from dreamvid.networks import weights as weight_files
 from dreamvid.networks.layer_table import LayerTable, describe_layers
 from dreamvid.networks.tensorflow.inception5h import Inception5h
-from dreamvid.networks.trace import LayerFlow, layer_flow, trace
+from dreamvid.networks.trace import LayerInputs, layer_flow, trace
 from dreamvid.networks.truncate import Truncated, truncate
 from dreamvid.runtime.device import out_of_memory
 
@@ -33,7 +33,7 @@ class Network:
     """A frozen classifier whose layers have names.
 
     `mean` and `std` are its normalisation per channel of RGB in [0, 1]: it was trained on (x - mean) / std.
-    `input_size` is the side in pixels of the pictures it was trained on. Raises NetworkError if the module
+    `input_size` is the side in pixels of the images it was trained on. Raises NetworkError if the module
     does not trace into a graph.
     """
 
@@ -68,7 +68,7 @@ class Network:
         logits = outputs[-1] if outputs and rows[outputs[-1]].stride is None else None
         return LayerTable(self.name, rows, _ALIASES, logits)
 
-    def dataflow(self) -> dict[str, LayerFlow]:
+    def dataflow(self) -> dict[str, LayerInputs]:
         """Say of each layer of `table`, in order of execution, which others it is computed from."""
         return layer_flow(self._traced, self.table.rows)
 
@@ -78,7 +78,7 @@ class Network:
         The module takes RGB (N, 3, H, W) in [0, 1] and returns {layer: activation} under the network's own
         names:
         (N, C, h, w), or (N, C) behind the pooling. Batch norms are folded into convolutions; gradients flow
-        to the picture only. Raises NetworkError for an unknown layer.
+        to the image only. Raises NetworkError for an unknown layer.
         """
         if not layers:
             raise NetworkError("No layer was asked for; name at least one.")

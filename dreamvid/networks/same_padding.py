@@ -10,7 +10,7 @@ class Conv2dSame(nn.Conv2d):
     """A convolution with SAME padding, of zeros."""
 
     @classmethod
-    def of(cls, convolution: nn.Conv2d) -> Self:
+    def from_conv(cls, convolution: nn.Conv2d) -> Self:
         """The twin of an unpadded convolution, which shares its weights."""
         twin = cls(
             convolution.in_channels,
@@ -28,7 +28,7 @@ class Conv2dSame(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C', ceil(H / stride), ceil(W / stride))."""
         reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-        totals = [lacking(size, r, s) for size, r, s in zip(x.shape[2:], reach, self.stride, strict=True)]
+        totals = [same_padding_amount(size, r, s) for size, r, s in zip(x.shape[2:], reach, self.stride, strict=True)]
         sides = [side for total in reversed(totals) for side in (total // 2, total - total // 2)]
         return F.conv2d(F.pad(x, sides), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
@@ -42,11 +42,11 @@ class SameMaxPool2d(nn.MaxPool2d):
     def forward(self, x: Tensor) -> Tensor:
         """Pool (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
         kernel, stride = int(self.kernel_size), int(self.stride)  # type: ignore[arg-type]
-        front = tuple(lacking(size, kernel, stride) // 2 for size in x.shape[2:])
+        front = tuple(same_padding_amount(size, kernel, stride) // 2 for size in x.shape[2:])
         # What is lacking behind is the last window's overhang, which `ceil_mode` allows.
         return F.max_pool2d(x, kernel, stride, padding=front, ceil_mode=True)
 
 
-def lacking(size: int, reach: int, stride: int) -> int:
+def same_padding_amount(size: int, reach: int, stride: int) -> int:
     """Pixels of padding along an axis, both sides together, for windows of `reach` pixels."""
     return max((-(-size // stride) - 1) * stride + reach - size, 0)

@@ -148,7 +148,7 @@ def _adopt_timm(module: nn.Module) -> tuple[tuple[Callable[..., Any], ...], tupl
     twins: dict[nn.Module, Conv2dSame] = {}
     for path, submodule in list(module.named_modules(remove_duplicate=False)):
         if type(submodule) is TimmConv2dSame and path:
-            twins.setdefault(submodule, Conv2dSame.of(submodule))
+            twins.setdefault(submodule, Conv2dSame.from_conv(submodule))
             module.set_submodule(path, twins[submodule])
     return tuple(get_notrace_functions()), tuple(get_notrace_modules())  # type: ignore[no-untyped-call]
 
@@ -167,24 +167,23 @@ def _make_plain(graph: fx.Graph) -> None:
             node.target = _PLAIN_METHODS.get(node.target, node.target)
 
 
-PICTURE = ""  # stands for the network's input among a layer's sources
+IMAGE = ""  # stands for the network's input among a layer's sources
 
 
 @dataclass(frozen=True)
-class LayerFlow:
+class LayerInputs:
     """Where a layer stands in its network.
 
-    `same_as`: the innermost layer whose output is this layer's too (a block's last module), or its own name. `sources`:
-    the layers, each named as `same_as` names them, that it is computed from without another layer in between; "" is the
-    picture.
+    alias_of: the innermost layer whose output is this layer's too (a block's last module), or its own name. sources:
+    the layers, named as by `alias_of`, that it is computed from without another layer in between; "" is the image.
     """
 
     name: str
-    same_as: str
+    alias_of: str
     sources: tuple[str, ...]
 
 
-def layer_flow(traced: Traced, layers: Collection[str]) -> dict[str, LayerFlow]:
+def layer_flow(traced: Traced, layers: Collection[str]) -> dict[str, LayerInputs]:
     """Follow the graph from each of `layers` (names in `traced.outputs`) back to the others, in order of execution."""
     innermost: dict[fx.Node, str] = {}
     for name, node in traced.outputs.items():  # inner modules end before those around them
@@ -193,12 +192,14 @@ def layer_flow(traced: Traced, layers: Collection[str]) -> dict[str, LayerFlow]:
     reached: dict[fx.Node, tuple[str, ...]] = {}
     for node in traced.module.graph.nodes:  # in order of execution: what a node reads was reached before
         if node.op == "placeholder":
-            reached[node] = (PICTURE,)
+            reached[node] = (IMAGE,)
             continue
         read = (innermost[one] if one in innermost else reached[one] for one in node.all_input_nodes)
         reached[node] = tuple(
             dict.fromkeys(name for names in read for name in ((names,) if isinstance(names, str) else names))
         )
     return {
-        name: LayerFlow(name, innermost[node], reached[node]) for name, node in traced.outputs.items() if name in layers
+        name: LayerInputs(name, innermost[node], reached[node])
+        for name, node in traced.outputs.items()
+        if name in layers
     }

@@ -13,14 +13,14 @@ from dreamvid.networks.fused_conv import CEILINGS, FusedConvolution
 from dreamvid.networks.same_padding import Conv2dSame
 from dreamvid.networks.trace import Traced
 
-# Sides of a square picture that are tried, in pixels, to find the smallest one that gets through a network.
+# Sides of a square image that are tried, in pixels, to find the smallest one that gets through a network.
 _SIDES = (1, 8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 299, 384)
 
 
 class Truncated(nn.Module):
-    """A frozen network from a picture to the activations of some of its layers.
+    """A frozen network from an image to the activations of some of its layers.
 
-    Takes RGB (N, 3, H, W) in [0, 1] of any size; a picture smaller than `min_size` on a side is first
+    Takes RGB (N, 3, H, W) in [0, 1] of any size; an image smaller than `min_size` on a side is first
     extended by its own border (the network's unpadded convolutions would leave nothing of it). Returns
     {layer: activation}.
     """
@@ -51,7 +51,7 @@ def truncate(traced: Traced, layers: Sequence[str], mean: Sequence[float], std: 
 
     The weights are its own: converting them leaves `traced` alone.
 
-    Raises NetworkError if no size of picture gets through.
+    Raises NetworkError if no size of image gets through.
     """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -75,7 +75,7 @@ def truncate(traced: Traced, layers: Sequence[str], mean: Sequence[float], std: 
 
 
 def blank(module: nn.Module, count: int, side: int) -> Tensor:
-    """Black pictures (count, 3, side, side) on the device, and in the number format, of the module's weights."""
+    """Black images (count, 3, side, side) on the device, and in the number format, of the module's weights."""
     weights = [one for one in (*module.parameters(), *module.buffers()) if one.is_floating_point()]
     return (weights[0] if weights else torch.empty(0)).new_zeros(count, 3, side, side)
 
@@ -92,8 +92,8 @@ def _smallest_side(body: fx.GraphModule, layers: Sequence[str]) -> int:
         if all(activation.numel() for activation in activations.values()):
             return side
     raise NetworkError(
-        f"No picture of up to {_SIDES[-1]} x {_SIDES[-1]} pixels gets through to {', '.join(layers)} "
-        f"({failure}). Networks made for one picture size cannot be used; "
+        f"No image of up to {_SIDES[-1]} x {_SIDES[-1]} pixels gets through to {', '.join(layers)} "
+        f"({failure}). Networks made for one image size cannot be used; "
         "choose an earlier layer or another network."
     )
 

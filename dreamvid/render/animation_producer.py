@@ -1,4 +1,4 @@
-"""A journey as a film to render: one picture that a camera moves through, with a song if there is one."""
+"""A journey as a film to render: one image that a camera moves through, with a song if there is one."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,13 +15,13 @@ from dreamvid.audio.decode import decode_audio
 from dreamvid.camera.camera_dreamer import SILENCE, CameraDreamer, Signals
 from dreamvid.dream.draft import draft
 from dreamvid.errors import SettingsError
-from dreamvid.render.fingerprint import identify
+from dreamvid.render.fingerprint import render_fingerprint
 from dreamvid.render.plan import Plan, Segment, cut_segments
 from dreamvid.render.producer import Sound
 from dreamvid.render.progress import Progress
-from dreamvid.render.start_image import Start
+from dreamvid.render.start_image import StartImage
 from dreamvid.runtime.profiler import Stopwatch
-from dreamvid.settings import JOURNEY_FORMAT, Settings, merge
+from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings, merge
 from dreamvid.settings.schedule import parse_schedule
 from dreamvid.settings.schema import flag_name
 from dreamvid.video.encode import StreamSpec
@@ -31,8 +31,8 @@ from dreamvid.video.probe import probe_sound
 from dreamvid.video.source import Source
 
 
-def with_format(settings: Settings, start: Start) -> Settings:
-    """Fill in size, rate and length where they are not set; a picture keeps its shape.
+def with_format(settings: Settings, start: StartImage) -> Settings:
+    """Fill in size, rate and length where they are not set; an image keeps its shape.
 
     Raises SettingsError for a range of frames that does not begin with 0: each frame is made from the one before.
     """
@@ -40,21 +40,21 @@ def with_format(settings: Settings, start: Start) -> Settings:
     if first != 0:
         raise SettingsError(
             f"--frames got {settings.video.frames!r}: an animation begins with frame 0, as each frame is made from the "
-            f"one before. Allowed is 0:STOP, such as 0:{stop or JOURNEY_FORMAT.frame_range()[1]}."
+            f"one before. Allowed is 0:STOP, such as 0:{stop or DEFAULT_ANIMATION_FORMAT.frame_range()[1]}."
         )
     chosen = {
-        "frames": JOURNEY_FORMAT.frames if stop is None else f"0:{stop}",
+        "frames": DEFAULT_ANIMATION_FORMAT.frames if stop is None else f"0:{stop}",
         "size": settings.video.size or _size_for(start),
-        "fps": settings.video.fps or JOURNEY_FORMAT.fps,
+        "fps": settings.video.fps or DEFAULT_ANIMATION_FORMAT.fps,
     }
     return merge(settings, {"video": chosen})
 
 
-def _size_for(start: Start) -> str | None:
-    """The usual height, in the picture's shape; even, as most encoders need it."""
-    usual = JOURNEY_FORMAT.size_pixels()
+def _size_for(start: StartImage) -> str | None:
+    """The usual height, in the image's shape; even, as most encoders need it."""
+    usual = DEFAULT_ANIMATION_FORMAT.size_pixels()
     if start.pixels is None or usual is None:
-        return JOURNEY_FORMAT.size
+        return DEFAULT_ANIMATION_FORMAT.size
     height, (rows, columns) = usual[1], start.pixels.shape[:2]
     width = min(max(2 * round(height * columns / rows / 2), 32), 4 * height)
     return f"{width}x{height}"
@@ -67,15 +67,15 @@ class _Format:
     frame_rate: Fraction
 
 
-class Journey:
-    """A `Film` from one picture. settings: those of `with_format`.
+class AnimationProducer:
+    """A `FrameProducer` from one image. settings: those of `with_format`.
 
     Raises SourceError for a sound that cannot be read, and what `CameraDreamer` raises.
     """
 
     kind: Literal["run", "zoom"] = "zoom"
 
-    def __init__(self, settings: Settings, start: Start) -> None:
+    def __init__(self, settings: Settings, start: StartImage) -> None:
         self._settings, self._start = settings, start
         size, rate, stop = settings.video.size_pixels(), settings.video.rate(), settings.video.frame_range()[1]
         assert size is not None
@@ -88,7 +88,7 @@ class Journey:
             self._listen(Path(settings.camera.audio).expanduser())
         self._dreamer = CameraDreamer(
             settings,
-            start.picture(size, settings.render.seed),
+            start.image(size, settings.render.seed),
             fps=float(rate),
             count=stop,
             signals=self._signals,
@@ -98,7 +98,7 @@ class Journey:
         self.ascent = self._dreamer.ascent
 
     @classmethod
-    def of(cls, start: Start, settings: Settings) -> "Journey":
+    def from_start(cls, start: StartImage, settings: Settings) -> "AnimationProducer":
         """Begin with a start; with the settings' draft on, render smaller."""
         size, rate = settings.video.size_pixels(), settings.video.rate()
         assert size is not None
@@ -113,13 +113,13 @@ class Journey:
 
     def identity(self, fmt: OutputFormat) -> dict[str, str]:
         """Write down what the frames depend on."""
-        path = self._settings.camera.path
+        path = self._settings.camera.camera_path
         contents = {
             "the start's content": self._start.fingerprint,
             "the sound's content": "" if self.sound is None else self.sound.source.fingerprint(),
             "the path's content": "" if path is None else Path(path).expanduser().read_text(encoding="utf-8"),
         }
-        return identify(self._settings, contents, fmt, self.device)
+        return render_fingerprint(self._settings, contents, fmt, self.device)
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
         """All frames, in segments that each need what the one before left."""
@@ -162,8 +162,8 @@ class Journey:
     def _dream(self, frames: range, mask: Mask | None) -> Iterator[Tensor]:
         for index in frames:
             with self.stopwatch.work("dream"):
-                picture = self._dreamer.dream(index, None if mask is None else mask.at(index / float(self._rate)))
-            yield picture
+                image = self._dreamer.dream(index, None if mask is None else mask.at(index / float(self._rate)))
+            yield image
 
     def state(self) -> dict[str, Tensor]:
         """What the next frame needs."""

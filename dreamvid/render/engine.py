@@ -17,22 +17,22 @@ from torch import Tensor
 
 from dreamvid.errors import DreamvidError, Interrupted, OutputError, SettingsError
 from dreamvid.image.tensors import download
-from dreamvid.render.animation_producer import Journey, with_format
+from dreamvid.render.animation_producer import AnimationProducer, with_format
 from dreamvid.render.fingerprint import versions
-from dreamvid.render.job import Job, owns_output, published, writing
-from dreamvid.render.output import Destination
+from dreamvid.render.job import Job, disk_errors_as_output_errors, owns_output, published
+from dreamvid.render.output import OutputTarget
 from dreamvid.render.plan import Plan, Segment
-from dreamvid.render.preview import PartialFilm, Piece, Preview
-from dreamvid.render.producer import Film
-from dreamvid.render.progress import Pace, Progress, RenderResult
-from dreamvid.render.segment import _ENCODE_QUEUE, _contiguous, _EarlyEnd, _Message, _Picture, _SegmentEnd
-from dreamvid.render.start_image import Start
-from dreamvid.render.video_producer import Footage
-from dreamvid.runtime.device import enough_memory
-from dreamvid.runtime.files import publish
+from dreamvid.render.preview import PartialVideo, Preview, PreviewChunk
+from dreamvid.render.producer import FrameProducer
+from dreamvid.render.progress import Progress, RenderResult, ThroughputMeter
+from dreamvid.render.segment import _ENCODE_QUEUE, _contiguous, _EarlyEnd, _Image, _Message, _SegmentEnd
+from dreamvid.render.start_image import StartImage
+from dreamvid.render.video_producer import VideoProducer
+from dreamvid.runtime.device import translate_out_of_memory
+from dreamvid.runtime.files import replace_atomically
 from dreamvid.runtime.interrupt import StopRequest
 from dreamvid.runtime.profiler import Profile, Roofline
-from dreamvid.runtime.queues import Channel, Closed, Worker
+from dreamvid.runtime.queues import BoundedQueue, Closed, Worker
 from dreamvid.runtime.roofline import gradient_flop, measured_peak
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, Recipe, Settings, load_settings
 from dreamvid.video.decode import Pixels
@@ -49,7 +49,7 @@ def render_video(
     settings: Settings | None = None,
     *,
     overwrite: bool = False,
-    fresh: bool = False,
+    restart: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     preview_every_seconds: float | None = None,
     profile: bool = False,
@@ -63,9 +63,9 @@ def render_video(
     a second one stops at once.
 
     Args:
-        source: whatever `open_source` takes: a file, `lavfi:GRAPH`, pictures, `-`. output: its suffix decides
+        source: whatever `open_source` takes: a file, `lavfi:GRAPH`, images, `-`. output: its suffix decides
         the format. The recipe is written beside it as `<output name>.toml`. settings: None for the default
-        preset. overwrite: replace an output that exists. fresh: begin anew, whatever was done already.
+        preset. overwrite: replace an output that exists. restart: begin again, whatever was done already.
         on_progress: called in this thread, once a frame. preview_every_seconds: keep `<stem>.partial<suffix>`
         and a still `<stem>.partial.png` fresh while rendering. profile: measure the device's peak too, for
         the result's `profile.roofline`, and wait for a GPU at the end of every stage. trace: file for when each
@@ -78,15 +78,15 @@ def render_video(
         FfmpegError: decoding or encoding failed. Interrupted: Ctrl-C.
     """
     settings = load_settings() if settings is None else settings
-    destination = Destination.of(output, settings)
+    destination = OutputTarget.from_path(output, settings)
     opened = open_source(source)
     _refuse_writing_to(opened.paths, destination)
     return _render(
-        lambda: Footage.of(opened, settings),
+        lambda: VideoProducer.from_source(opened, settings),
         settings,
         destination,
         overwrite=overwrite,
-        fresh=fresh,
+        restart=restart,
         on_progress=on_progress,
         preview_every_seconds=preview_every_seconds,
         profile=profile,
@@ -100,28 +100,28 @@ def render_zoom(
     settings: Settings | None = None,
     *,
     overwrite: bool = False,
-    fresh: bool = False,
+    restart: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     preview_every_seconds: float | None = None,
     profile: bool = False,
     trace: str | Path | None = None,
 ) -> RenderResult:
-    """Make a film from one picture: the camera moves, the dream goes on.
+    """Make a film from one image: the camera moves, the dream goes on.
 
-    start: a picture, `noise`, or `VIDEO@TIME` (TIME in seconds, m:ss or h:mm:ss). settings: None for the default zoom
+    start: an image, `noise`, or `VIDEO@TIME` (TIME in seconds, m:ss or h:mm:ss). settings: None for the default zoom
     preset. All else, and what is raised, as in `render_video`.
     """
     settings = load_settings(DEFAULT_ZOOM_PRESET) if settings is None else settings
-    destination = Destination.of(output, settings)
-    beginning = Start.read(start)
+    destination = OutputTarget.from_path(output, settings)
+    beginning = StartImage.read(start)
     _refuse_writing_to(beginning.paths, destination)
     settings = with_format(settings, beginning)
     return _render(
-        lambda: Journey.of(beginning, settings),
+        lambda: AnimationProducer.from_start(beginning, settings),
         settings,
         destination,
         overwrite=overwrite,
-        fresh=fresh,
+        restart=restart,
         on_progress=on_progress,
         preview_every_seconds=preview_every_seconds,
         profile=profile,
@@ -130,12 +130,12 @@ def render_zoom(
 
 
 def _render(
-    open_film: Callable[[], Film],
+    open_film: Callable[[], FrameProducer],
     settings: Settings,
-    destination: Destination,
+    destination: OutputTarget,
     *,
     overwrite: bool,
-    fresh: bool,
+    restart: bool,
     on_progress: Callable[[Progress], None] | None,
     preview_every_seconds: float | None,
     profile: bool,
@@ -149,10 +149,10 @@ def _render(
         raise OutputError(
             f"the folder for the trace does not exist: {trace.parent}. Make it first: mkdir -p {trace.parent}"
         )
-    if destination.exists() and not overwrite and (fresh or not owns_output(destination)):
+    if destination.exists() and not overwrite and (restart or not owns_output(destination)):
         _remove_dead_job(destination)
         destination.refuse_overwriting()
-    with StopRequest() as stop, enough_memory():
+    with StopRequest() as stop, translate_out_of_memory():
         try:
             with Job(destination) as job:
                 render = _Render(
@@ -166,7 +166,7 @@ def _render(
                     profile=profile,
                     trace=trace,
                 )
-                return render.run(fresh)
+                return render.run(restart)
         except KeyboardInterrupt:
             raise Interrupted("Stopped. The same command again goes on with what is done.") from None
 
@@ -176,7 +176,7 @@ class _Render:
     """One render at work."""
 
     settings: Settings
-    film: Film
+    film: FrameProducer
     job: Job
     stop: StopRequest
     report: Callable[[Progress], None]
@@ -184,7 +184,7 @@ class _Render:
     preview_every_seconds: float | None
     warnings: list[str] = field(default_factory=list)
     done: int = 0
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[PreviewChunk] = field(default_factory=list)
     profile: bool = False
     trace: Path | None = None
     dreaming_seconds: float = 0.0
@@ -193,7 +193,7 @@ class _Render:
     plan: Plan = field(init=False)
     spec: StreamSpec = field(init=False)
 
-    def run(self, fresh: bool) -> RenderResult:
+    def run(self, restart: bool) -> RenderResult:
         """Plan or resume, dream what is missing, join."""
         destination = self.job.destination
         self.film.stopwatch.spans = [] if self.trace is not None else None
@@ -201,7 +201,7 @@ class _Render:
         identity = self.film.identity(destination.fmt)
         complete = published(destination)
         # Where another render left nothing to lose, or nothing to do but to clean up, nobody has to be asked.
-        if fresh or (self.job.differs_from(identity) and (complete or not self.job.has_segments)):
+        if restart or (self.job.differs_from(identity) and (complete or not self.job.has_segments)):
             self.job.clear()
             if destination.exists() and not self.overwrite:
                 destination.refuse_overwriting()
@@ -271,15 +271,15 @@ class _Render:
     def _dream_run(self, run: Sequence[Segment]) -> None:
         """Dream segments that follow one another."""
         state = None if run[0].new_shot else self.job.load_state(run[0])
-        dreamed: Channel[_Message] = Channel(_ENCODE_QUEUE)
+        dreamed: BoundedQueue[_Message] = BoundedQueue(_ENCODE_QUEUE)
         with ExitStack() as stack:
             # Left in the reverse order: the film's own threads end first, then the queue, then the encoding thread.
             stack.enter_context(Worker("encode", lambda: self._encode(dreamed)))
             stack.callback(dreamed.finish)  # also after a failure: what was sent may complete a segment
-            pictures = stack.enter_context(self.film.dreams(run, self.plan, state))
+            images = stack.enter_context(self.film.dreams(run, self.plan, state))
             try:
-                with enough_memory():
-                    self._dream_frames(run, pictures, dreamed)
+                with translate_out_of_memory():
+                    self._dream_frames(run, images, dreamed)
             except Closed:
                 pass  # the encoding thread says why
             except KeyboardInterrupt:
@@ -288,18 +288,18 @@ class _Render:
         if self._encoding_failure is not None:
             raise self._encoding_failure
 
-    def _dream_frames(self, run: Sequence[Segment], pictures: Iterator[Tensor], dreamed: Channel[_Message]) -> None:
+    def _dream_frames(self, run: Sequence[Segment], images: Iterator[Tensor], dreamed: BoundedQueue[_Message]) -> None:
         dtype = np.uint8 if self.spec.bit_depth <= 8 else np.uint16
         stopwatch = self.film.stopwatch
-        pace = Pace(stopwatch.busy)
+        pace = ThroughputMeter(stopwatch.busy)
         for segment in run:
             dreamed.put(segment)
             for index in range(segment.start, segment.stop):
-                picture = next(pictures)
+                image = next(images)
                 with stopwatch.work("dream"):
-                    pixels = download(picture, dtype)
-                stopwatch.move("dream", pixels.size)
-                dreamed.put(_Picture(index, pixels))
+                    pixels = download(image, dtype)
+                stopwatch.add_bytes("dream", pixels.size)
+                dreamed.put(_Image(index, pixels))
                 self.done += 1
                 message = "Finishing. Ctrl-C again stops at once." if self.stop.asked else ""
                 self.report(pace.measure(self.done, self.plan.count, message))
@@ -319,26 +319,26 @@ class _Render:
 
     # --- the encoding thread
 
-    def _encode(self, dreamed: Channel[_Message]) -> None:
+    def _encode(self, dreamed: BoundedQueue[_Message]) -> None:
         writer: SegmentWriter | None = None
         segment: Segment | None = None
-        film = PartialFilm(self.job, self.plan, self.spec, self.film.sound)
+        film = PartialVideo(self.job, self.plan, self.spec, self.film.sound)
         every = self.preview_every_seconds
         preview = None if every is None else Preview(film, every)
         try:
             for message in dreamed:
-                pixels = message.pixels.wait() if isinstance(message, _Picture) else None
-                with self.film.stopwatch.work("encode"), writing(self.job.folder):
+                pixels = message.pixels.wait() if isinstance(message, _Image) else None
+                with self.film.stopwatch.work("encode"), disk_errors_as_output_errors(self.job.folder):
                     if isinstance(message, Segment):
                         segment = message
                         path = self.job.segment_path(segment)
                         writer = SegmentWriter(path, self.spec, self.job.destination.fmt)
                     elif writer is None or segment is None:
                         raise AssertionError("a segment has to be opened first")
-                    elif isinstance(message, _Picture):
+                    elif isinstance(message, _Image):
                         assert pixels is not None
                         writer.write(pixels, self.plan.pts[message.index - self.plan.start])
-                        self.film.stopwatch.move("encode", pixels.nbytes)
+                        self.film.stopwatch.add_bytes("encode", pixels.nbytes)
                         if preview is not None:
                             preview = self._refresh(preview, message.index, pixels)
                     else:
@@ -349,7 +349,7 @@ class _Render:
                             self.job.finish_segment(segment, message.state)
                         else:
                             path = self.job.segment_path(segment)
-                            self.pieces.append(Piece(path, segment.start, segment.start + count))
+                            self.pieces.append(PreviewChunk(path, segment.start, segment.start + count))
                         if preview is not None:
                             preview.forget_pieces()
         except BaseException as error:  # whatever it is, the dreaming thread has to see it
@@ -375,7 +375,7 @@ class _Render:
 
     def _join(self) -> list[str]:
         fmt, sound = self.job.destination.fmt, self.film.sound
-        with writing(self.job.folder):
+        with disk_errors_as_output_errors(self.job.folder):
             warnings = join_segments(
                 [self.job.segment_path(segment) for segment in self.plan.segments],
                 self.job.joined,
@@ -396,13 +396,13 @@ class _Render:
         if not published(destination):
             if destination.exists() and not self.overwrite and not owns_output(destination):
                 destination.refuse_overwriting()
-            destination.publish(self.job.joined, self.plan.count)
+            destination.replace_atomically(self.job.joined, self.plan.count)
             self.job.record_published()
         recipe = Recipe(self.settings, kind=self.film.kind, provenance=self._provenance())
-        with writing(self.job.folder):
+        with disk_errors_as_output_errors(self.job.folder):
             part = self.job.folder / "recipe.toml"
             part.write_text(recipe.to_toml(), encoding="utf-8")
-            publish(part, destination.recipe)
+            replace_atomically(part, destination.recipe)
         self.job.remove()
 
     def _provenance(self) -> dict[str, str | int]:
@@ -426,7 +426,7 @@ class _Render:
     def _leave_partial(self) -> NoReturn:
         said = ""
         try:
-            film = PartialFilm(self.job, self.plan, self.spec, self.film.sound).write(self.pieces)
+            film = PartialVideo(self.job, self.plan, self.spec, self.film.sound).write(self.pieces)
             said = f" What is done so far can be watched: {film}." if film is not None else ""
         except DreamvidError as error:
             said = f" No film of what is done could be written: {error}."
@@ -440,14 +440,14 @@ class _Render:
         raise type(error)(f"{error} {self._kept()}") from error
 
 
-def _remove_dead_job(destination: Destination) -> None:
+def _remove_dead_job(destination: OutputTarget) -> None:
     """Clear away what a render that was killed in its very last moment has left."""
     if destination.job_folder.is_dir():
         with suppress(DreamvidError), Job(destination):
             pass  # leaving it removes what holds no work
 
 
-def _refuse_writing_to(paths: Sequence[Path], destination: Destination) -> None:
+def _refuse_writing_to(paths: Sequence[Path], destination: OutputTarget) -> None:
     for path in paths:
         if destination.path.exists() and path.exists() and destination.path.samefile(path):
             raise OutputError(f"the output is the source itself: {path}. Give another output with -o.")

@@ -10,7 +10,7 @@ import torch
 from dreamvid.dream.objectives.binding import objective_fingerprints
 from dreamvid.errors import NetworkError
 from dreamvid.settings import Settings
-from dreamvid.settings.merge import leaves
+from dreamvid.settings.merge import setting_fields
 from dreamvid.settings.schema import flag_name
 from dreamvid.video.ffmpeg import ffmpeg_version
 from dreamvid.video.formats import OutputFormat
@@ -18,7 +18,7 @@ from dreamvid.video.mask import mask_fingerprint
 
 # Settings by which one may go on differently: where the memory was too small, a smaller tile has to be
 # allowed.
-_FREE = ("tile",)
+_UNFINGERPRINTED = ("tile",)
 _PACKAGES = ("dreamvid", "torch", "timm", "opencv-python")
 
 
@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
     return {**{package: version(package) for package in _PACKAGES}, "ffmpeg": ffmpeg_version()}
 
 
-def identify(
+def render_fingerprint(
     settings: Settings,
     contents: Mapping[str, str],
     fmt: OutputFormat,
@@ -43,8 +43,8 @@ def identify(
     """
     chosen = {
         flag_name(name): settings.schedules.get(name, str(getattr(getattr(settings, group), name)))
-        for group, name, _ in leaves()
-        if name not in _FREE
+        for group, name, _ in setting_fields()
+        if name not in _UNFINGERPRINTED
     }
     weights = settings.network.weights
     return {
@@ -59,7 +59,7 @@ def identify(
     }
 
 
-def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def diff_fingerprints(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Say what differs, as parts of a sentence."""
     said = []
     for name in dict.fromkeys((*before, *now)):

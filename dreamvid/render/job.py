@@ -22,10 +22,10 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from dreamvid.errors import JobError, OutputError
-from dreamvid.render.fingerprint import differences
-from dreamvid.render.output import Destination
+from dreamvid.render.fingerprint import diff_fingerprints
+from dreamvid.render.output import OutputTarget
 from dreamvid.render.plan import Plan, Segment
-from dreamvid.runtime.files import LOCK_NAME, acquire, part_path, publish
+from dreamvid.runtime.files import LOCK_NAME, acquire, part_path, replace_atomically
 
 _FORMAT = 1
 _MANIFEST, _FINISHED, _JOINED, _CLAIMS = "manifest.json", "finished.json", "joined.json", "beside.json"
@@ -47,10 +47,10 @@ class Job:
     written.
     """
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: OutputTarget) -> None:
         self.destination = destination
         self.folder = destination.job_folder
-        with writing(self.folder):
+        with disk_errors_as_output_errors(self.folder):
             self._lock = acquire(self.folder)
         if self._lock is None:
             raise JobError(
@@ -99,7 +99,7 @@ class Job:
     def resume(self, identity: Mapping[str, str]) -> Plan:
         """Take up what was begun and return its plan. Raises JobError if it was another render."""
         assert self._manifest is not None
-        ways_out = "Add --fresh to begin anew (what is done so far is thrown away), or give another output with -o."
+        ways_out = "Add --restart to begin anew (what is done so far is thrown away), or give another output with -o."
         try:
             if self._manifest["format"] != _FORMAT:
                 raise ValueError("another format")
@@ -108,7 +108,7 @@ class Job:
             raise JobError(
                 f"the unfinished render of {self.destination.path} cannot be read (in {self.folder}). {ways_out}"
             ) from None
-        changed = differences(before, identity)
+        changed = diff_fingerprints(before, identity)
         if changed:
             raise JobError(
                 f"{self.destination.path} was begun differently: {'; '.join(changed)}. "
@@ -131,7 +131,7 @@ class Job:
 
         Raises OutputError.
         """
-        with writing(self.folder):
+        with disk_errors_as_output_errors(self.folder):
             if state is not None:
                 save_checkpoint(self._checkpoint_path(segment.index), state)
             self._finished[segment.index] = self.segment_path(segment).stat().st_size
@@ -175,7 +175,7 @@ class Job:
 
     def record_joined(self, warnings: Sequence[str]) -> None:
         """Note that the joined result is whole; only its name is to be given. Raises OutputError."""
-        with writing(self.folder):
+        with disk_errors_as_output_errors(self.folder):
             file = self.destination.fmt.file_pattern is None
             stamp = _stamp(self.joined) if file else []
             self._write(_JOINED, {"stamp": stamp, "warnings": list(warnings)})
@@ -188,7 +188,7 @@ class Job:
     def differs_from(self, identity: Mapping[str, str]) -> bool:
         """Whether what was begun here is another render."""
         before = None if self._manifest is None else self._manifest.get("identity")
-        return isinstance(before, dict) and bool(differences(before, identity))
+        return isinstance(before, dict) and bool(diff_fingerprints(before, identity))
 
     def joined_warnings(self) -> list[str] | None:
         """The warnings of a join that is done, whether it has its final name or not; None: not done."""
@@ -239,15 +239,15 @@ class Job:
     def _write(self, name: str, values: Any) -> None:
         path = self.folder / name
         part = part_path(path)
-        with writing(self.folder):
+        with disk_errors_as_output_errors(self.folder):
             try:
                 part.write_text(json.dumps(values), encoding="utf-8")
-                publish(part, path)
+                replace_atomically(part, path)
             finally:
                 part.unlink(missing_ok=True)
 
 
-def published(destination: Destination) -> bool:
+def published(destination: OutputTarget) -> bool:
     """Whether the output is the result of a job that was stopped before it could clean up."""
     if (_read_json(destination.job_folder / _MANIFEST) or {}).get("published"):
         return destination.exists()
@@ -255,14 +255,14 @@ def published(destination: Destination) -> bool:
     return record is not None and bool(record.get("stamp")) and record["stamp"] == _stamp(destination.path)
 
 
-def owns_output(destination: Destination) -> bool:
+def owns_output(destination: OutputTarget) -> bool:
     """Whether what bears the final name is, or for a sequence is becoming, the result of an unfinished job."""
     moving = destination.fmt.file_pattern is not None and (destination.job_folder / _JOINED).exists()
     return moving or published(destination)
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def disk_errors_as_output_errors(folder: Path) -> Iterator[None]:
     """Turn what goes wrong with the disk into an OutputError that says what to do."""
     try:
         yield
@@ -312,7 +312,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Tensor]) -> None:
     part = part_path(path)
     try:
         part.write_bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()}))
-        publish(part, path)
+        replace_atomically(part, path)
     finally:
         part.unlink(missing_ok=True)
 

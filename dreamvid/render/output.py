@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Self
 
 from dreamvid.errors import OutputError
-from dreamvid.runtime.files import publish, sync_folder
+from dreamvid.runtime.files import replace_atomically, sync_folder
 from dreamvid.settings import Settings
 from dreamvid.video.formats import OutputFormat, check_encoder, output_format
 
 
 @dataclass(frozen=True)
-class Destination:
+class OutputTarget:
     """A render's output.
 
     `path`: the film, or for a PNG sequence what the user named: a folder or a pattern. `fmt`: what it is made
@@ -24,7 +24,7 @@ class Destination:
     fmt: OutputFormat
 
     @classmethod
-    def of(cls, output: str | Path, settings: Settings) -> Self:
+    def from_path(cls, output: str | Path, settings: Settings) -> Self:
         """Understand what the user named as an output, and make sure that it can be encoded and written.
 
         Raises OutputError: an unknown suffix or codec, an encoder that does not run, no folder, no
@@ -69,7 +69,7 @@ class Destination:
 
     @property
     def still(self) -> Path:
-        """The latest picture."""
+        """The latest image."""
         return self.path.with_name(f"{self.path.stem}.partial.png")
 
     def joined(self, folder: Path) -> Path:
@@ -80,7 +80,7 @@ class Destination:
         """Whether something would be overwritten."""
         if self.fmt.file_pattern is None:
             return os.path.lexists(self.path)
-        return bool(self._pictures())
+        return bool(self._images())
 
     def refuse_overwriting(self) -> None:
         """Raise the OutputError for a result that is there already."""
@@ -88,29 +88,29 @@ class Destination:
             f"the output exists: {self.path}. Add --overwrite to replace it, or give another output with -o."
         )
 
-    def publish(self, joined: Path, count: int) -> None:
+    def replace_atomically(self, joined: Path, count: int) -> None:
         """Give the joined result of `count` frames its final name; both survive a power cut.
 
         May be called again after a crash. Raises OutputError.
         """
         try:
             if self.fmt.file_pattern is None:
-                publish(joined, self.path)
+                replace_atomically(joined, self.path)
             else:
-                self._publish_pictures(joined, count)
+                self._publish_images(joined, count)
         except OSError as error:
             raise OutputError(
                 f"cannot write {self.path}: {error.strerror or error}. Everything is rendered; run the same "
                 "command again when it can be written."
             ) from error
 
-    def _picture_folder(self) -> Path:
+    def _image_folder(self) -> Path:
         return self.path.parent if self.path.name == self.fmt.file_pattern else self.path
 
-    def _pictures(self) -> list[tuple[int, Path]]:
-        """Numbers and paths of the pictures of this name that are there."""
+    def _images(self) -> list[tuple[int, Path]]:
+        """Numbers and paths of the images of this name that are there."""
         assert self.fmt.file_pattern is not None
-        folder = self._picture_folder()
+        folder = self._image_folder()
         if not folder.is_dir():
             return []
         head, tail = re.split(r"%0?\d*d", self.fmt.file_pattern, maxsplit=1)
@@ -118,12 +118,12 @@ class Destination:
         matches = ((name.fullmatch(path.name), path) for path in folder.iterdir())
         return sorted((int(match[1]), path) for match, path in matches if match)
 
-    def _publish_pictures(self, joined: Path, count: int) -> None:
-        folder = self._picture_folder()
+    def _publish_images(self, joined: Path, count: int) -> None:
+        folder = self._image_folder()
         folder.mkdir(exist_ok=True)
-        for picture in sorted(joined.iterdir()):
-            picture.replace(folder / picture.name)
-        for number, picture in self._pictures():
+        for image in sorted(joined.iterdir()):
+            image.replace(folder / image.name)
+        for number, image in self._images():
             if number >= count:  # of a longer sequence that was overwritten
-                picture.unlink()
+                image.unlink()
         sync_folder(folder)

@@ -19,7 +19,7 @@ from dreamvid.video.shots import _detection_size, find_cuts
 from dreamvid.video.source import Source
 
 # At most this much film is dreamed again after a crash. Each segment costs one key frame and the start of an
-# encoder: at 4 s that is what encoders do by themselves (x264 puts a key frame at least every 250 pictures).
+# encoder: at 4 s that is what encoders do by themselves (x264 puts a key frame at least every 250 images).
 SEGMENT_SECONDS = 4
 
 
@@ -85,7 +85,7 @@ class Plan:
         """What the result's frames have in common."""
         seen = Scan(self.pts, self.constant_rate, self.rate)
         video = settings.video
-        return StreamSpec.of_source(info, seen, size=video.size_pixels(), fps=video.rate())
+        return StreamSpec.from_source(info, seen, size=video.size_pixels(), fps=video.rate())
 
     def to_json(self) -> dict[str, Any]:
         """Write as values that JSON knows."""

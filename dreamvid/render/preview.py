@@ -22,7 +22,7 @@ _PREVIEW_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Piece:
+class PreviewChunk:
     """Encoded frames `start` to `stop` (exclusive) of an unfinished segment."""
 
     path: Path
@@ -31,7 +31,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class PartialFilm:
+class PartialVideo:
     """Joins the finished segments, and pieces of the one after them, with the sound of that span."""
 
     job: Job
@@ -39,7 +39,7 @@ class PartialFilm:
     spec: StreamSpec
     sound: Sound | None
 
-    def write(self, pieces: Sequence[Piece]) -> Path | None:
+    def write(self, pieces: Sequence[PreviewChunk]) -> Path | None:
         """Join; None when there is no frame yet. Raises OutputError and FfmpegError."""
         paths: list[Path] = []
         pts: list[Sequence[int]] = []
@@ -73,19 +73,19 @@ class PartialFilm:
 
 
 class Preview:
-    """Keeps the partial film and a still picture beside the output fresh, every so many seconds.
+    """Keeps the partial film and a still image beside the output fresh, every so many seconds.
 
     Frames of the segment that is being rendered are encoded a second time, in pieces that can be closed at
     any time. Used by one thread. A context manager: leaving it removes the pieces.
     """
 
-    def __init__(self, film: PartialFilm, every_seconds: float) -> None:
+    def __init__(self, film: PartialVideo, every_seconds: float) -> None:
         self._film = film
         self._every_seconds = every_seconds
         self._due = time.monotonic() + every_seconds
         self._writer: SegmentWriter | None = None
         self._begin = 0
-        self._pieces: list[Piece] = []
+        self._pieces: list[PreviewChunk] = []
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +106,7 @@ class Preview:
             return
         began = time.monotonic()
         self._writer.close()
-        self._pieces.append(Piece(self._writer.path, self._begin, index + 1))
+        self._pieces.append(PreviewChunk(self._writer.path, self._begin, index + 1))
         self._writer = None
         self._film.write(self._pieces)
         still = self._film.job.destination.still

@@ -1,4 +1,4 @@
-"""What a render asks of what it renders: footage that is dreamed on, or a journey from one picture."""
+"""What a render asks of what it renders: footage that is dreamed on, or a journey from one image."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -26,10 +26,10 @@ class Sound:
     info: VideoInfo
 
 
-class Film(Protocol):
+class FrameProducer(Protocol):
     """Dreams the frames of a film, segment by segment. `sound` is None where there is none.
 
-    `ascent` is what dreams its pictures, `stopwatch` for everyone who works on the film.
+    `ascent` is what dreams its images, `stopwatch` for everyone who works on the film.
     """
 
     kind: Literal["run", "zoom"]

@@ -19,8 +19,8 @@ def describe(progress: "Progress") -> str:
         words.append(f"{progress.fps:.2f} fps" if progress.fps < 10 else f"{progress.fps:.0f} fps")
     if progress.seconds_left is not None and progress.done != progress.total:
         words.append(f"{clock(progress.seconds_left)} left")
-    if progress.slow_stage:
-        words.append(f"slow: {progress.slow_stage}")
+    if progress.bottleneck:
+        words.append(f"slow: {progress.bottleneck}")
     return ", ".join(words)
 
 
@@ -39,7 +39,7 @@ class Progress:
     """One moment of a render.
 
     `done` of `total` (None: not known yet) frames of this `stage`. `fps`: frames a second lately, 0 at first.
-    `slow_stage`: decode, motion, dream or encode, the one that the others wait for. `message`: something to
+    `bottleneck`: decode, motion, dream or encode, the one that the others wait for. `message`: something to
     tell the user once.
     """
 
@@ -48,7 +48,7 @@ class Progress:
     total: int | None
     fps: float = 0.0
     seconds_left: float | None = None
-    slow_stage: str | None = None
+    bottleneck: str | None = None
     message: str = ""
 
 
@@ -76,7 +76,7 @@ class RenderResult:
         return f"<div>{file_html(self.output)}</div>{said}"
 
 
-class Pace:
+class ThroughputMeter:
     """Speed and slowest stage over the last frames."""
 
     def __init__(self, busy: BusySeconds) -> None:

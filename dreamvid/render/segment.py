@@ -12,7 +12,7 @@ _ENCODE_QUEUE = 4  # frames that may wait: enough to even out, few enough for 8K
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _Image:
     """A dreamed frame for the encoder."""
 
     index: int
@@ -30,7 +30,7 @@ class _EarlyEnd:
     """The segment is given up; what there is of it is still wanted."""
 
 
-_Message = Segment | _Picture | _SegmentEnd | _EarlyEnd
+_Message = Segment | _Image | _SegmentEnd | _EarlyEnd
 
 
 def _contiguous(segments: Sequence[Segment]) -> list[list[Segment]]:

@@ -1,4 +1,4 @@
-"""What an animation begins with: a picture, a moment of a film, or noise."""
+"""What an animation begins with: an image, a moment of a film, or noise."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Self
 
 from torch import Tensor
 
-from dreamvid.camera.noise import noise_picture
+from dreamvid.camera.noise import noise_image
 from dreamvid.errors import SourceError
 from dreamvid.image.io import IMAGE_SUFFIXES, read_image
 from dreamvid.image.tensors import fit, to_tensor
@@ -21,7 +21,7 @@ _MOMENT = re.compile(r"(.+)@(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?")
 
 
 @dataclass(frozen=True)
-class Start:
+class StartImage:
     """The start as the user named it, and its pixels (H, W, 3); None for noise."""
 
     text: str
@@ -31,7 +31,7 @@ class Start:
 
     @classmethod
     def read(cls, text: str | Path) -> Self:
-        """Read a picture, `noise`, or `VIDEO@TIME` (TIME in seconds, m:ss or h:mm:ss).
+        """Read an image, `noise`, or `VIDEO@TIME` (TIME in seconds, m:ss or h:mm:ss).
 
         Raises SourceError for what cannot be read and for a time behind the film's end.
         """
@@ -47,19 +47,17 @@ class Start:
             return cls(name, _frame_at(source, time), f"{source.fingerprint()} at {time:g} s", source.paths)
         if path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES:
             raise SourceError(
-                f"An animation begins with one picture, and {name} has the suffix {path.suffix or '(none)'!r}. "
+                f"An animation begins with one image, and {name} has the suffix {path.suffix or '(none)'!r}. "
                 f"Of a film give a moment: {name}@0:12. Allowed: {', '.join(IMAGE_SUFFIXES)}, noise, or VIDEO@TIME."
             )
         if not path.exists():
-            raise SourceError(
-                f"There is no picture {name}. Give a picture, VIDEO@TIME such as clip.mp4@0:12, or noise."
-            )
+            raise SourceError(f"There is no image {name}. Give an image, VIDEO@TIME such as clip.mp4@0:12, or noise.")
         return cls(name, read_image(path), open_source(path).fingerprint(), (path,))
 
-    def picture(self, size: tuple[int, int], seed: int) -> Tensor:
+    def image(self, size: tuple[int, int], seed: int) -> Tensor:
         """The start at a film's size (width, height), (1, 3, H, W) in [0, 1]; what does not fit is cut off."""
         if self.pixels is None:
-            return noise_picture(size, seed)
+            return noise_image(size, seed)
         return fit(to_tensor(self.pixels), size)
 
 

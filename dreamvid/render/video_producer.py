@@ -1,4 +1,4 @@
-"""Footage as a film to render: the decoder works ahead in its thread, and so may motion; the caller dreams."""
+"""VideoProducer as a film to render: the decoder works ahead in its thread, and so may motion; the caller dreams."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from dreamvid.coherence.frame_dreamer import FrameDreamer
-from dreamvid.coherence.keyframes import Between, Key, in_order
+from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
 from dreamvid.dream.draft import draft
 from dreamvid.errors import SourceError
 from dreamvid.image.tensors import to_tensor
-from dreamvid.render.fingerprint import identify
+from dreamvid.render.fingerprint import render_fingerprint
 from dreamvid.render.plan import Plan, Segment, make_plan
 from dreamvid.render.producer import Sound
 from dreamvid.render.progress import Progress
-from dreamvid.runtime.cuda import in_own_stream, keep_for_this_stream
+from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
 from dreamvid.runtime.profiler import Stopwatch
-from dreamvid.runtime.queues import Channel, Worker
+from dreamvid.runtime.queues import BoundedQueue, Worker
 from dreamvid.settings import Settings
 from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
 from dreamvid.video.encode import StreamSpec
@@ -43,11 +43,11 @@ class _Shown:
     mask: Tensor | None
 
 
-_Step = Key[_Shown] | Between[_Shown]
+_Step = Keyframe[_Shown] | InbetweenFrame[_Shown]
 
 
-class Footage:
-    """A `Film` of a source's frames, with its sound."""
+class VideoProducer:
+    """A `FrameProducer` of a source's frames, with its sound."""
 
     kind: Literal["run", "zoom"] = "run"
 
@@ -60,7 +60,7 @@ class Footage:
         self.ascent = self._dreamer.ascent
 
     @classmethod
-    def of(cls, source: Source, settings: Settings) -> "Footage":
+    def from_source(cls, source: Source, settings: Settings) -> "VideoProducer":
         """Look into a source; with the settings' draft on, render smaller. Raises SourceError and more."""
         info = probe(source)
         return cls(draft(settings, info), source, info)
@@ -68,7 +68,9 @@ class Footage:
     def identity(self, fmt: OutputFormat) -> dict[str, str]:
         """Write down what the frames depend on."""
         contents = {"the source's content": self._source.fingerprint()}
-        return identify(self._settings, contents, fmt, self.device, bit_depth=self._info.bit_depth, hdr=self._info.hdr)
+        return render_fingerprint(
+            self._settings, contents, fmt, self.device, bit_depth=self._info.bit_depth, hdr=self._info.hdr
+        )
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
         """Decode the source twice without dreaming."""
@@ -115,19 +117,21 @@ class Footage:
                 yield self._dream(plan, steps)
                 return
             # A key waits for those before it, so that the motion of the next ones can be estimated while it is dreamed.
-            prepared: Channel[_Step] = Channel(_MOTION_QUEUE + self._settings.coherence.cadence_at(plan.rate) - 1)
+            prepared: BoundedQueue[_Step] = BoundedQueue(
+                _MOTION_QUEUE + self._settings.coherence.cadence_at(plan.rate) - 1
+            )
             # Left in the reverse order: the queue is closed first, then the thread ends, then the decoder.
-            stack.enter_context(Worker("motion", lambda: prepared.fill(in_own_stream(steps, self.device))))
+            stack.enter_context(Worker("motion", lambda: prepared.fill(run_on_side_stream(steps, self.device))))
             stack.callback(reader.close)
             stack.callback(prepared.close)
             yield self._dream(plan, prepared)
 
     def _dream(self, plan: Plan, prepared: Iterable[_Step]) -> Iterator[Tensor]:
-        def dream(key: Key[_Shown]) -> Tensor:
+        def dream(key: Keyframe[_Shown]) -> Tensor:
             shown, motion = key.item, key.motion
-            keep_for_this_stream([shown.mask])
+            record_on_current_stream([shown.mask])
             if motion is not None:
-                keep_for_this_stream([motion.flow, motion.validity, motion.unrest])
+                record_on_current_stream([motion.flow, motion.validity, motion.temporal_activity])
             with self.stopwatch.work("dream"):
                 return self._dreamer.dream(
                     to_tensor(shown.pixels, self.device),
@@ -138,13 +142,13 @@ class Footage:
                     mask=shown.mask,
                 )
 
-        def carry(between: Between[_Shown]) -> Tensor:
+        def carry(between: InbetweenFrame[_Shown]) -> Tensor:
             shown = between.item
-            keep_for_this_stream([shown.mask, *between.before, *between.after])
+            record_on_current_stream([shown.mask, *between.before, *between.after])
             with self.stopwatch.work("dream"):
-                return self._dreamer.carry(to_tensor(shown.pixels, self.device), between, mask=shown.mask)
+                return self._dreamer.interpolate(to_tensor(shown.pixels, self.device), between, mask=shown.mask)
 
-        return (picture for _, picture in in_order(prepared, dream, carry))
+        return (image for _, image in in_display_order(prepared, dream, carry))
 
     def state(self) -> dict[str, Tensor]:
         """What the next frame needs."""
@@ -194,5 +198,5 @@ class Footage:
                 f"{self._source.text} ended before frame {index}; when the render was planned it had frames "
                 f"up to {plan.start + plan.count - 1}. Is it still there as it was?"
             )
-        self.stopwatch.move("decode", frame.pixels.nbytes)
+        self.stopwatch.add_bytes("decode", frame.pixels.nbytes)
         return frame.pixels

@@ -1,6 +1,6 @@
 """The repeated step on a CUDA device: recorded once, replayed from then on.
 
-A gradient of a small picture is some hundreds of kernels of a few microseconds each; launching them one by one from
+A gradient of a small image is some hundreds of kernels of a few microseconds each; launching them one by one from
 Python takes longer than running them. A CUDA graph launches all of them at once.
 """
 
@@ -30,7 +30,7 @@ class _Recording:
     result: Tensor
 
 
-class Replay:
+class CudaGraphCache:
     """Calls a function of tensors that gives a new tensor; on a CUDA device by replaying its recording.
 
     function: runs on the device of its arguments without ever waiting for it, does the same for equal shapes, and keeps
@@ -101,7 +101,7 @@ class Replay:
 T = TypeVar("T")
 
 
-def in_own_stream(items: Iterator[T], device: torch.device) -> Iterator[T]:
+def run_on_side_stream(items: Iterator[T], device: torch.device) -> Iterator[T]:
     """Compute items in a CUDA device's own stream for them; each is finished when it comes. Elsewhere as they are."""
     if device.type != "cuda":
         yield from items
@@ -117,7 +117,7 @@ def in_own_stream(items: Iterator[T], device: torch.device) -> Iterator[T]:
         yield item
 
 
-def keep_for_this_stream(tensors: Iterable[Tensor | None]) -> None:
+def record_on_current_stream(tensors: Iterable[Tensor | None]) -> None:
     """Keep the memory of another stream's tensors from being used anew before this stream has read them."""
     for tensor in tensors:
         if tensor is not None and tensor.is_cuda:

@@ -14,7 +14,7 @@ from torch import Tensor
 from dreamvid.errors import DeviceError
 
 
-def find_device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """Turn 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N' into a device that is there and can do what is needed.
 
     Raises DeviceError if it is not there, or cannot.
@@ -22,7 +22,7 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
-        metal = torch.backends.mps.is_available() and lacking(torch.device("mps")) is None
+        metal = torch.backends.mps.is_available() and missing_capability(torch.device("mps")) is None
         return torch.device("mps" if metal else "cpu")
     device = torch.device(name)
     if device.type == "cuda":
@@ -34,7 +34,7 @@ def find_device(name: str) -> torch.device:
             )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device mps: this machine has no Metal device. Allowed here: auto, cpu.")
-    if device.type == "mps" and (lack := lacking(device)) is not None:
+    if device.type == "mps" and (lack := missing_capability(device)) is not None:
         raise DeviceError(
             f"--device mps: this version of PyTorch ({torch.__version__}) cannot do all that is needed there ({lack}). "
             "Upgrade it, pip install -U torch torchvision, or use --device cpu."
@@ -42,10 +42,10 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def prepare(device: torch.device) -> None:
+def configure_backend(device: torch.device) -> None:
     """Set up what holds for everything that is computed on a device from now on."""
     if device.type == "cpu":
-        keep_freed_memory()
+        tune_malloc()
     elif device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # the same few shapes come again and again
 
@@ -67,7 +67,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def enough_memory() -> Iterator[None]:
+def translate_out_of_memory() -> Iterator[None]:
     """Turn running out of memory, where no smaller tile can help any more, into a DeviceError that says what to do."""
     try:
         yield
@@ -88,10 +88,10 @@ _LARGEST_MMAP_THRESHOLD = 32 * 2**20
 _LARGEST_TRIM_THRESHOLD = 2**31 - 1
 
 
-def keep_freed_memory() -> None:
+def tune_malloc() -> None:
     """Let the process keep the memory of freed activations for the next step; a wish, nothing where it has no effect.
 
-    By default glibc gives picture-sized blocks back to the system as soon as they are free, which then has to clear and
+    By default glibc gives image-sized blocks back to the system as soon as they are free, which then has to clear and
     map every page anew at the next step: a quarter of the time of a gradient at 640 x 480. Blocks above 32 MiB are
     still given back.
     """
@@ -131,13 +131,13 @@ _NEEDS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @functools.cache
-def lacking(device: torch.device) -> str | None:
+def missing_capability(device: torch.device) -> str | None:
     """Say what a device cannot do, or does otherwise than the CPU; None if there is nothing."""
-    picture = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(0))
     for need, function in _NEEDS.items():
         try:
             with torch.enable_grad():
-                difference = (function(picture.to(device)).cpu() - function(picture)).abs().max()
+                difference = (function(image.to(device)).cpu() - function(image)).abs().max()
         except (RuntimeError, TypeError) as error:
             first_line = str(error).partition("\n")[0]
             return f"{need}: {first_line[:200]}"

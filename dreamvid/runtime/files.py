@@ -65,7 +65,7 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
-def publish(part: Path, path: Path) -> None:
+def replace_atomically(part: Path, path: Path) -> None:
     """Put the finished `part` on the disk and give it its final name; both survive a power cut."""
     with part.open("rb+") as file:
         os.fsync(file.fileno())

@@ -48,7 +48,7 @@ class Span:
 class Stopwatch:
     """Times the stages of a render, each of which is one thread's.
 
-    `moved` counts the bytes of pictures that a stage hands over: from the decoder's pipe, to the encoder's, and from
+    `moved` counts the bytes of images that a stage hands over: from the decoder's pipe, to the encoder's, and from
     the device (dream). `spans` is a list to keep every span, or None: a film of hours has too many of them. `device`
     is waited for at the end of every stage's work, or None: what a GPU does is else seen where its result is awaited.
     """
@@ -74,7 +74,7 @@ class Stopwatch:
             if self.spans is not None:
                 self.spans.append(Span(stage, threading.current_thread().name, began, ended))
 
-    def move(self, stage: Stage, size: int) -> None:
+    def add_bytes(self, stage: Stage, size: int) -> None:
         """Count bytes that a stage handed over."""
         self.moved[stage] = self.moved.get(stage, 0) + size
 

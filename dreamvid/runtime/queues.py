@@ -16,7 +16,7 @@ class Closed(Exception):
     """The receiving side has closed; what is sent has nowhere to go."""
 
 
-class Channel(Generic[T]):
+class BoundedQueue(Generic[T]):
     """At most `size` items wait between a sending and a receiving thread.
 
     The sender ends with `finish`, with an exception if it failed: the receiver gets the items before it, then

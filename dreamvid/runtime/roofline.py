@@ -14,9 +14,9 @@ _TRIALS = 5
 
 
 def gradient_flop(network: nn.Module, evaluated: Mapping[tuple[int, ...], int]) -> float:
-    """Floating-point operations of gradients with respect to pictures, a multiplication and an addition being two.
+    """Floating-point operations of gradients with respect to images, a multiplication and an addition being two.
 
-    network: of `Network.truncate`. evaluated: how many gradients, by the shape (N, 3, H, W) of the pictures. With
+    network: of `Network.truncate`. evaluated: how many gradients, by the shape (N, 3, H, W) of the images. With
     frozen weights the way back takes as many products as the way there.
     """
     from torch.utils.flop_counter import FlopCounterMode  # which loads Triton

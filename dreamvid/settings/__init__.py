@@ -2,14 +2,14 @@
 
 from dreamvid.settings.merge import merge
 from dreamvid.settings.presets import (
+    DEFAULT_ANIMATION_FORMAT,
     DEFAULT_PRESET,
     DEFAULT_ZOOM_PRESET,
-    JOURNEY_FORMAT,
     Preset,
     find_preset,
     list_presets,
     load_settings,
-    refuse_journey,
+    reject_zoom_preset,
 )
 from dreamvid.settings.recipe import Recipe, write_recipe
 from dreamvid.settings.schema import (
@@ -23,9 +23,9 @@ from dreamvid.settings.schema import (
 )
 
 __all__ = [
+    "DEFAULT_ANIMATION_FORMAT",
     "DEFAULT_PRESET",
     "DEFAULT_ZOOM_PRESET",
-    "JOURNEY_FORMAT",
     "CameraSettings",
     "CoherenceSettings",
     "DreamSettings",
@@ -39,6 +39,6 @@ __all__ = [
     "list_presets",
     "load_settings",
     "merge",
-    "refuse_journey",
+    "reject_zoom_preset",
     "write_recipe",
 ]

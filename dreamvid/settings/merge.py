@@ -7,33 +7,34 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from dreamvid.errors import SettingsError, nearest
+from dreamvid.settings.renamed import current_names
 from dreamvid.settings.schedule import SIGNALS, parse_schedule
-from dreamvid.settings.schema import CoherenceSettings, Group, Settings, bounds, flag_name, numeric_leaves
+from dreamvid.settings.schema import CoherenceSettings, Settings, SettingsGroup, bounds, flag_name, numeric_fields
 
 _SILENCE = dict.fromkeys(SIGNALS, 0.0)
 
 
-def leaves() -> Iterator[tuple[str, str, FieldInfo]]:
+def setting_fields() -> Iterator[tuple[str, str, FieldInfo]]:
     """Yield (group, name, field) for every setting, in the order of the model."""
     for group, field in Settings.model_fields.items():
         table = field.annotation
-        if isinstance(table, type) and issubclass(table, Group):
+        if isinstance(table, type) and issubclass(table, SettingsGroup):
             for name, leaf in table.model_fields.items():
                 yield group, name, leaf
 
 
 def group_of(name: str) -> str:
     """Find the group that a leaf belongs to; raises SettingsError with the nearest names otherwise."""
-    groups = {leaf: group for group, leaf, _ in leaves()}
+    groups = {leaf: group for group, leaf, _ in setting_fields()}
     if name not in groups:
         raise SettingsError(f"There is no setting {name!r}.{nearest(name, groups)} List them: dreamvid run --help")
     return groups[name]
 
 
-def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def to_tables(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Put leaf names into their groups: {'octaves': 3} → {'dream': {'octaves': 3}}."""
     tree: dict[str, dict[str, Any]] = {}
-    for name, value in flat.items():
+    for name, value in current_names(flat).items():
         tree.setdefault(group_of(name), {})[name] = value
     return tree
 
@@ -51,6 +52,7 @@ def merge(*layers: Settings | Mapping[str, Any], origin: str = "") -> Settings:
     for layer in layers:
         tables = layer.model_dump(exclude_unset=True) if isinstance(layer, Settings) else layer
         texts: dict[str, Any] = {}
+        scheduled: dict[str, Any] = {}
         for group, table in tables.items():
             if group not in Settings.model_fields:
                 hint = nearest(group, Settings.model_fields)
@@ -59,24 +61,26 @@ def merge(*layers: Settings | Mapping[str, Any], origin: str = "") -> Settings:
                 )
             if not isinstance(table, Mapping):
                 raise SettingsError(f"{_place(origin)}[{group}] has to be a table of settings, got {table!r}.")
+            table = current_names(table)
             if group == "schedules":
+                scheduled = table
                 continue
-            for name, value in (turn_dial(table) if group == "coherence" else table).items():
+            for name, value in (expand_coherence(table) if group == "coherence" else table).items():
                 schedules.pop(name, None)
                 if _is_schedule(group, name, value, origin):
                     texts[name] = value
                 else:
                     tree.setdefault(group, {})[name] = value
-        for name, text in tables.get("schedules", {}).items():
+        for name, text in scheduled.items():
             if name in texts:
                 raise SettingsError(
                     f"{_place(origin)}{name} has two schedules: {texts[name]!r} in its group and {text!r} in "
                     "[schedules]. Keep one of them."
                 )
-        schedules |= {**tables.get("schedules", {}), **texts}
+        schedules |= {**scheduled, **texts}
     for name in schedules:
-        if name in numeric_leaves():
-            tree.get(numeric_leaves()[name][0], {}).pop(name, None)
+        if name in numeric_fields():
+            tree.get(numeric_fields()[name][0], {}).pop(name, None)
     try:
         settings = Settings.model_validate({**tree, "schedules": schedules} if schedules else tree)
     except ValidationError as error:
@@ -92,7 +96,7 @@ def merge(*layers: Settings | Mapping[str, Any], origin: str = "") -> Settings:
 
 def _is_schedule(group: str, name: str, value: object, origin: str) -> bool:
     """Whether a value given for a number is a schedule's text; raises SettingsError if it is neither."""
-    if not isinstance(value, str) or numeric_leaves().get(name, ("", None))[0] != group:
+    if not isinstance(value, str) or numeric_fields().get(name, ("", None))[0] != group:
         return False
     try:
         float(value)
@@ -103,7 +107,7 @@ def _is_schedule(group: str, name: str, value: object, origin: str) -> bool:
     try:
         parse_schedule(value)
     except SettingsError as error:
-        limits = bounds(numeric_leaves()[name][1])
+        limits = bounds(numeric_fields()[name][1])
         raise SettingsError(
             f"{_place(origin)}{flag_name(name)} ({group}.{name}) got {value!r}: "
             f"allowed is {limits or 'a number'}, or a schedule. {error}"
@@ -122,7 +126,7 @@ def _explain(item: dict[str, Any]) -> str:
     if group == "schedules":
         said = item["ctx"]["error"] if item["type"] == "value_error" else f"{name} has to be text in quotes"
         return f"[schedules] {said}"
-    known = {leaf: field for table, leaf, field in leaves() if table == group}
+    known = {leaf: field for table, leaf, field in setting_fields() if table == group}
     if item["type"] == "extra_forbidden":
         return f"There is no setting {name!r} in [{group}]. Allowed: {', '.join(known)}.{nearest(name, known)}"
     if item["type"] == "value_error":
@@ -142,7 +146,7 @@ _REACH = 5.0
 _MIDDLE = 0.5
 
 
-def turn_dial(table: Mapping[str, Any]) -> dict[str, Any]:
+def expand_coherence(table: Mapping[str, Any]) -> dict[str, Any]:
     """Lay what the dial of a [coherence] table means under what else the table says.
 
     0 carries nothing; above it the half-life grows from a fifth of the default to five times it at 1, and is the

@@ -17,7 +17,7 @@ _EXAMPLE = "For example: blocks.3.2 | blocks.4.1 @ 5s | class:peacock @ 10s"
 
 
 @dataclass(frozen=True)
-class Station:
+class ObjectiveKeyframe:
     """An objective's text and when the dream is wholly there; `easing` is that of the way to it."""
 
     objective: str
@@ -30,10 +30,10 @@ class Station:
 
 
 @dataclass(frozen=True)
-class Stations:
-    """Stations in the order of their times, at least one; `str()` gives text that parses to the same."""
+class ObjectiveTimeline:
+    """ObjectiveTimeline in the order of their times, at least one; `str()` gives text that parses to the same."""
 
-    stations: tuple[Station, ...]
+    stations: tuple[ObjectiveKeyframe, ...]
 
     def __str__(self) -> str:
         first, *others = self.stations
@@ -67,7 +67,7 @@ class Stations:
         return [(here.objective, 1 - weight), (there.objective, weight)]
 
 
-def parse_stations(source: str | Sequence[str]) -> Stations:
+def parse_timeline(source: str | Sequence[str]) -> ObjectiveTimeline:
     """Read stations: a list, or text with `|` or `;` between them; one objective alone is one station.
 
     A station is `OBJECTIVE [@ TIMEs [EASING]]`, such as `blocks.4.1 @ 5s` or `blocks.4.1 @ 5s hold`; the
@@ -85,7 +85,7 @@ def parse_stations(source: str | Sequence[str]) -> Stations:
                 f"{before.objective!r} at {before.time_seconds:g}s: "
                 "each station's time has to be above that of the one before."
             )
-    return Stations(stations)
+    return ObjectiveTimeline(stations)
 
 
 def _split(text: str) -> list[str]:
@@ -93,7 +93,7 @@ def _split(text: str) -> list[str]:
     return re.findall(r'(?:^|[|;])((?:"[^"]*"?|[^"|;])*)', text)
 
 
-def _station(text: object, number: int) -> Station:
+def _station(text: object, number: int) -> ObjectiveKeyframe:
     if not isinstance(text, str):
         raise SettingsError(f"Objective {number} of the list has to be text, got {text!r}. {_EXAMPLE}")
     match = _TIME.search(text)
@@ -113,4 +113,4 @@ def _station(text: object, number: int) -> Station:
             f"There is no easing {easing!r} (objective {number}).{nearest(easing, EASINGS)} "
             f"Allowed: {', '.join(EASINGS)}."
         )
-    return Station(objective, float(match[1]) if match else 0.0, easing)
+    return ObjectiveKeyframe(objective, float(match[1]) if match else 0.0, easing)

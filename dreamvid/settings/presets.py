@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from dreamvid.errors import SettingsError, nearest
-from dreamvid.settings.merge import merge, nest
+from dreamvid.settings.merge import merge, to_tables
 from dreamvid.settings.schema import Settings, VideoSettings
 
 DEFAULT_PRESET = "animals"
 DEFAULT_ZOOM_PRESET = "infinite-zoom"
 
-# What footage says by itself, and a journey from one picture cannot.
-JOURNEY_FORMAT = VideoSettings(frames="0:300", size="640x480", fps="30")
+# What footage says by itself, and a journey from one image cannot.
+DEFAULT_ANIMATION_FORMAT = VideoSettings(frames="0:300", size="640x480", fps="30")
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,15 @@ def load_settings(
     chosen = find_preset(preset if preset is not None else DEFAULT_PRESET)
     base = merge(chosen.tables, origin=f"preset {chosen.name}")
     given = {name: value for name, value in overrides.items() if value is not None}
-    return merge(base, *layers, nest(given))
+    return merge(base, *layers, to_tables(given))
 
 
-def refuse_journey(preset: str | Path | None) -> None:
+def reject_zoom_preset(preset: str | Path | None) -> None:
     """Raise SettingsError for a preset that moves a camera, where footage is to be dreamed on."""
     if preset is not None and find_preset(preset).kind == "zoom":
         looks = ", ".join(look.name for look in list_presets("run"))
         raise SettingsError(
-            f"The preset {str(preset)!r} moves a camera through one picture: dreamvid zoom --preset {preset}. "
+            f"The preset {str(preset)!r} moves a camera through one image: dreamvid zoom --preset {preset}. "
             f"For a film choose one of: {looks}."
         )
 

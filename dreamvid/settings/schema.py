@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from dreamvid.errors import SettingsError, nearest
-from dreamvid.settings.objective_timeline import parse_stations
+from dreamvid.settings.objective_timeline import parse_timeline
 from dreamvid.settings.schedule import parse_schedule
 
 _RANGE = re.compile(r"(\d*):(\d*)")
@@ -70,7 +70,7 @@ def _objective(value: object) -> object:
     if not isinstance(value, str | list | tuple):
         return value
     try:
-        stations = parse_stations(value)
+        stations = parse_timeline(value)
     except SettingsError as error:
         raise ValueError(str(error)) from None
     return value if isinstance(value, str) else str(stations)
@@ -93,13 +93,13 @@ def flag_name(name: str) -> str:
     return "--" + name.removesuffix("_seconds").replace("_", "-")
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     """A table of settings: frozen, and it refuses what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
-class NetworkSettings(Group):
+class NetworkSettings(SettingsGroup):
     """Which network dreams."""
 
     model: str = Field(
@@ -111,7 +111,7 @@ class NetworkSettings(Group):
     )
 
 
-class DreamSettings(Group):
+class DreamSettings(SettingsGroup):
     """What is dreamed, and how hard."""
 
     objective: Annotated[str, BeforeValidator(_objective)] = Field(
@@ -121,7 +121,7 @@ class DreamSettings(Group):
         "'guide(\"flowers.jpg\")@blocks.3.2'; or several in turn: "
         "'blocks.3.2 | blocks.4.1 @ 5s'.",
     )
-    measure: Literal["auto", "mean", "l2"] = Field(
+    reduction: Literal["auto", "mean", "l2"] = Field(
         "auto",
         description="What counts of a layer's or channel's activations: their mean, or l2, the mean of their squares. "
         "auto: l2 for layers and what is selected of them, mean for channels that are named.",
@@ -142,7 +142,7 @@ class DreamSettings(Group):
         le=2000,
         description="Ascent steps per octave where nothing was carried (first frame, cuts).",
     )
-    step: float = Field(
+    step_size: float = Field(
         0.012,
         gt=0.0,
         le=1.0,
@@ -158,38 +158,38 @@ class DreamSettings(Group):
         ge=0.0,
         le=10.0,
         description="Weight of smoothness: this many times as strong as the objective, every step takes from the "
-        "picture's total variation. 0.1 to 0.5 calms grain, 1 pulls as hard as the dream.",
+        "image's total variation. 0.1 to 0.5 calms grain, 1 pulls as hard as the dream.",
     )
-    levels: int = Field(
+    laplacian_levels: int = Field(
         4,
         ge=0,
         le=10,
         description="Laplacian levels that the gradient is evened out over; 0 keeps it as it is.",
     )
-    normalize: Literal["mean", "std", "none"] = Field(
+    gradient_norm: Literal["mean", "std", "none"] = Field(
         "mean",
         description="What of the gradient is made 1, so that a step has a size: its mean absolute value, its "
         "standard deviation, or nothing (with levels, each of them is 1 by itself).",
     )
-    space: Literal["rgb", "imagenet"] = Field(
+    color_space: Literal["rgb", "imagenet"] = Field(
         "rgb",
-        description="Where steps are taken: on RGB from 0 to 1, or on ImageNet's normalised colours "
+        description="Where steps are taken: on RGB from 0 to 1, or on ImageNet's normalised colors "
         "(less the mean, over the standard deviation).",
     )
-    clip: Literal["step", "end"] = Field(
-        "step", description="When colours are held between 0 and 1: after every step, or only at the end."
+    clamp: Literal["step", "end"] = Field(
+        "step", description="When colors are held between 0 and 1: after every step, or only at the end."
     )
-    carry: Literal["residual", "picture"] = Field(
+    octave_carry: Literal["residual", "image"] = Field(
         "residual",
         description="What goes up from one octave to the next: what was added, with the source's own detail, "
-        "or the whole picture, enlarged.",
+        "or the whole image, enlarged.",
     )
     mask: str | None = Field(
         None,
-        description="Picture or video that says where to dream: white wholly, grey partly, black not. "
+        description="Image or video that says where to dream: white wholly, gray partly, black not. "
         "Stretched to the frame; a video runs beside the source by its own times.",
     )
-    keep_color: bool = Field(False, description="Dream in brightness only: the source's colours stay, none are added.")
+    keep_color: bool = Field(False, description="Dream in brightness only: the source's colors stay, none are added.")
     tile: int = Field(
         1024,
         ge=64,
@@ -203,7 +203,7 @@ class DreamSettings(Group):
 _DREAMED_PER_SECOND = 15
 
 
-class CoherenceSettings(Group):
+class CoherenceSettings(SettingsGroup):
     """How the dream stays on what moves."""
 
     coherence: float | None = Field(
@@ -219,7 +219,7 @@ class CoherenceSettings(Group):
         ge=0.0,
         le=3600.0,
         json_schema_extra={"unit": "s"},
-        description="Time in which half of the carried dream fades (its colour in twice that where the footage is "
+        description="Time in which half of the carried dream fades (its color in twice that where the footage is "
         "calm); 0 dreams each frame alone.",
     )
     warm_iterations: int = Field(
@@ -229,7 +229,7 @@ class CoherenceSettings(Group):
         description="Ascent steps at the finest octave on a frame that carries a dream already; the coarser octaves "
         "take two thirds of them.",
     )
-    reveal_iterations: int = Field(
+    disocclusion_iterations: int = Field(
         0,
         ge=0,
         le=100,
@@ -259,15 +259,15 @@ class CoherenceSettings(Group):
         return self.half_life_seconds == 0 and self.cadence_at(fps) == 1
 
 
-class CameraSettings(Group):
-    """How an animation moves, and how its picture lives on: all of it per second."""
+class CameraSettings(SettingsGroup):
+    """How an animation moves, and how its image lives on: all of it per second."""
 
     zoom: float = Field(
         1.25,
         gt=0.0,
         le=16.0,
         json_schema_extra={"unit": "per s"},
-        description="Factor by which the picture grows in a second; 1 stands still, 0.8 moves away.",
+        description="Factor by which the image grows in a second; 1 stands still, 0.8 moves away.",
     )
     rotate: float = Field(
         0.0, ge=-3600.0, le=3600.0, json_schema_extra={"unit": "degrees per s"}, description="Turn, clockwise."
@@ -277,10 +277,10 @@ class CameraSettings(Group):
         ge=-10.0,
         le=10.0,
         json_schema_extra={"unit": "widths per s"},
-        description="Move of the picture to the right.",
+        description="Move of the image to the right.",
     )
     pan_y: float = Field(
-        0.0, ge=-10.0, le=10.0, json_schema_extra={"unit": "heights per s"}, description="Move of the picture down."
+        0.0, ge=-10.0, le=10.0, json_schema_extra={"unit": "heights per s"}, description="Move of the image down."
     )
     shear_x: float = Field(
         0.0,
@@ -296,21 +296,23 @@ class CameraSettings(Group):
         json_schema_extra={"unit": "px per px and s"},
         description="Shear: pixels down per pixel to the right.",
     )
-    centre_x: float = Field(
+    center_x: float = Field(
         0.5, ge=0.0, le=1.0, description="What zoom, turn and shear leave in its place: 0 left, 1 right."
     )
-    centre_y: float = Field(
+    center_y: float = Field(
         0.5, ge=0.0, le=1.0, description="What zoom, turn and shear leave in its place: 0 top, 1 bottom."
     )
-    follow: bool = Field(False, description="Let the centre drift to where the picture shows most of the objective.")
-    path: str | None = Field(
+    track_objective: bool = Field(
+        False, description="Let the center drift to where the image shows most of the objective."
+    )
+    camera_path: str | None = Field(
         None,
-        description="File that leads the centre: a line 'x y t' for each point, x and y from 0 to 1, t in seconds.",
+        description="File that leads the center: a line 'x y t' for each point, x and y from 0 to 1, t in seconds.",
     )
     kaleidoscope: int = Field(
-        0, ge=0, le=48, description="Sectors of a kaleidoscope about the centre, each its own mirror image; 0 is none."
+        0, ge=0, le=48, description="Sectors of a kaleidoscope about the center, each its own mirror image; 0 is none."
     )
-    growth: float = Field(
+    dream_rate: float = Field(
         0.3,
         ge=0.0,
         le=10.0,
@@ -325,7 +327,7 @@ class CameraSettings(Group):
         ge=0.0,
         le=3600.0,
         json_schema_extra={"unit": "s"},
-        description="Time in which colours and contrast come half of the way back to those of the start; "
+        description="Time in which colors and contrast come half of the way back to those of the start; "
         "without the hold, what is fed back soon runs to the ends of its range.",
     )
     loop: bool = Field(False, description="Close the film: its last frame leads to its first.")
@@ -336,7 +338,7 @@ class CameraSettings(Group):
     )
 
 
-class VideoSettings(Group):
+class VideoSettings(SettingsGroup):
     """Which part of the source, and how the result is stored."""
 
     frames: Annotated[str, AfterValidator(_frame_range)] = Field(
@@ -380,7 +382,7 @@ class VideoSettings(Group):
         return None if self.fps is None else Fraction(self.fps)
 
 
-class RenderSettings(Group):
+class RenderSettings(SettingsGroup):
     """On what the render runs, and its luck."""
 
     seed: int = Field(0, ge=0, lt=2**32, description="Number that decides everything random.")
@@ -392,12 +394,12 @@ class RenderSettings(Group):
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",
-        description="Number format inside the network; the picture itself is always float32. The short formats "
+        description="Number format inside the network; the image itself is always float32. The short formats "
         "spare a GPU's memory; dreams are as strong, but other ones.",
     )
 
 
-class Settings(Group):
+class Settings(SettingsGroup):
     """Every setting of a render. Frozen; change one by merging overrides over it.
 
     Raises `pydantic.ValidationError` when built by hand from bad values; `merge` and `load_settings` raise
@@ -417,7 +419,7 @@ class Settings(Group):
     @field_validator("schedules")
     @classmethod
     def _check_schedules(cls, schedules: dict[str, str]) -> dict[str, str]:
-        numbers = numeric_leaves()
+        numbers = numeric_fields()
         for name, text in schedules.items():
             if name not in numbers:
                 raise ValueError(
@@ -440,7 +442,7 @@ class Settings(Group):
             return self
         changed: dict[str, dict[str, int | float]] = {}
         for name in self.schedules:
-            group, _ = numeric_leaves()[name]
+            group, _ = numeric_fields()[name]
             changed.setdefault(group, {})[name] = self._scheduled(name, time_seconds, frame, signals)
         groups = {group: getattr(self, group).model_copy(update=values) for group, values in changed.items()}
         return self.model_copy(update={**groups, "schedules": {}})
@@ -463,7 +465,7 @@ class Settings(Group):
                 self._scheduled(name, float(frame / fps), frame, heard)
 
     def _scheduled(self, name: str, time_seconds: float, frame: int, signals: Mapping[str, float]) -> int | float:
-        _, field = numeric_leaves()[name]
+        _, field = numeric_fields()[name]
         try:
             value = parse_schedule(self.schedules[name]).at(time_seconds, frame, signals, seed=self.render.seed)
         except SettingsError as error:
@@ -485,12 +487,12 @@ _FIXED_NAMES = ("coherence",)
 
 
 @functools.cache
-def numeric_leaves() -> Mapping[str, tuple[str, FieldInfo]]:
+def numeric_fields() -> Mapping[str, tuple[str, FieldInfo]]:
     """The settings that can be a schedule, all of them numbers: name → group and field."""
     found: dict[str, tuple[str, FieldInfo]] = {}
     for group, table in Settings.model_fields.items():
         kind: Any = table.annotation
-        if group in _FIXED_GROUPS or not (isinstance(kind, type) and issubclass(kind, Group)):
+        if group in _FIXED_GROUPS or not (isinstance(kind, type) and issubclass(kind, SettingsGroup)):
             continue
         for name, field in kind.model_fields.items():
             kinds = set(get_args(field.annotation) or (field.annotation,)) - {NoneType}

@@ -1,4 +1,4 @@
-"""Dreams in a Jupyter notebook: pictures and films inline, and progress."""
+"""Dreams in a Jupyter notebook: images and films inline, and progress."""
 
 import html
 import time
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from dreamvid.errors import InputError
-from dreamvid.image.html import file_html, film_html, picture_html
+from dreamvid.image.html import file_html, film_html, image_html
 from dreamvid.image.tensors import to_8_bits, to_pixels
 from dreamvid.render.progress import STAGES, Progress, RenderResult, describe
 from dreamvid.ui.terminal import RenderDisplay
@@ -25,10 +25,10 @@ def show(
     *,
     fps: float = 30.0,
 ) -> None:
-    """Show a picture or a film below a notebook's cell, now.
+    """Show an image or a film below a notebook's cell, now.
 
-    what: a picture, as a uint8 array (H, W, 3) or a float tensor (3, H, W) in [0, 1]; a picture's or film's file; what
-    `dream_video` and `zoom_video` return; or frames, an iterable of pictures of one size, which are played at `fps`
+    what: an image, as a uint8 array (H, W, 3) or a float tensor (3, H, W) in [0, 1]; an image's or film's file; what
+    `dream_video` and `zoom_video` return; or frames, an iterable of images of one size, which are played at `fps`
     over and over. Files of more than 16 MiB are named, not shown. Raises InputError for anything else, and where
     IPython is not installed.
     """
@@ -42,7 +42,7 @@ class ProgressBar:
     """Shows how far a render or a sheet is; a context that is called with each state.
 
     In a notebook it is a bar below the cell; elsewhere, what the command line shows, on stderr. Give it to
-    `dream_video` and `zoom_video` as `on_progress`, and to `feature_sheet` and `comparison_sheet` as `on_picture`.
+    `dream_video` and `zoom_video` as `on_progress`, and to `feature_sheet` and `comparison_sheet` as `on_image`.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class ProgressBar:
             self._page.finish()
 
     def __call__(self, progress: Progress | int, total: int | None = None) -> None:
-        """Take the newest state: a render's, or how many pictures of `total` are done."""
+        """Take the newest state: a render's, or how many images of `total` are done."""
         if self._terminal is not None:
             state = progress if isinstance(progress, Progress) else Progress("dream", progress, total)
             self._terminal.show(state)
@@ -123,25 +123,25 @@ def _html(what: object, fps: float) -> str:
             raise InputError(f"There is no file {path} to show.")
         return file_html(path)
     if isinstance(what, np.ndarray | Tensor) and what.ndim == 3:
-        return picture_html(_pixels(what))
+        return image_html(_pixels(what))
     if isinstance(what, Iterable):
         frames = [_pixels(frame) for frame in what]
         if frames and all(frame.shape == frames[0].shape for frame in frames):
             return film_html(frames, fps)
-        raise InputError("Frames to show have to be one or more pictures of the same size.")
-    raise InputError(f"Neither picture, file, result nor frames: {type(what).__name__}. Nothing to show.")
+        raise InputError("Frames to show have to be one or more images of the same size.")
+    raise InputError(f"Neither image, file, result nor frames: {type(what).__name__}. Nothing to show.")
 
 
-def _pixels(picture: object) -> npt.NDArray[np.uint8]:
-    if isinstance(picture, Tensor) and picture.ndim == 3 and picture.shape[0] == 3 and picture.is_floating_point():
-        return to_pixels(picture.detach()[None].float().cpu().clamp(0, 1)).astype(np.uint8)
-    if isinstance(picture, np.ndarray) and picture.shape[2:] == (3,) and picture.dtype in (np.uint8, np.uint16):
-        return to_8_bits(picture)
-    got = f"a {type(picture).__name__}"
-    if isinstance(picture, Tensor | np.ndarray):
-        got += f" of shape {tuple(picture.shape)} and type {picture.dtype}"
+def _pixels(image: object) -> npt.NDArray[np.uint8]:
+    if isinstance(image, Tensor) and image.ndim == 3 and image.shape[0] == 3 and image.is_floating_point():
+        return to_pixels(image.detach()[None].float().cpu().clamp(0, 1)).astype(np.uint8)
+    if isinstance(image, np.ndarray) and image.shape[2:] == (3,) and image.dtype in (np.uint8, np.uint16):
+        return to_8_bits(image)
+    got = f"a {type(image).__name__}"
+    if isinstance(image, Tensor | np.ndarray):
+        got += f" of shape {tuple(image.shape)} and type {image.dtype}"
     raise InputError(
-        f"A picture has to be a uint8 array (height, width, 3) or a float tensor (3, height, width), got {got}."
+        f"An image has to be a uint8 array (height, width, 3) or a float tensor (3, height, width), got {got}."
     )
 
 

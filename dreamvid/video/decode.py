@@ -58,7 +58,7 @@ class FrameReader:
         queue_frames: how many decoded frames may wait.
 
     Raises (while iterating):
-        FfmpegError: ffmpeg failed. SourceError: a picture cannot be read. Frames that are damaged or missing
+        FfmpegError: ffmpeg failed. SourceError: an image cannot be read. Frames that are damaged or missing
         in the source are no error; `scan` reports them.
     """
 
@@ -139,7 +139,7 @@ class FrameReader:
 
     def _work(self) -> None:
         try:
-            frames = self._read_pictures() if self._source.kind == "images" else self._read_video()
+            frames = self._read_images() if self._source.kind == "images" else self._read_video()
             with contextlib.closing(frames):
                 for frame in frames:
                     self._put(frame)
@@ -200,7 +200,7 @@ class FrameReader:
                     yield VideoFrame(index, pts, float(pts * self.time_base), pixels)
                     index += 1
 
-    def _read_pictures(self) -> Generator[VideoFrame]:
+    def _read_images(self) -> Generator[VideoFrame]:
         paths, rate = self._source.paths, self._info.frame_rate
         count = len(paths) if self._fps is None else max(1, round(len(paths) / rate * self._fps))
         stop = count if self._stop is None else min(count, self._stop)
@@ -208,8 +208,8 @@ class FrameReader:
             chosen = index if self._fps is None else min(len(paths) - 1, int(index * rate / self._fps))
             pixels = read_image(paths[chosen])
             if pixels.shape[:2] != (self.height, self.width):
-                picture = Image.fromarray(pixels)
-                pixels = np.array(picture.resize((self.width, self.height), Image.Resampling.BICUBIC))
+                image = Image.fromarray(pixels)
+                pixels = np.array(image.resize((self.width, self.height), Image.Resampling.BICUBIC))
             yield VideoFrame(index, index, float(index * self.time_base), pixels)
 
 

@@ -37,7 +37,7 @@ def _clouds() -> str:
 
 
 def _ridge(seed: int, color: tuple[int, int, int], *, crest: int, rise: int, waves: tuple[int, int], speed: int) -> str:
-    """One still picture of a grown slope below a crest of sines, which passes by.
+    """One still image of a grown slope below a crest of sines, which passes by.
 
     color: 8-bit RGB. crest, rise, waves: pixels. speed: pixels a frame.
     """

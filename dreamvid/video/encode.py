@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid.errors import FfmpegError, OutputError
-from dreamvid.runtime.files import part_path, publish
+from dreamvid.runtime.files import part_path, replace_atomically
 from dreamvid.video.decode import SCALE_FLAGS
 from dreamvid.video.ffmpeg import Ffmpeg
 from dreamvid.video.formats import OutputFormat
@@ -28,7 +28,7 @@ class StreamSpec:
     second (nominal where the rate varies). `time_base`: the unit, in seconds, of every `pts` given to a
     writer or a join. `constant_rate`: frames follow one another at `rate`, whatever their `pts`.
     `bit_depth`: 8 takes uint8 frames, more takes uint16. `matrix`, `primaries`, `transfer`: ffmpeg's names
-    of the colour that the code values stand for.
+    of the color that the code values stand for.
     """
 
     width: int
@@ -43,7 +43,7 @@ class StreamSpec:
     transfer: str = "bt709"
 
     @classmethod
-    def of_source(
+    def from_source(
         cls,
         info: VideoInfo,
         scan: Scan,
@@ -53,7 +53,7 @@ class StreamSpec:
     ) -> Self:
         """The spec of a result that follows its source: its times, its pixel shape, its depth, its gamut.
 
-        `size` (width, height) keeps the shape of the picture, so pixels change theirs if it must.
+        `size` (width, height) keeps the shape of the image, so pixels change theirs if it must.
         `fps`: the constant rate to which a `FrameReader` with the same `fps` resamples.
         """
         width, height = size or (info.width, info.height)
@@ -102,7 +102,7 @@ class SegmentWriter:
 
     Args:
         path: with the suffix `fmt.segment_suffix`; its folder must exist.
-        spec: size, times and colour. Odd sizes are padded to even ones by repeating the last row and column
+        spec: size, times and color. Odd sizes are padded to even ones by repeating the last row and column
             where the pixel format needs it.
         fmt: the encoder.
 
@@ -243,7 +243,7 @@ class SegmentWriter:
                     f"the segment {self.path.name} has {self._process.frames_written} frames "
                     f"where {self.count} were given"
                 )
-            publish(self._part, self.path)
+            replace_atomically(self._part, self.path)
         finally:
             self.abort()
 

@@ -33,14 +33,14 @@ class DiskFullError(FfmpegError):
 _LOG_LINES = 400
 _LINE_CHARACTERS = 1000  # showinfo prints whole user-data blobs on one line
 _PREFIX = re.compile(r"^(?:\[[^\]]* @ [^\]]*\] ?)*\[(panic|fatal|error|warning|info|verbose|debug)\] ?(.*)$")
-_TRADE_TALK = re.compile(
+_NOISY_LINES = re.compile(
     r"Task finished|Terminating thread|Conversion failed|Error parsing options for output file"
     r"|Error opening output files|Error opening input files|Failed to set value|Nothing was written"
     r"|Error submitting|Error while opening encoder|Error muxing a packet|Error writing trailer"
     r"|Could not open encoder before EOF|Error closing file"
 )
 # Said of the discarded output when a stream's times jump.
-_HARMLESS = re.compile(r"Application provided invalid, non monotonically increasing dts")
+_IGNORED_ERRORS = re.compile(r"Application provided invalid, non monotonically increasing dts")
 _DISK_FULL = re.compile(r"No space left on device|not enough space on the disk", re.IGNORECASE)
 _DISK_FULL_CODES = {228, -28 & 0xFFFFFFFF}
 
@@ -168,10 +168,10 @@ class Ffmpeg:
             line = raw.decode("utf-8", "replace").rstrip()[:_LINE_CHARACTERS]
             self._log.append(line)
             level, text = level_and_text(line)
-            if level in ("error", "fatal", "panic") and not _HARMLESS.search(text):
+            if level in ("error", "fatal", "panic") and not _IGNORED_ERRORS.search(text):
                 self._disk_full = self._disk_full or bool(_DISK_FULL.search(text))
                 self.error_count += 1
-                if len(self._first_errors) < 8 and not _TRADE_TALK.search(text):
+                if len(self._first_errors) < 8 and not _NOISY_LINES.search(text):
                     self._first_errors.append(text)
 
     def _read_progress(self) -> None:

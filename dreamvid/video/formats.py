@@ -14,7 +14,7 @@ from dreamvid.video.ffmpeg import run_ffmpeg
 class Encoder:
     """How one of ffmpeg's encoders is run.
 
-    `pixel_format` and `deep_pixel_format`: for 8-bit and for deeper pictures. `quality`: the option that
+    `pixel_format` and `deep_pixel_format`: for 8-bit and for deeper images. `quality`: the option that
     takes the constant quality, None where there is none; `crf` its default and `crf_range` its bounds
     (lower is better). `segment_suffix`: the container whose segments join without any shift in time.
     """
@@ -30,7 +30,7 @@ class Encoder:
 
     @property
     def is_rgb(self) -> bool:
-        """Whether it stores RGB itself, so that pictures come back bit for bit."""
+        """Whether it stores RGB itself, so that images come back bit for bit."""
         return self.pixel_format == "bgr0"
 
 
@@ -99,7 +99,7 @@ class OutputFormat:
 
     `container`: ffmpeg's muxer of the result (`image2` for a PNG sequence). `encoder`: what the segments are
     encoded with; `converted` says that the result is then made from these (lossless) segments and has no
-    sound. `file_pattern`: the names of a PNG sequence's pictures, from 0, None for everything else.
+    sound. `file_pattern`: the names of a PNG sequence's images, from 0, None for everything else.
     """
 
     container: str
@@ -119,7 +119,7 @@ class OutputFormat:
         return self.encoder.segment_suffix
 
     def encoder_args(self, bit_depth: int, hdr: bool = False) -> list[str]:
-        """Codec, options, quality and pixel format of a segment for pictures of this depth."""
+        """Codec, options, quality and pixel format of a segment for images of this depth."""
         encoder = self.encoder
         args = ["-c:v", encoder.name, *encoder.options]
         if encoder.quality is not None:
@@ -182,7 +182,7 @@ def output_format(path: str | Path, codec: str | None = None, crf: int | None = 
 
 
 def check_encoder(name: str) -> None:
-    """Encode one grey picture: that an encoder is listed does not mean that its driver is there.
+    """Encode one gray image: that an encoder is listed does not mean that its driver is there.
 
     Raises:
         OutputError: it does not run here; names those for the same containers that do.

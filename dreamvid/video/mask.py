@@ -1,4 +1,4 @@
-"""Where a film is dreamed: a picture or a second film, white for the whole dream, grey for a part, black for none."""
+"""Where a film is dreamed: an image or a second film, white for the whole dream, gray for a part, black for none."""
 
 from types import TracebackType
 from typing import Self
@@ -18,8 +18,8 @@ from dreamvid.video.source import Source, open_source
 class Mask:
     """Reads a mask in step with a film; a context manager.
 
-    text: a picture, or whatever `open_source` takes. It is stretched to the frame. A film runs by its own times, its
-    beginning at the source's; its last picture stays when it is over. Raises SettingsError for what cannot be read.
+    text: an image, or whatever `open_source` takes. It is stretched to the frame. A film runs by its own times, its
+    beginning at the source's; its last image stays when it is over. Raises SettingsError for what cannot be read.
     """
 
     def __init__(self, text: str, size: tuple[int, int], device: torch.device | str) -> None:
@@ -112,5 +112,5 @@ def _is_still(source: Source) -> bool:
 
 def _unreadable(text: str, error: DreamvidError) -> SettingsError:
     return SettingsError(
-        f"{flag_name('mask')} {text}: {error} Allowed is a picture or a video; white dreams, grey partly, black not."
+        f"{flag_name('mask')} {text}: {error} Allowed is an image or a video; white dreams, gray partly, black not."
     )

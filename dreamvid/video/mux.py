@@ -1,4 +1,4 @@
-"""Segments into the result: pictures and sound copied, times exact, and no half result under its name."""
+"""Segments into the result: images and sound copied, times exact, and no half result under its name."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dreamvid.errors import FfmpegError, OutputError
-from dreamvid.runtime.files import part_path, publish, sync_folder
+from dreamvid.runtime.files import part_path, replace_atomically, sync_folder
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.ffmpeg import PROTOCOL_WHITELIST, DiskFullError, Ffmpeg
 from dreamvid.video.formats import OutputFormat
@@ -86,7 +86,7 @@ def join_segments(
         source, info: where sound and subtitles come from; None for none.
         scan: the source's own frames, only needed to find out whether the result is `trimmed`.
         trimmed: the result is a part of the source: it begins with its first frame, and the sound is cut to
-            the span of its frames. Otherwise all sound is kept and the picture keeps its offset. None:
+            the span of its frames. Otherwise all sound is kept and the image keeps its offset. None:
             whether there are fewer frames than in a complete `scan` (False without one).
         with_sound: False leaves out sound and subtitles.
 
@@ -108,17 +108,17 @@ def join_segments(
         listing = Path(folder) / "segments.ffconcat"
         listed = _one_line(segments, Path(folder))
         listing.write_bytes(os.fsencode("\n".join(_concat_lines(listed, starts, end))))
-        pictures = [*PROTOCOL_WHITELIST, "-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
+        images = [*PROTOCOL_WHITELIST, "-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
         if fmt.file_pattern is not None:
-            _write_sequence(pictures, output, fmt, spec, count)
+            _write_sequence(images, output, fmt, spec, count)
             return []
         if fmt.converted:
-            return _convert(pictures, output, fmt, spec, count, end - starts[0])
+            return _convert(images, output, fmt, spec, count, end - starts[0])
         if trimmed is None:
             trimmed = scan is not None and (not scan.complete or count < scan.count)
         if not with_sound or source is None or info is None or source.kind == "images":
             info = None
-        return _mux(pictures, output, fmt, spec, count, starts[0], end, source, info, trimmed)
+        return _mux(images, output, fmt, spec, count, starts[0], end, source, info, trimmed)
 
 
 def _timeline(pts: Sequence[Sequence[int]], spec: StreamSpec, end_pts: int | None) -> tuple[list[Fraction], Fraction]:
@@ -167,7 +167,7 @@ def _decimal(seconds: Fraction) -> str:
 
 
 def _tracks(info: VideoInfo, container: _Container) -> tuple[list[_Track], list[str]]:
-    """What to do with every stream beside the picture, by what the container is known to take."""
+    """What to do with every stream beside the image, by what the container is known to take."""
     tracks: list[_Track] = []
     warnings: list[str] = []
 
@@ -205,7 +205,7 @@ def _name(container: _Container) -> str:
 
 
 def _fallbacks(info: VideoInfo, container: _Container) -> Iterator[tuple[list[_Track], list[str]]]:
-    """Ways to treat the streams beside the picture, from the best to the last."""
+    """Ways to treat the streams beside the image, from the best to the last."""
     tracks, warnings = _tracks(info, container)
     yield tracks, warnings
     encoded = [
@@ -225,7 +225,7 @@ def _fallbacks(info: VideoInfo, container: _Container) -> Iterator[tuple[list[_T
 
 
 def _mux(
-    pictures: Sequence[str],
+    images: Sequence[str],
     output: Path,
     fmt: OutputFormat,
     spec: StreamSpec,
@@ -244,7 +244,7 @@ def _mux(
             muxer += ["-tag:v", "hvc1"]  # the only one that QuickTime plays
     muxer += ["-f", fmt.container]
     begin = Fraction(0) if trimmed or info is None or source is None else start
-    shifted = ["-itsoffset", _decimal(begin), *pictures]
+    shifted = ["-itsoffset", _decimal(begin), *images]
     if info is None or source is None or not (info.audio or info.subtitles):
         args = [*shifted, "-map", "0:v:0"]
         if info is not None and source is not None and source.kind != "lavfi":
@@ -287,7 +287,7 @@ def _mux(
 
 
 def _convert(
-    pictures: Sequence[str], output: Path, fmt: OutputFormat, spec: StreamSpec, count: int, duration: Fraction
+    images: Sequence[str], output: Path, fmt: OutputFormat, spec: StreamSpec, count: int, duration: Fraction
 ) -> list[str]:
     """GIF and WebP, from lossless segments. They know no pixel shape, so pixels are made square."""
     warnings: list[str] = []
@@ -297,15 +297,15 @@ def _convert(
     if fmt.container == "gif":
         if count / duration > _GIF_MAX_RATE:
             filters.append(f"fps={_GIF_MAX_RATE}")
-            warnings.append(f"a GIF shows at most {_GIF_MAX_RATE} pictures a second; frames are left out")
-        # One palette per picture: a dream has more colours than 256 in sum.
+            warnings.append(f"a GIF shows at most {_GIF_MAX_RATE} images a second; frames are left out")
+        # One palette per image: a dream has more colors than 256 in sum.
         filters.append("split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1")
         options = ["-loop", "0"]
     else:
         options = ["-c:v", "libwebp_anim", "-quality", "80", "-loop", "0"]
     graph = ",".join(["[0:v:0]null", *filters]) + "[v]"
-    args = [*pictures, "-filter_complex", graph, "-map", "[v]", "-fps_mode", "passthrough", *options]
-    # A WebP counts as one packet, and a GIF of a high rate has fewer pictures.
+    args = [*images, "-filter_complex", graph, "-map", "[v]", "-fps_mode", "passthrough", *options]
+    # A WebP counts as one packet, and a GIF of a high rate has fewer images.
     told = count if fmt.container == "gif" and not warnings else None
     _write_file([*args, "-f", fmt.container], [], output, told)
     return warnings
@@ -327,14 +327,14 @@ def _write_file(args: Sequence[str], more_outputs: Sequence[str], output: Path, 
                     f"the result {output} has {process.frames_written} frames where {count} were rendered"
                 )
         try:
-            publish(part, output)
+            replace_atomically(part, output)
         except OSError as error:
             raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def _write_sequence(pictures: Sequence[str], output: Path, fmt: OutputFormat, spec: StreamSpec, count: int) -> None:
+def _write_sequence(images: Sequence[str], output: Path, fmt: OutputFormat, spec: StreamSpec, count: int) -> None:
     """PNGs numbered from 0. They are made in a hidden folder and moved when all are there."""
     assert fmt.file_pattern is not None
     folder = output.parent if output.name == fmt.file_pattern else output
@@ -347,7 +347,7 @@ def _write_sequence(pictures: Sequence[str], output: Path, fmt: OutputFormat, sp
     pattern = str(part).replace("%", "%%")
     try:
         args = [
-            *pictures,
+            *images,
             "-map",
             "0:v:0",
             "-fps_mode",
@@ -362,12 +362,12 @@ def _write_sequence(pictures: Sequence[str], output: Path, fmt: OutputFormat, sp
             process.finish(f"writing {output}")
         made = sorted(part.iterdir())
         if len(made) != count:
-            raise FfmpegError(f"the result {output} has {len(made)} pictures where {count} were rendered")
+            raise FfmpegError(f"the result {output} has {len(made)} images where {count} were rendered")
         try:
             folder.mkdir(exist_ok=True)
-            for picture in made:
-                publish_picture = folder / picture.name
-                picture.replace(publish_picture)
+            for image in made:
+                publish_image = folder / image.name
+                image.replace(publish_image)
             sync_folder(folder)
         except OSError as error:
             raise OutputError(f"cannot write in {folder}: {error.strerror or error}") from error

@@ -19,7 +19,7 @@ from dreamvid.video.source import Source
 
 _ENDLESS_FRAMES = 20_000
 _ENDLESS_SECONDS = 20.0
-# Demuxers that take any text or bytes for a picture of a terminal.
+# Demuxers that take any text or bytes for an image of a terminal.
 _NO_VIDEO_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
 
 _STREAM = re.compile(
@@ -27,7 +27,7 @@ _STREAM = re.compile(
 )
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r"\bn: *\d+ .*\bfmt:(\S+) .*\bsar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\S)")
-_COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
+_COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
 _DURATION = re.compile(r"^Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 # ffmpeg's names of the YUV matrices -> the names that its scale filter takes.
@@ -47,7 +47,7 @@ _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
 class VideoInfo:
     """What the first frames tell.
 
-    `width`, `height`: stored samples of the upright picture (rotation applied, pixel shape not).
+    `width`, `height`: stored samples of the upright image (rotation applied, pixel shape not).
     `sample_aspect`: width of a pixel over its height. `frame_rate`: the nominal one; the times of the frames
     are what `scan` measures, in units of `time_base` seconds. `bit_depth`: of one sample as stored.
     `matrix`: how YUV becomes RGB (`rgb` where it already is), guessed where untagged; `primaries` and
@@ -131,7 +131,7 @@ def probe(source: Source) -> VideoInfo:
             hdr=False,
             duration_seconds=float(len(source.paths) / rate),
         )
-    # Progressive pictures often open an interlaced film, so look at a few.
+    # Progressive images often open an interlaced film, so look at a few.
     look = [*source.input_args(), "-map", "0:V:0", "-vf", "showinfo=checksum=0", "-frames:v", "4"]
     with Ffmpeg([*look, "-f", "null", "-"], level="info") as process:
         code = process.wait()
@@ -214,7 +214,7 @@ def _refuse_non_video(source: Source, texts: Sequence[str], words: Sequence[str]
         raise SourceError(f"not a video: {path} holds text or plain bytes")
     if not films:
         kinds = sorted({match["kind"].lower() for match in streams})
-        cover = " (its cover picture is not a film)" if any(match["kind"] == "Video" for match in streams) else ""
+        cover = " (its cover image is not a film)" if any(match["kind"] == "Video" for match in streams) else ""
         raise SourceError(
             f"{path} has no video stream: {' and '.join(kinds) or 'no streams'} only{cover}. Give a file with video."
         )
@@ -233,13 +233,13 @@ def _is_text(head: bytes) -> bool:
 def _parse(texts: Sequence[str]) -> VideoInfo | None:
     config = next(filter(None, map(_CONFIG.search, texts)), None)
     frames = [match for match in map(_FRAME.search, texts) if match]
-    colour = next(filter(None, map(_COLOUR.search, texts)), None)
-    if config is None or not frames or colour is None:
+    color = next(filter(None, map(_COLOR.search, texts)), None)
+    if config is None or not frames or color is None:
         return None
     lines = _input_lines(texts)
     first = frames[0]
     pixel_format, width, height = first[1], int(first[4]), int(first[5])
-    full, space, primaries, transfer = colour.groups()
+    full, space, primaries, transfer = color.groups()
     is_rgb = space == "gbr" or pixel_format.startswith(
         ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "mono", "x2rgb", "x2bgr", "bayer")
     )
@@ -250,7 +250,7 @@ def _parse(texts: Sequence[str]) -> VideoInfo | None:
     elif primaries == "bt2020":
         matrix = "bt2020"
     else:
-        # Untagged: HD is BT.709, also where it is cropped to a wide picture; what is smaller is BT.601.
+        # Untagged: HD is BT.709, also where it is cropped to a wide image; what is smaller is BT.601.
         matrix = "bt709" if min(width, height) >= 720 or max(width, height) >= 1280 else "bt601"
     rate_numerator, rate_denominator = int(config[3]), int(config[4])
     durations = [match for match in map(_DURATION.match, lines) if match]
@@ -297,8 +297,8 @@ def timing_args(statistics: str, unit: Literal["demux", "filter"] = "demux") -> 
 def clock_args(source: Source) -> list[str]:
     """A second, discarded output with the sound: times then count from the container's start.
 
-    Without it MPEG-TS and MPEG-PS lose the offset between picture and sound. A graph starts at 0 anyway,
-    and its sound may have no end; a file that is only heard has no picture to keep in step with.
+    Without it MPEG-TS and MPEG-PS lose the offset between image and sound. A graph starts at 0 anyway,
+    and its sound may have no end; a file that is only heard has no image to keep in step with.
     """
     return [] if source.kind in ("lavfi", "sound") else ["-map", "0:a?", "-c", "copy", "-f", "null", "-"]
 
@@ -326,7 +326,7 @@ def scan(
     stop: int | None = None,
     on_frame: Callable[[int], None] | None = None,
 ) -> Scan:
-    """Decode the source once, keep no picture: exact count and times of the frames, and any damage.
+    """Decode the source once, keep no image: exact count and times of the frames, and any damage.
 
     Args:
         source, info: what to decode, and what `probe` said of it.
@@ -417,16 +417,16 @@ def _scan_images(source: Source, stop: int | None, on_frame: Callable[[int], Non
         raise SourceError(f"an empty range of frames was asked for: 0:{stop}")
     paths = source.paths[:stop]
     for index, path in enumerate(paths):
-        _check_picture(path)
+        _check_image(path)
         if on_frame is not None:
             on_frame(index + 1)
     return Scan(tuple(range(len(paths))), True, source.images_rate, complete=len(paths) == len(source.paths))
 
 
-def _check_picture(path: Path) -> None:
-    """Refuse what is no picture; only the header is read, as thousands may follow."""
+def _check_image(path: Path) -> None:
+    """Refuse what is no image; only the header is read, as thousands may follow."""
     try:
         with Image.open(path):
             pass
     except OSError as error:
-        raise SourceError(f"cannot read the picture {path}: {error}") from error
+        raise SourceError(f"cannot read the image {path}: {error}") from error

@@ -10,7 +10,7 @@ from scenedetect.detectors import AdaptiveDetector
 
 from dreamvid.video.probe import VideoInfo
 
-# A picture of this height is enough to tell a cut.
+# An image of this height is enough to tell a cut.
 DETECTION_HEIGHT = 120
 _WINDOW = 2
 

@@ -21,7 +21,7 @@ from dreamvid.runtime.files import _hold
 from dreamvid.video.demo import demo_graph
 from dreamvid.video.ffmpeg import file_args
 
-IMAGES_RATE = Fraction(25)  # pictures carry no time; this is also what ffmpeg assumes of them
+IMAGES_RATE = Fraction(25)  # images carry no time; this is also what ffmpeg assumes of them
 _MIB = 1 << 20
 _SPOOL, _SPOOLED, _SPOOL_SECONDS = "dreamvid-stdin-", "stdin.y4m", 60
 _LONGEST_NAME = 255  # bytes; asking whether a longer one is there is an error on most systems
@@ -29,10 +29,10 @@ _LONGEST_NAME = 255  # bytes; asking whether a longer one is there is an error o
 
 @dataclass(frozen=True)
 class Source:
-    """A film to be read: a file, a lavfi graph, numbered pictures, or what came in on stdin; or a file for its sound.
+    """A film to be read: a file, a lavfi graph, numbered images, or what came in on stdin; or a file for its sound.
 
-    `text` is what the user wrote. `paths` is the one file, every picture in order, or nothing for lavfi.
-    `images_rate` is how many pictures a second there are; only pictures need it.
+    `text` is what the user wrote. `paths` is the one file, every image in order, or nothing for lavfi.
+    `images_rate` is how many images a second there are; only images need it.
     """
 
     kind: Literal["file", "lavfi", "images", "stdin", "sound"]
@@ -41,20 +41,20 @@ class Source:
     images_rate: Fraction = IMAGES_RATE
 
     def input_args(self) -> list[str]:
-        """ffmpeg's options that open this source (pictures are read without ffmpeg and have none)."""
+        """ffmpeg's options that open this source (images are read without ffmpeg and have none)."""
         if self.kind == "lavfi":
             return ["-f", "lavfi", "-i", self.text.removeprefix("lavfi:")]
         if self.kind == "images":
-            raise SourceError("pictures are not opened by ffmpeg")
+            raise SourceError("images are not opened by ffmpeg")
         # `file:` keeps names such as `-x.mp4` and `pipe:x.mp4` from meaning something else.
-        # Named, because a `%d` in the name of a WebP would make ffmpeg look for numbered pictures.
+        # Named, because a `%d` in the name of a WebP would make ffmpeg look for numbered images.
         told = ["-f", "webp_anim"] if _is_animated_webp(self.paths[0]) else []
         return [*file_args(), *told, "-i", f"file:{self.paths[0].absolute()}"]
 
     def fingerprint(self) -> str:
         """A hash of the content, whatever the file is called and whenever it was touched.
 
-        Size, first, middle and last MiB of a file; the names and the content of pictures; a graph's text.
+        Size, first, middle and last MiB of a file; the names and the content of images; a graph's text.
         """
         digest = hashlib.sha256(self.kind.encode())
         if self.kind == "lavfi":
@@ -83,14 +83,14 @@ def _hash_file(path: Path, digest: "hashlib._Hash") -> None:
 def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Source:
     """Understand what the user named as a source.
 
-    Allowed: a video file; one picture; a folder of pictures (in natural order: 2 before 10); a pattern such
+    Allowed: a video file; one image; a folder of images (in natural order: 2 before 10); a pattern such
     as `f_%04d.png` or `shots/*.png`; `lavfi:GRAPH` (an ffmpeg filter graph, e.g. `lavfi:testsrc2=r=30:d=5`);
     `demo` (a landscape, made on the spot); `-` for y4m (or any other format that ffmpeg recognises) on stdin, which
     is first copied to a temporary file that lives until the program ends. A file that exists is always taken
     as itself.
 
     Raises:
-        SourceError: nothing is there, it is empty, or a folder or pattern without pictures.
+        SourceError: nothing is there, it is empty, or a folder or pattern without images.
     """
     name = str(text)
     if name == "-":
@@ -107,7 +107,7 @@ def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Sou
     if name == "demo" and not path.exists():
         return Source("lavfi", f"lavfi:{demo_graph()}")
     if path.is_dir():
-        return Source("images", name, _pictures(path.iterdir(), f"the folder {path}"), images_rate)
+        return Source("images", name, _images(path.iterdir(), f"the folder {path}"), images_rate)
     if path.exists():
         return _open_file(name, path, images_rate)
     if re.search(r"%0?\d*d", path.name):
@@ -115,7 +115,7 @@ def open_source(text: str | Path, *, images_rate: Fraction = IMAGES_RATE) -> Sou
     if any(character in path.name for character in "*?["):
         folder = path.parent
         matches = folder.glob(path.name) if folder.is_dir() else iter(())
-        return Source("images", name, _pictures(matches, f"the pattern {name!r}"), images_rate)
+        return Source("images", name, _images(matches, f"the pattern {name!r}"), images_rate)
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", name):
         raise SourceError(f"addresses are not read: {name}. Download the video and give its file name.")
     raise SourceError(f"no such file or folder: {name}")
@@ -177,14 +177,14 @@ def _natural_key(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts if part]
 
 
-def _pictures(paths: Iterable[Path], what: str) -> tuple[Path, ...]:
+def _images(paths: Iterable[Path], what: str) -> tuple[Path, ...]:
     kept = [
         path
         for path in paths
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not path.name.startswith(".")
     ]
     if not kept:
-        raise SourceError(f"{what} has no pictures. Allowed: {', '.join(IMAGE_SUFFIXES)}.")
+        raise SourceError(f"{what} has no images. Allowed: {', '.join(IMAGE_SUFFIXES)}.")
     return tuple(sorted(kept, key=_natural_key))
 
 

@@ -1,4 +1,4 @@
-"""One picture out of what the user names: a picture's file, or a video and a time."""
+"""One image out of what the user names: an image's file, or a video and a time."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid.errors import SourceError
-from dreamvid.image.fetch import fetch_picture, is_address
+from dreamvid.image.fetch import fetch_image, is_address
 from dreamvid.image.io import IMAGE_SUFFIXES, read_image
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import VideoInfo, probe
@@ -16,15 +16,15 @@ from dreamvid.video.source import Source, open_source
 _TIME = re.compile(r"(.+)@(?:(\d+):)?(?:(\d+):)?(\d+\.?\d*|\.\d+)s?", re.DOTALL)
 
 
-def read_still(text: str, *, allow_private_addresses: bool = False) -> npt.NDArray[np.uint8]:
-    """Read a picture, or of VIDEO@TIME the frame that is shown at that time; uint8 RGB (H, W, 3).
+def read_frame(text: str, *, allow_private_addresses: bool = False) -> npt.NDArray[np.uint8]:
+    """Read an image, or of VIDEO@TIME the frame that is shown at that time; uint8 RGB (H, W, 3).
 
     TIME is in seconds, or M:SS, or H:MM:SS; without it, it is the first frame. A file that exists is taken as itself.
-    A picture at an http or https address is fetched, as `fetch` says. Raises SourceError, also for a time behind the
+    An image at an http or https address is fetched, as `fetch` says. Raises SourceError, also for a time behind the
     end.
     """
     if is_address(text):
-        return fetch_picture(text, allow_private_addresses=allow_private_addresses)
+        return fetch_image(text, allow_private_addresses=allow_private_addresses)
     path = Path(text).expanduser()
     match = None if path.exists() else _TIME.fullmatch(text)
     name, seconds = text, 0.0

@@ -36,8 +36,8 @@ def test_a_tone_comes_back_with_its_pitch_and_its_length(tmp_path: Path, name: s
 
 def test_sound_of_a_film_that_begins_late_keeps_its_time(tmp_path: Path) -> None:
     click = "aevalsrc='if(between(t,0.3,0.35),sin(2*PI*1000*t),0)':s=48000:d=1"
-    picture = lavfi("color=c=gray:s=32x32:r=25:d=2")
-    path = make(tmp_path / "late.mkv", *picture, "-itsoffset", "0.5", *lavfi(click), "-c:a", "pcm_s16le", "-shortest")
+    image = lavfi("color=c=gray:s=32x32:r=25:d=2")
+    path = make(tmp_path / "late.mkv", *image, "-itsoffset", "0.5", *lavfi(click), "-c:a", "pcm_s16le", "-shortest")
     samples, rate = decode_audio(path)
     first = np.flatnonzero(np.abs(samples) > 0.1)[0] / rate
     assert first == pytest.approx(0.8, abs=0.005)

@@ -13,12 +13,12 @@ from torch import Tensor
 from dreamvid import Camera, zoom_frames
 from dreamvid.camera.camera_dreamer import CameraDreamer
 from dreamvid.camera.movement import move
-from dreamvid.camera.noise import noise_picture
+from dreamvid.camera.noise import noise_image
 from dreamvid.errors import InputError, SettingsError, SourceError
 from dreamvid.image.io import write_image
 from dreamvid.image.tensors import fit
 from dreamvid.render.engine import render_zoom
-from dreamvid.render.start_image import Start
+from dreamvid.render.start_image import StartImage
 from dreamvid.settings import Settings, list_presets, load_settings
 from dreamvid.video.ffmpeg import run_ffmpeg
 from dreamvid.video.probe import probe
@@ -35,7 +35,7 @@ def quick(preset: str = "infinite-zoom", **overrides: object) -> Settings:
 
 
 def film(settings: Settings, count: int, fps: float = 12, **more: object) -> list[Tensor]:
-    dreamer = CameraDreamer(settings, noise_picture(SIZE, 1), fps=fps, count=count, **more)
+    dreamer = CameraDreamer(settings, noise_image(SIZE, 1), fps=fps, count=count, **more)
     with torch.no_grad():
         return [dreamer.dream(index) for index in range(count)]
 
@@ -52,12 +52,12 @@ def twelve_frames(preset: str) -> Tensor:
 class TestPresets:
     @pytest.mark.parametrize("name", [preset.name for preset in list_presets("zoom")])
     def test_twelve_frames_of_each(self, name: str) -> None:
-        pictures = twelve_frames(name)
-        assert pictures.shape == (12, 3, 48, 64)
-        assert pictures.isfinite().all()
-        assert ((pictures <= 0) | (pictures >= 1)).float().mean() < 0.01
-        assert 0.12 < pictures[-1].std() < 0.35
-        steps = (pictures[1:] - pictures[:-1]).abs().mean(dim=(1, 2, 3))
+        images = twelve_frames(name)
+        assert images.shape == (12, 3, 48, 64)
+        assert images.isfinite().all()
+        assert ((images <= 0) | (images >= 1)).float().mean() < 0.01
+        assert 0.12 < images[-1].std() < 0.35
+        steps = (images[1:] - images[:-1]).abs().mean(dim=(1, 2, 3))
         assert steps.min() > 1e-3, "it stands quite still"
 
     def test_there_are_nine_and_they_say_what_they_are(self) -> None:
@@ -74,9 +74,9 @@ class TestPresets:
 
 class TestJourney:
     def test_the_camera_alone_is_the_same_at_every_rate(self) -> None:
-        settings = quick(growth=0, hold_half_life_seconds=3600, rotate=20, centre_x=0.4)
+        settings = quick(dream_rate=0, hold_half_life_seconds=3600, rotate=20, center_x=0.4)
         slow, fast = film(settings, 7, fps=12)[-1], film(settings, 16, fps=30)[-1]
-        direct = move(film(settings, 1)[0], Camera(zoom=1.25, rotate=20, centre_x=0.4).transform(0.5, *SIZE)).picture
+        direct = move(film(settings, 1)[0], Camera(zoom=1.25, rotate=20, center_x=0.4).transform(0.5, *SIZE)).image
         assert step(slow, fast) < 0.01
         assert step(slow, direct) < 0.015
 
@@ -95,44 +95,44 @@ class TestJourney:
         assert abs(float(border.mean() - last.mean())) < 0.12
         assert float(border.std()) > 0.4 * float(last.std())
 
-    def test_colours_stay(self) -> None:
-        pictures = film(quick(growth=1.0), 24, fps=6)
-        free = film(quick(growth=1.0, hold_half_life_seconds=3600), 24, fps=6)
-        assert abs(float(pictures[-1].mean() - pictures[0].mean())) < 0.05
-        assert float(pictures[-1].std()) < 1.5 * float(pictures[0].std())
-        assert float(free[-1].std()) > float(pictures[-1].std())
+    def test_colors_stay(self) -> None:
+        images = film(quick(dream_rate=1.0), 24, fps=6)
+        free = film(quick(dream_rate=1.0, hold_half_life_seconds=3600), 24, fps=6)
+        assert abs(float(images[-1].mean() - images[0].mean())) < 0.05
+        assert float(images[-1].std()) < 1.5 * float(images[0].std())
+        assert float(free[-1].std()) > float(images[-1].std())
 
     def test_an_even_start_comes_alive(self) -> None:
-        dreamer = CameraDreamer(quick(growth=1.0), torch.zeros(1, 3, 48, 64), fps=12)
+        dreamer = CameraDreamer(quick(dream_rate=1.0), torch.zeros(1, 3, 48, 64), fps=12)
         with torch.no_grad():
             last = [dreamer.dream(index) for index in range(24)][-1]
         assert last.std() > 0.05
         assert last.mean() > 0.1
 
     def test_a_still_camera_stands_still(self) -> None:
-        pictures = film(quick(zoom=1, growth=0, hold_half_life_seconds=3600), 4)
-        assert step(pictures[1], pictures[3]) < 1e-3
+        images = film(quick(zoom=1, dream_rate=0, hold_half_life_seconds=3600), 4)
+        assert step(images[1], images[3]) < 1e-3
 
     def test_a_kaleidoscope_is_symmetric(self) -> None:
-        last = film(quick(kaleidoscope=4, zoom=1.1, growth=0.1), 8)[-1]
+        last = film(quick(kaleidoscope=4, zoom=1.1, dream_rate=0.1), 8)[-1]
         assert step(last, last.flip(2)) < 0.05
         assert step(last, last.flip(3)) < 0.05
 
-    def test_the_centre_follows_a_path(self, tmp_path: Path) -> None:
+    def test_the_center_follows_a_path(self, tmp_path: Path) -> None:
         path = tmp_path / "path.txt"
         path.write_text("# x y t\n0.2 0.5 0\n0.2, 0.5, 9\n")
-        led = film(quick(path=str(path), growth=0), 8)[-1]
-        assert step(led, film(quick(centre_x=0.2, growth=0), 8)[-1]) < 1e-6
-        assert step(led, film(quick(growth=0), 8)[-1]) > 0.01
+        led = film(quick(camera_path=str(path), dream_rate=0), 8)[-1]
+        assert step(led, film(quick(center_x=0.2, dream_rate=0), 8)[-1]) < 1e-6
+        assert step(led, film(quick(dream_rate=0), 8)[-1]) > 0.01
 
-    def test_the_centre_follows_what_is_strong(self) -> None:
+    def test_the_center_follows_what_is_strong(self) -> None:
         start = torch.full((1, 3, 48, 64), 0.5)
         start[:, :, 28:40, 44:60] = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(0))
-        dreamer = CameraDreamer(quick(follow=True, zoom=1, growth=0), start, fps=4)
+        dreamer = CameraDreamer(quick(track_objective=True, zoom=1, dream_rate=0), start, fps=4)
         with torch.no_grad():
             for index in range(16):
                 dreamer.dream(index)
-        x, y = dreamer.state()["centre"].tolist()
+        x, y = dreamer.state()["center"].tolist()
         assert x > 0.6
         assert y > 0.55
 
@@ -144,18 +144,18 @@ class TestLoop:
         ids=str,
     )
     def test_the_seam_is_no_larger_than_a_step(self, movement: dict[str, float]) -> None:
-        pictures = film(quick(loop=True, **movement), 24, fps=8)
-        steps = [step(*pair) for pair in pairwise(pictures)]
-        assert step(pictures[-1], pictures[0]) <= 1.2 * float(np.median(steps))
+        images = film(quick(loop=True, **movement), 24, fps=8)
+        steps = [step(*pair) for pair in pairwise(images)]
+        assert step(images[-1], images[0]) <= 1.2 * float(np.median(steps))
 
     def test_without_it_the_seam_is_a_jump(self) -> None:
-        pictures = film(quick(), 12)
-        assert step(pictures[-1], pictures[0]) > 2 * step(pictures[-2], pictures[-1])
+        images = film(quick(), 12)
+        assert step(images[-1], images[0]) > 2 * step(images[-2], images[-1])
 
-    def test_it_closes_where_the_centre_was_led(self) -> None:
-        pictures = film(quick(loop=True, follow=True, zoom="1.2 + 0.2*sin(tau*t)"), 24)
-        steps = [step(*pair) for pair in pairwise(pictures)]
-        assert step(pictures[-1], pictures[0]) <= 1.2 * float(np.median(steps))
+    def test_it_closes_where_the_center_was_led(self) -> None:
+        images = film(quick(loop=True, track_objective=True, zoom="1.2 + 0.2*sin(tau*t)"), 24)
+        steps = [step(*pair) for pair in pairwise(images)]
+        assert step(images[-1], images[0]) <= 1.2 * float(np.median(steps))
 
     def test_it_needs_its_length(self) -> None:
         with pytest.raises(SettingsError, match="number of frames"):
@@ -174,10 +174,10 @@ class TestFrames:
         assert next(zoom_frames(None, quick())).dtype == np.uint8
 
     def test_a_camera_of_ones_own(self) -> None:
-        settings = quick(growth=0, hold_half_life_seconds=3600)
+        settings = quick(dream_rate=0, hold_half_life_seconds=3600)
         both = list(zoom_frames(None, settings, 7, fps=12, camera=Camera(zoom=1.5) + Camera(rotate=30)))[-1]
         by_settings = list(
-            zoom_frames(None, quick(growth=0, hold_half_life_seconds=3600, zoom=1.5, rotate=30), 7, fps=12)
+            zoom_frames(None, quick(dream_rate=0, hold_half_life_seconds=3600, zoom=1.5, rotate=30), 7, fps=12)
         )
         assert (both == by_settings[-1]).all()
         by_time = list(zoom_frames(None, settings, 7, fps=12, camera=lambda t: Camera(zoom=1.5, rotate=30)))
@@ -195,15 +195,17 @@ class TestFrames:
 
 
 class TestState:
-    @pytest.mark.parametrize("more", [{"zoom": 0.7}, {"loop": True}, {"follow": True, "kaleidoscope": 3}], ids=str)
+    @pytest.mark.parametrize(
+        "more", [{"zoom": 0.7}, {"loop": True}, {"track_objective": True, "kaleidoscope": 3}], ids=str
+    )
     def test_it_goes_on_bit_for_bit(self, more: dict[str, object]) -> None:
         settings = quick(**more)
         whole = film(settings, 14)
-        dreamer = CameraDreamer(settings, noise_picture(SIZE, 1), fps=12, count=14)
+        dreamer = CameraDreamer(settings, noise_image(SIZE, 1), fps=12, count=14)
         with torch.no_grad():
             for index in range(8):
                 dreamer.dream(index)
-            fresh = CameraDreamer(settings, noise_picture(SIZE, 1), fps=12, count=14)
+            fresh = CameraDreamer(settings, noise_image(SIZE, 1), fps=12, count=14)
             fresh.load_state({name: tensor.clone() for name, tensor in dreamer.state().items()})
             rest = [fresh.dream(index) for index in range(8, 14)]
         assert all(torch.equal(a, b) for a, b in zip(rest, whole[8:], strict=True))
@@ -236,19 +238,19 @@ class TestRender:
     def test_a_song_is_its_sound_and_moves_it(self, tmp_path: Path) -> None:
         song = tmp_path / "song.wav"
         run_ffmpeg(["-f", "lavfi", "-i", "sine=f=100:d=9,volume='lt(mod(t,1),0.2)':eval=frame", f"file:{song}"], "song")
-        chosen = {"zoom": "1 + beat", "growth": 0, "frames": "0:32", "fps": "8", "codec": None}
+        chosen = {"zoom": "1 + beat", "dream_rate": 0, "frames": "0:32", "fps": "8", "codec": None}
         result = render_zoom("noise", tmp_path / "a.mp4", quick(**{**chosen, "audio": str(song)}))
         info = probe(open_source(result.output))
         assert info.audio == ("aac",)
         assert info.duration_seconds == pytest.approx(4, abs=0.1)
-        pictures = frames_of(result.output).astype(float)
-        steps = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3))
+        images = frames_of(result.output).astype(float)
+        steps = np.abs(np.diff(images, axis=0)).mean(axis=(1, 2, 3))
         # Step k leads to frame k + 1; beats are at every full second.
         assert (steps[[7, 15, 23]] > 3 * steps[[6, 14, 22]]).all()
         deaf = render_zoom("noise", tmp_path / "b.mp4", quick(**{**chosen, "frames": "0:2"}))
         assert any("--zoom" in warning and "--audio" in warning for warning in deaf.warnings)
 
-    def test_a_picture_keeps_its_shape(self, tmp_path: Path) -> None:
+    def test_an_image_keeps_its_shape(self, tmp_path: Path) -> None:
         write_image(tmp_path / "wide.png", np.full((20, 50, 3), 128, np.uint8))
         settings = load_settings("infinite-zoom", objective="blocks.1.0", frames="0:1", **{**FAST, "dream_height": 32})
         result = render_zoom(tmp_path / "wide.png", tmp_path / "a.mp4", settings)
@@ -266,31 +268,31 @@ class TestStart:
         clip = tmp_path / "clip.mkv"
         graph = "color=black:size=32x24:rate=5:d=2[a];color=white:size=32x24:rate=5:d=2[b];[a][b]concat[v]"
         run_ffmpeg(["-filter_complex", graph, "-map", "[v]", "-c:v", "ffv1", f"file:{clip}"], "clip")
-        assert Start.read(f"{clip}@1.9").pixels.max() < 5
-        assert Start.read(f"{clip}@0:02").pixels.min() > 250
-        assert Start.read(f"{clip}@0:00:03.5s").pixels.min() > 250
+        assert StartImage.read(f"{clip}@1.9").pixels.max() < 5
+        assert StartImage.read(f"{clip}@0:02").pixels.min() > 250
+        assert StartImage.read(f"{clip}@0:00:03.5s").pixels.min() > 250
         with pytest.raises(SourceError, match=r"ends at 3\.80 s"):
-            Start.read(f"{clip}@1:00")
+            StartImage.read(f"{clip}@1:00")
         with pytest.raises(SourceError, match=r"clip\.mkv@0:12"):
-            Start.read(clip)
+            StartImage.read(clip)
 
     def test_the_noise_has_the_same_shapes_at_every_size(self) -> None:
-        small, large = noise_picture((64, 48), 3), noise_picture((256, 192), 3)
+        small, large = noise_image((64, 48), 3), noise_image((256, 192), 3)
         assert step(small, torch.nn.functional.avg_pool2d(large, 4)) < 0.03
-        assert step(small, noise_picture((64, 48), 4)) > 0.1
+        assert step(small, noise_image((64, 48), 4)) > 0.1
 
     def test_fit_cuts_the_middle(self) -> None:
-        picture = torch.zeros(1, 3, 20, 60)
-        picture[..., 20:40] = 1
-        assert fit(picture, (20, 20)).min() > 0.99
-        assert fit(picture, (60, 20)).equal(picture)
+        image = torch.zeros(1, 3, 20, 60)
+        image[..., 20:40] = 1
+        assert fit(image, (20, 20)).min() > 0.99
+        assert fit(image, (60, 20)).equal(image)
 
     def test_bad_ones(self, tmp_path: Path) -> None:
-        (tmp_path / "text.png").write_text("no picture")
+        (tmp_path / "text.png").write_text("no image")
         with pytest.raises(SourceError, match=r"cannot read .*text\.png"):
-            Start.read(tmp_path / "text.png")
+            StartImage.read(tmp_path / "text.png")
         with pytest.raises(SourceError, match="VIDEO@TIME"):
-            Start.read("nowhere.png")
+            StartImage.read("nowhere.png")
 
 
 @pytest.mark.parametrize(
@@ -307,9 +309,9 @@ def test_paths_that_lead_nowhere(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "path.txt"
     path.write_text(text)
     with pytest.raises(SettingsError, match=said):
-        film(quick(path=str(path)), 1)
+        film(quick(camera_path=str(path)), 1)
     with pytest.raises(SettingsError, match="Keep one"):
-        film(quick(path=str(path), follow=True), 1)
+        film(quick(camera_path=str(path), track_objective=True), 1)
 
 
 @pytest.mark.parametrize(

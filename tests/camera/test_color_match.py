@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamvid.camera.color_match import colour_statistics, hold_statistics
+from dreamvid.camera.color_match import color_statistics, hold_statistics
 
 
-def picture(seed: int, contrast: float = 0.08, mean: tuple[float, float, float] = (0.5, 0.45, 0.55)) -> Tensor:
-    """Smooth random colours well inside the range, (1, 3, 64, 96)."""
+def image(seed: int, contrast: float = 0.08, mean: tuple[float, float, float] = (0.5, 0.45, 0.55)) -> Tensor:
+    """Smooth random colors well inside the range, (1, 3, 64, 96)."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, 3, 16, 24, generator=generator)
     coarse[:, 1] += 0.8 * coarse[:, 0]
@@ -15,32 +15,32 @@ def picture(seed: int, contrast: float = 0.08, mean: tuple[float, float, float] 
 
 
 def hold(x: Tensor, target: Tensor, elapsed: float = 1.0, half_life: float = 0.0) -> Tensor:
-    statistics = colour_statistics(target)
+    statistics = color_statistics(target)
     return hold_statistics(x, statistics, elapsed_seconds=elapsed, half_life_seconds=half_life, local=False)
 
 
 def test_the_measures_are_those_of_the_pixels() -> None:
-    x = picture(0)
-    statistics = colour_statistics(x)
+    x = image(0)
+    statistics = color_statistics(x)
     pixels = x[0].flatten(1)
     torch.testing.assert_close(statistics.mean, pixels.mean(dim=1))
     torch.testing.assert_close(statistics.covariance, torch.cov(pixels, correction=0))
 
 
 def test_a_full_pull_gives_the_target_s_mean_and_covariance() -> None:
-    target = picture(1, contrast=0.06, mean=(0.4, 0.5, 0.6))
-    held, goal = colour_statistics(hold(picture(0), target)), colour_statistics(target)
+    target = image(1, contrast=0.06, mean=(0.4, 0.5, 0.6))
+    held, goal = color_statistics(hold(image(0), target)), color_statistics(target)
     torch.testing.assert_close(held.mean, goal.mean, atol=1e-3, rtol=0)
     torch.testing.assert_close(held.covariance, goal.covariance, atol=1e-4, rtol=0)
 
 
 def test_what_is_on_target_stays() -> None:
-    x = picture(0)
+    x = image(0)
     torch.testing.assert_close(hold(x, x), x, atol=1e-4, rtol=0)
 
 
 def test_half_of_the_distance_goes_in_a_half_life_at_any_frame_rate() -> None:
-    start, target = picture(0), picture(0, mean=(0.4, 0.5, 0.6))
+    start, target = image(0), image(0, mean=(0.4, 0.5, 0.6))
     results = []
     for fps in (24, 60):
         x = start
@@ -53,9 +53,9 @@ def test_half_of_the_distance_goes_in_a_half_life_at_any_frame_rate() -> None:
 
 
 def test_feedback_that_saturates_alone_is_held() -> None:
-    start = picture(0, contrast=0.15)
+    start = image(0, contrast=0.15)
     alone, held = start, start
-    target = colour_statistics(start)
+    target = color_statistics(start)
     for _ in range(200):
 
         def feed(x: Tensor) -> Tensor:
@@ -70,14 +70,14 @@ def test_feedback_that_saturates_alone_is_held() -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
-def test_a_plain_picture_gets_the_colour_and_no_noise(level: float) -> None:
-    held = hold(torch.full((1, 3, 20, 30), level), picture(0))
+def test_a_plain_image_gets_the_color_and_no_noise(level: float) -> None:
+    held = hold(torch.full((1, 3, 20, 30), level), image(0))
     assert bool(torch.isfinite(held).all())
     assert float(held.std(dim=(2, 3)).max()) < 1e-4
-    torch.testing.assert_close(held.mean(dim=(2, 3)), picture(0).mean(dim=(2, 3)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(held.mean(dim=(2, 3)), image(0).mean(dim=(2, 3)), atol=1e-3, rtol=0)
 
 
-def test_the_result_is_a_picture_and_tones_keep_their_order() -> None:
+def test_the_result_is_an_image_and_tones_keep_their_order() -> None:
     ramp = torch.linspace(0, 1, 257).view(1, 1, 1, 257).expand(1, 3, 4, 257)
     wide = torch.cat([torch.zeros(1, 3, 4, 100), torch.ones(1, 3, 4, 100)], dim=3)
     held = hold(ramp, wide)  # stretched far beyond black and white
@@ -88,8 +88,8 @@ def test_the_result_is_a_picture_and_tones_keep_their_order() -> None:
 
 
 def test_runaway_detail_is_calmed_and_the_rest_left() -> None:
-    x = picture(0, contrast=0.05)
-    target = colour_statistics(x)
+    x = image(0, contrast=0.05)
+    target = color_statistics(x)
     noisy = x.clone()
     noise = torch.randn(1, 3, 64, 32, generator=torch.Generator().manual_seed(2))
     noisy[..., :32] = (noisy[..., :32] + 0.25 * noise).clamp(0, 1)

@@ -66,5 +66,5 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.mp4").write_text("This is a text, whatever its name says.\n" * 50, encoding="utf-8")
     (folder / "nothing").mkdir()
     ramp = np.linspace(0, 255, 64 * 48 * 3).astype(np.uint8).reshape(48, 64, 3)
-    write_image(folder / "picture.png", ramp)
+    write_image(folder / "image.png", ramp)
     return folder

@@ -1,4 +1,4 @@
-"""Pictures at addresses, on the command line."""
+"""Images at addresses, on the command line."""
 
 import http.server
 import threading
@@ -31,24 +31,24 @@ def url(clips: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_the_dream_of_an_address_is_that_of_its_picture(dreamvid: Run, clips: Path, url: str, tmp_path: Path) -> None:
-    done = dreamvid("image", f"{url}/picture.png", "--allow-private-addresses", *PLAIN)
-    assert (done.code, done.out) == (0, "picture.dream.png\n")
-    assert dreamvid("image", clips / "picture.png", "-o", "local.png", *PLAIN).code == 0
-    assert (read_image(tmp_path / "picture.dream.png") == read_image(tmp_path / "local.png")).all()
+def test_the_dream_of_an_address_is_that_of_its_image(dreamvid: Run, clips: Path, url: str, tmp_path: Path) -> None:
+    done = dreamvid("image", f"{url}/image.png", "--allow-private-addresses", *PLAIN)
+    assert (done.code, done.out) == (0, "image.dream.png\n")
+    assert dreamvid("image", clips / "image.png", "-o", "local.png", *PLAIN).code == 0
+    assert (read_image(tmp_path / "image.dream.png") == read_image(tmp_path / "local.png")).all()
 
 
 def test_a_sheet_of_an_address(dreamvid: Run, url: str, tmp_path: Path) -> None:
-    words = ("sheet", f"{url}/picture.png", "--vary", "objective=features.3|features.4", *FAST)
+    words = ("sheet", f"{url}/image.png", "--vary", "objective=features.3|features.4", *FAST)
     done = dreamvid(*words, "--allow-private-addresses")
-    assert (done.code, done.out) == (0, "picture.sheet.png\n")
-    assert read_image(tmp_path / "picture.sheet.png").shape[1] > 2 * 64
+    assert (done.code, done.out) == (0, "image.sheet.png\n")
+    assert read_image(tmp_path / "image.sheet.png").shape[1] > 2 * 64
 
 
 @pytest.mark.parametrize("command", ["image", "sheet"])
 @pytest.mark.parametrize(
     ("place", "message"),
-    [("{}/picture.png", "--allow-private-addresses"), ("ftp://127.0.0.1/x.png", "http and https only")],
+    [("{}/image.png", "--allow-private-addresses"), ("ftp://127.0.0.1/x.png", "http and https only")],
 )
 def test_what_is_not_fetched(dreamvid: Run, url: str, tmp_path: Path, command: str, place: str, message: str) -> None:
     done = dreamvid(command, place.format(url))

@@ -12,7 +12,7 @@ import pytest
 
 from dreamvid.cli.app import guarded
 from dreamvid.errors import DreamvidError, FfmpegError, SourceError
-from dreamvid.settings.merge import leaves
+from dreamvid.settings.merge import setting_fields
 from dreamvid.settings.schema import bounds, flag_name
 
 Run = Callable[..., Any]
@@ -74,7 +74,7 @@ def test_every_command_has_help(command: str, dreamvid: Run) -> None:
 def test_run_has_a_flag_for_every_setting(dreamvid: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     told = dreamvid("run", "--help").out
-    for group, name, field in leaves():
+    for group, name, field in setting_fields():
         if group == "camera":
             continue  # of `dreamvid zoom`
         lines = [line for line in told.splitlines() if f"{flag_name(name)} " in line]

@@ -45,7 +45,7 @@ def accepted(outcome: Any, folder: Path, output: str = "out.mp4") -> None:
     ("source", "parts"),
     [
         ("nowhere.mp4", ["no such file", "nowhere.mp4"]),
-        ("nothing", ["nothing", "no picture"]),
+        ("nothing", ["nothing", "no image"]),
         ("empty.mp4", ["empty.mp4", "empty"]),
         ("text.mp4", ["text.mp4"]),
         ("audio.m4a", ["audio.m4a", "no video"]),
@@ -60,12 +60,12 @@ def test_a_missing_file_is_found_under_its_right_name(render: Run, clips: Path, 
     accepted(render(clips / "clip.mp4", "-o", "out.mp4"), tmp_path)
 
 
-def test_a_folder_with_pictures_is_a_film(render: Run, clips: Path, tmp_path: Path) -> None:
+def test_a_folder_with_images_is_a_film(render: Run, clips: Path, tmp_path: Path) -> None:
     refused(render(clips / "nothing", "-o", "out.mp4"), tmp_path, ".png")
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for number in range(2):
-        shutil.copy(clips / "picture.png", tmp_path / "pictures" / f"{number}.png")
-    accepted(render(tmp_path / "pictures", "-o", "out.mp4"), tmp_path)
+        shutil.copy(clips / "image.png", tmp_path / "images" / f"{number}.png")
+    accepted(render(tmp_path / "images", "-o", "out.mp4"), tmp_path)
 
 
 def test_a_truncated_file_is_dreamed_as_far_as_it_goes(render: Run, clips: Path, tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ class TestImage:
         [
             (["nowhere.png", "-o", "out.png"], ["nowhere.png"]),
             (["{clips}/text.mp4", "-o", "out.png"], ["text.mp4", ".png"]),
-            (["{clips}/picture.png", "-o", "out.mp4"], ["'.mp4'", ".png"]),
-            (["{clips}/picture.png", "-o", "films/out.png"], ["films", "mkdir -p films"]),
-            (["{clips}/picture.png", "-o", "out.png", "--objective", "blocks.4.9"], ["'blocks.4.1'"]),
+            (["{clips}/image.png", "-o", "out.mp4"], ["'.mp4'", ".png"]),
+            (["{clips}/image.png", "-o", "films/out.png"], ["films", "mkdir -p films"]),
+            (["{clips}/image.png", "-o", "out.png", "--objective", "blocks.4.9"], ["'blocks.4.1'"]),
         ],
     )
     def test_refusals(self, words: list[str], parts: list[str], dreamvid: Run, clips: Path, tmp_path: Path) -> None:
@@ -230,11 +230,11 @@ class TestImage:
 
     def test_an_output_that_exists(self, dreamvid: Run, clips: Path, tmp_path: Path) -> None:
         (tmp_path / "out.png").write_text("precious", encoding="utf-8")
-        words = ("image", clips / "picture.png", "-o", "out.png", "--iterations", "1", "--octaves", "1")
+        words = ("image", clips / "image.png", "-o", "out.png", "--iterations", "1", "--octaves", "1")
         refused(dreamvid(*words), tmp_path, "--overwrite", left={"out.png"})
         assert dreamvid(*words, "--overwrite").code == 0
         assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
 
     def test_the_source_is_never_the_output(self, dreamvid: Run, clips: Path, tmp_path: Path) -> None:
-        shutil.copy(clips / "picture.png", tmp_path / "a.png")
+        shutil.copy(clips / "image.png", tmp_path / "a.png")
         refused(dreamvid("image", "a.png", "-o", "./a.png", "--overwrite"), tmp_path, "source", left={"a.png"})

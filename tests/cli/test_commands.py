@@ -83,10 +83,10 @@ def test_default_output(source: str, name: str) -> None:
 
 
 def test_image(dreamvid: Run, clips: Path, tmp_path: Path) -> None:
-    words = ("image", clips / "picture.png", "--iterations", "2", "--octaves", "1", "--device", "cpu")
+    words = ("image", clips / "image.png", "--iterations", "2", "--octaves", "1", "--device", "cpu")
     done = dreamvid(*words)
-    assert (done.code, done.out, done.err) == (0, "picture.dream.png\n", "")
-    before, after = read_image(clips / "picture.png"), read_image(tmp_path / "picture.dream.png")
+    assert (done.code, done.out, done.err) == (0, "image.dream.png\n", "")
+    before, after = read_image(clips / "image.png"), read_image(tmp_path / "image.dream.png")
     assert after.shape == before.shape
     assert 0.5 < np.abs(after.astype(float) - before).mean() < 30
     assert dreamvid(*words, "-o", "again.png", "--quiet").out == ""

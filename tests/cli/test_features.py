@@ -1,4 +1,4 @@
-"""`dreamvid features`: pictures, sheets, atlases."""
+"""`dreamvid features`: images, sheets, atlases."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +12,13 @@ Run = Callable[..., Any]
 TINY = ("--model", "squeezenet1_1", "--weights", "random", "--size", "32", "--iterations", "1", "--device", "cpu")
 
 
-def test_one_feature_is_one_picture(dreamvid: Run, tmp_path: Path) -> None:
+def test_one_feature_is_one_image(dreamvid: Run, tmp_path: Path) -> None:
     done = dreamvid("features", "features.3:5", *TINY, "--method", "naive")
     assert (done.code, done.out) == (0, "features.3-5.png\n")
-    picture = read_image(tmp_path / "features.3-5.png")
-    assert picture.shape == (32, 32, 3)
-    assert abs(picture.mean() - 127.5) < 2
-    assert abs(picture.std() - 25.5) < 2
+    image = read_image(tmp_path / "features.3-5.png")
+    assert image.shape == (32, 32, 3)
+    assert abs(image.mean() - 127.5) < 2
+    assert abs(image.std() - 25.5) < 2
 
 
 def test_several_are_a_sheet_and_a_layer_is_an_atlas(dreamvid: Run, tmp_path: Path) -> None:

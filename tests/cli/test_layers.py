@@ -1,4 +1,4 @@
-"""`dreamvid layers`: the counts of the network of the first dreams, and pictures of networks."""
+"""`dreamvid layers`: the counts of the network of the first dreams, and images of networks."""
 
 import sys
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def test_its_file_is_asked_for_where_it_is_wrong(dreamvid: Run, tmp_path: Any) -
 
 
 def drawn(path: Path) -> tuple[dict[str, ElementTree.Element], set[str]]:
-    """The boxes of a picture by the names on them, and the marked ones."""
+    """The boxes of an image by the names on them, and the marked ones."""
     boxes: dict[str, ElementTree.Element] = {}
     marked = set()
     for box in ElementTree.parse(path).getroot().iter():
@@ -70,7 +70,7 @@ def is_inside(inner: ElementTree.Element, outer: ElementTree.Element) -> bool:
         (("inception5h", "--objective", "mixed4d_3x3_bottleneck_pre_relu:139"), {"mixed4d_3x3_bottleneck_pre_relu"}),
     ],
 )
-def test_a_picture_has_every_layer_and_marks_the_dreamed(
+def test_an_image_has_every_layer_and_marks_the_dreamed(
     dreamvid: Run, tmp_path: Path, words: tuple[str, ...], marked: set[str]
 ) -> None:
     done = dreamvid("layers", *words, "--graph", "network.svg")
@@ -107,9 +107,9 @@ def test_a_tensorboard_log_has_every_layer_and_what_it_reads(dreamvid: Run, tmp_
     assert Path(done.out.strip()).is_file()
     nodes = graph_nodes(tmp_path / "log/googlenet")
     network: Network = load_network("googlenet", "random")
-    assert set(nodes) == {"picture"} | {name.replace(".", "/") for name in tuple(network.table.rows)}
+    assert set(nodes) == {"image"} | {name.replace(".", "/") for name in tuple(network.table.rows)}
     assert all(source in nodes for node in nodes.values() for source in node.input)
-    assert nodes["conv1/conv"].input == ["picture"]
+    assert nodes["conv1/conv"].input == ["image"]
     assert nodes["inception4c"].input == [f"inception4c/branch{path}" for path in ("1", "2/1", "3/1", "4/1")]
     assert (nodes["inception4c/branch2"].op, nodes["inception4c/branch2"].input) == (
         "Identity",
@@ -135,7 +135,7 @@ def test_without_tensorboard_its_extra_is_named(dreamvid: Run, monkeypatch: pyte
         ("none/network.svg", "does not exist"),
     ],
 )
-def test_a_picture_that_cannot_be_written(dreamvid: Run, tmp_path: Path, graph: str, message: str) -> None:
+def test_an_image_that_cannot_be_written(dreamvid: Run, tmp_path: Path, graph: str, message: str) -> None:
     for name in ("there.svg", "file"):
         (tmp_path / name).write_text("mine", encoding="utf-8")
     done = dreamvid("layers", "squeezenet1_1", "--graph", graph)

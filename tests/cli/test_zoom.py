@@ -26,9 +26,9 @@ def test_noise_twice_is_the_same(dreamvid: Run, tmp_path: Path) -> None:
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
-def test_from_a_picture_and_from_a_film(dreamvid: Run, clips: Path, tmp_path: Path) -> None:
+def test_from_an_image_and_from_a_film(dreamvid: Run, clips: Path, tmp_path: Path) -> None:
     flags = (*FAST, "--frames", "0:2", "--pan-x", "-0.1", "--zoom", "0s: 1.2, 4s: 0.8 ease-in-out", "--loop")
-    assert dreamvid("zoom", clips / "picture.png", *flags).out.startswith("picture.zoom.mp4\n")
+    assert dreamvid("zoom", clips / "image.png", *flags).out.startswith("image.zoom.mp4\n")
     assert dreamvid("zoom", f"{clips / 'clip.mp4'}@0.2", *flags).out.startswith("clip.zoom.mp4\n")
     settings = load_settings(tmp_path / "clip.zoom.mp4.toml")
     assert settings.camera.pan_x == -0.1
@@ -38,7 +38,7 @@ def test_from_a_picture_and_from_a_film(dreamvid: Run, clips: Path, tmp_path: Pa
 
 def test_help_has_the_camera_and_no_flow(dreamvid: Run) -> None:
     zoom, run = dreamvid("zoom", "--help").out, dreamvid("run", "--help").out
-    for flag in ("--zoom", "--kaleidoscope", "--growth", "--audio"):
+    for flag in ("--zoom", "--kaleidoscope", "--dream-rate", "--audio"):
         assert flag in zoom
         assert flag not in run
     assert "--flow" in run
@@ -55,14 +55,14 @@ def test_default_output() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("zoom", "nowhere.png"), "no picture nowhere.png"),
+        (("zoom", "nowhere.png"), "no image nowhere.png"),
         (("zoom", "noise", "--zoom", "0"), "--zoom"),
         (("zoom", "noise", "--zoom", "1.2 + 0.3*sin(tau*t"), "')' to close"),
         (("zoom", "noise", "--rotate", "0s: 1, 0s: 2"), "keyframes stand in the order"),
-        (("zoom", "noise", "--growth", "0.1 + wobble"), "'wobble'"),
+        (("zoom", "noise", "--dream-rate", "0.1 + wobble"), "'wobble'"),
         (("zoom", "noise", "--frames", "5:9"), "begins with frame 0"),
         (("zoom", "noise", "--audio", "text.txt"), "is not there"),
-        (("zoom", "noise", "--path", "nowhere.txt"), "nowhere.txt"),
+        (("zoom", "noise", "--camera-path", "nowhere.txt"), "nowhere.txt"),
         (("run", "clip.mp4", "--preset", "spiral"), "dreamvid zoom --preset spiral"),
         (("presets", "sheet", "plants"), "'plants' dreams on footage"),
         (("presets", "show", "infinite-zoom", "--plot", "plot.png"), "no schedule to draw"),
@@ -93,7 +93,7 @@ def test_the_gallery(dreamvid: Run, tmp_path: Path) -> None:
     assert read_image(tmp_path / "gallery.png").shape[1] == 4 * (64 + 8)
 
 
-def test_the_schedules_as_a_picture(dreamvid: Run, tmp_path: Path) -> None:
+def test_the_schedules_as_an_image(dreamvid: Run, tmp_path: Path) -> None:
     assert dreamvid("presets", "show", "tunnel", "--plot", "tunnel.png").out == "tunnel.png\n"
     panels = len(load_settings("tunnel").schedules)
     assert read_image(tmp_path / "tunnel.png").shape == (200 * panels, 960, 3)

@@ -34,7 +34,7 @@ def test_a_region_stays_inside(where: tuple[int, int]) -> None:
     assert 32 <= growth[region].shape[2] <= 240
 
 
-def test_specks_have_no_region_and_all_of_a_new_picture_has() -> None:
+def test_specks_have_no_region_and_all_of_a_new_image_has() -> None:
     assert find_region(torch.zeros(1, 1, 96, 128)) is None
     assert find_region(torch.full((1, 1, 96, 128), 0.01)) is None
     specks = torch.zeros(1, 1, 96, 128)
@@ -47,14 +47,14 @@ def test_specks_have_no_region_and_all_of_a_new_picture_has() -> None:
 
 def test_what_lies_outside_stays_as_it_is() -> None:
     dreamer = FrameDreamer(load_settings(None, **SMALL))
-    picture, growth = texture(96, 192), torch.zeros(1, 1, 96, 192)
+    image, growth = texture(96, 192), torch.zeros(1, 1, 96, 192)
     growth[..., 40:60, 20:40] = 0.5
     carried = 0.02 * torch.randn(1, 3, 96, 192, generator=torch.Generator().manual_seed(2))
-    carried = (picture + carried).clamp(0, 1) - picture
+    carried = (image + carried).clamp(0, 1) - image
     region = find_region(growth)
     assert region is not None
     sizes, step = [(69, 137), (96, 192)], 0.03 * growth
-    grown = grow_region(dreamer.ascent, picture, carried, sizes, region, iterations=2, step=step, shifts=Shifts(0, 0))
+    grown = grow_region(dreamer.ascent, image, carried, sizes, region, iterations=2, step=step, shifts=Shifts(0, 0))
     change = (grown - carried).abs().amax(1, keepdim=True)
     assert change[..., 44:56, 24:36].mean() > 0.01
     far = torch.ones_like(growth, dtype=torch.bool)
@@ -69,7 +69,7 @@ def test_what_comes_in_is_dreamed_sooner() -> None:
     got = {0: 0.0, 4: 0.0}
     for seed in range(3):  # the strength of one dream on eight columns depends on its random shifts
         for steps in got:
-            settings = load_settings(None, reveal_iterations=steps, seed=seed, **options)
+            settings = load_settings(None, disocclusion_iterations=steps, seed=seed, **options)
             dreamed = dream_all(FrameDreamer(settings), frames)
             without = load_settings(None, seed=seed, **options)
             assert torch.equal(dreamed[0], dream_all(FrameDreamer(without), frames[:1])[0])

@@ -1,4 +1,4 @@
-"""A dissolve from picture to picture: the old one takes its dream along."""
+"""A dissolve from image to image: the old one takes its dream along."""
 
 import torch
 import torch.nn.functional as F

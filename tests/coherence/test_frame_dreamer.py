@@ -47,7 +47,7 @@ def test_what_comes_into_view_has_most_of_its_dream_at_once_and_settles():
     assert (last - next_).abs().mean() < (next_ - new).abs().mean() < 0.5 * size
 
 
-def test_where_nothing_moves_light_fades_by_the_half_life_and_colour_half_as_fast():
+def test_where_nothing_moves_light_fades_by_the_half_life_and_color_half_as_fast():
     still = texture(96, 128)
     dreamer = FrameDreamer(load_settings(None, warm_iterations=0, half_life_seconds=0.2, **SMALL))
     first = dreamer.dream(still, None, index=0, elapsed_seconds=0) - still

@@ -13,18 +13,18 @@ from renders import CUT, frames_of, segments_done, start_render, tiny
 
 from dreamvid import Dreamer, dream_frames
 from dreamvid.coherence.frame_dreamer import FrameDreamer
-from dreamvid.coherence.keyframes import Between, Cadence, Key, in_order
+from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, Keyframe, in_display_order
 from dreamvid.errors import InputError
-from dreamvid.motion.field import Motion, Side
+from dreamvid.motion.field import FlowWithValidity, Motion
 from dreamvid.render.engine import render_video
 from dreamvid.render.plan import SEGMENT_SECONDS, cut_segments
 from dreamvid.settings import Settings, load_settings
 
 FFV1 = {"codec": "ffv1"}
-Step = Key[int] | Between[int]
+Step = Keyframe[int] | InbetweenFrame[int]
 
 
-def still(now: torch.Tensor, before: torch.Tensor) -> tuple[Motion, Side]:
+def still(now: torch.Tensor, before: torch.Tensor) -> tuple[Motion, FlowWithValidity]:
     flow, whole = torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4)
     return Motion(flow, whole, 0 * whole), (flow, whole)
 
@@ -49,20 +49,20 @@ def test_keys_are_the_first_every_nth_and_the_last_of_a_shot(every: int, shots: 
     for shot in shots:
         expected |= {*range(start, start + shot, every), start + shot - 1}
         start += shot
-    assert {step.item for step in steps if isinstance(step, Key)} == expected
-    pictures = in_order(steps, lambda key: torch.tensor(key.item), lambda between: torch.tensor(between.item))
-    assert [(item, int(picture)) for item, picture in pictures] == [(i, i) for i in range(sum(shots))]
-    starts = [step.item for step in steps if isinstance(step, Key) and step.motion is None]
+    assert {step.item for step in steps if isinstance(step, Keyframe)} == expected
+    images = in_display_order(steps, lambda key: torch.tensor(key.item), lambda between: torch.tensor(between.item))
+    assert [(item, int(image)) for item, image in images] == [(i, i) for i in range(sum(shots))]
+    starts = [step.item for step in steps if isinstance(step, Keyframe) and step.motion is None]
     assert starts == [sum(shots[:i]) for i in range(len(shots))]
 
 
 def test_the_share_is_of_the_time_that_has_passed() -> None:
     steps = sort(3, [4], [1.0, 0.1, 0.3, 0.6])
     key = steps[1]
-    assert isinstance(key, Key)
+    assert isinstance(key, Keyframe)
     assert key.motion is not None
     assert (key.motion.frames, key.elapsed_seconds) == (3, pytest.approx(1.0))
-    assert [step.share for step in steps if isinstance(step, Between)] == pytest.approx([0.1, 0.4])
+    assert [step.share for step in steps if isinstance(step, InbetweenFrame)] == pytest.approx([0.1, 0.4])
 
 
 @settings(deadline=None)
@@ -93,14 +93,14 @@ def dream_sparsely(
     def mask(i: int) -> torch.Tensor | None:
         return None if masks is None else masks[i]
 
-    pictures = in_order(
+    images = in_display_order(
         steps,
         lambda key: dreamer.dream(
             frames[key.item], key.motion, index=key.item, elapsed_seconds=key.elapsed_seconds, mask=mask(key.item)
         ),
-        lambda between: dreamer.carry(frames[between.item], between, mask=mask(between.item)),
+        lambda between: dreamer.interpolate(frames[between.item], between, mask=mask(between.item)),
     )
-    return [picture for _, picture in pictures]
+    return [image for _, image in images]
 
 
 def test_between_lies_what_the_keys_have_moved_along() -> None:
@@ -182,7 +182,7 @@ def test_another_size_begins_anew_behind_a_key(film: Path) -> None:
     small = [frame[:48, :64] for frame in frames]
     chosen = tiny(cadence=3)
     together = list(dream_frames([*frames, *small], chosen, fps=2.5))
-    assert [picture.shape for picture in together] == [frame.shape for frame in (*frames, *small)]
+    assert [image.shape for image in together] == [frame.shape for frame in (*frames, *small)]
     alone = list(dream_frames(frames, chosen, fps=2.5))
     assert all((a == b).all() for a, b in zip(alone, together, strict=False))
     assert list(dream_frames([], chosen)) == []
@@ -215,7 +215,7 @@ def test_without_memory_one_dream_turns_into_the_next() -> None:
     alone = dream_sparsely(load_settings(None, **chosen), frames)
     sparse = dream_sparsely(load_settings(None, cadence=3, **chosen), frames)
     assert [i for i in range(6) if torch.equal(sparse[i], alone[i])] == [0, 3, 5]
-    # Between two dreams there is some of both, the more of the nearer one.
+    # InbetweenFrame two dreams there is some of both, the more of the nearer one.
     moved = [(sparse[i] - frames[i])[..., 24:-24, 24 + 2 * i : 104 + 2 * (i - 3)] for i in range(4)]
     likeness = torch.corrcoef(torch.stack([part.flatten() for part in moved]))
     assert likeness[0, 1] > likeness[0, 2] > likeness[0, 3]

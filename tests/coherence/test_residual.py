@@ -1,4 +1,4 @@
-"""What a dissolve leaves of the old picture's dream, by the weight with which it is carried."""
+"""What a dissolve leaves of the old image's dream, by the weight with which it is carried."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from motion_textures import texture
 
-from dreamvid.coherence.residual import coarse, follow
+from dreamvid.coherence.residual import decay_on_scene_change, reference_image
 from dreamvid.motion.estimators import flow_estimator
 from dreamvid.motion.field import estimate_motion
 from dreamvid.motion.warp import warp
@@ -16,11 +16,11 @@ DIS = flow_estimator("dis")
 
 def left_at_the_end(frames: list[torch.Tensor], decay: float = 1.0) -> torch.Tensor:
     """How much of the first frame's dream is carried to the last frame, (1, 1, H, W)."""
-    reference = coarse(frames[0])
+    reference = reference_image(frames[0])
     weight = torch.ones_like(reference)
     for previous, this in pairwise(frames):
         flow, validity, _ = estimate_motion(DIS, this, previous)
-        kept, reference = follow(reference, coarse(this), flow, validity, decay)
+        kept, reference = decay_on_scene_change(reference, reference_image(this), flow, validity, decay)
         weight = decay * kept * warp(weight, flow, mode="bilinear")
     return weight
 
@@ -53,17 +53,19 @@ def test_a_pan_keeps_the_dream_of_what_stays_in_view():
 def test_ripples_on_a_scene_keep_its_dream():
     """Fine texture that nothing follows, as on water, over a scene that stays."""
     frames = [0.8 * scene(1) + 0.2 * texture(96, 144, 50 + i, cell=3) for i in range(10)]
-    reference = coarse(frames[0])
+    reference = reference_image(frames[0])
     for frame in frames[1:]:
         still = torch.zeros(1, 2, 96, 144)
-        kept, reference = follow(reference, coarse(frame), still, torch.ones(1, 1, 96, 144), 0.97)
+        kept, reference = decay_on_scene_change(
+            reference, reference_image(frame), still, torch.ones(1, 1, 96, 144), 0.97
+        )
         assert kept.mean() > 0.97
 
 
-def test_another_picture_is_let_go_whatever_the_flow_says():
+def test_another_image_is_let_go_whatever_the_flow_says():
     still, sure = torch.zeros(1, 2, 96, 144), torch.ones(1, 1, 96, 144)
-    reference, weight = coarse(scene(1)), sure
+    reference, weight = reference_image(scene(1)), sure
     for _ in range(5):
-        kept, reference = follow(reference, coarse(scene(5)), still, sure, 1.0)
+        kept, reference = decay_on_scene_change(reference, reference_image(scene(5)), still, sure, 1.0)
         weight = kept * weight
     assert weight.mean() < 0.5

@@ -29,28 +29,28 @@ SEED = 5
 
 
 def photograph(height: int, width: int) -> Tensor:
-    """Smooth noise with colours up to the rails, so that clipping matters."""
+    """Smooth noise with colors up to the rails, so that clipping matters."""
     noise = torch.rand(1, 3, 12, 13, generator=torch.Generator().manual_seed(1))
     return (1.4 * nn.functional.interpolate(noise, (height, width), mode="bicubic") - 0.2).clamp(0, 1).double()
 
 
-def step_of_dreamvid(preset: str, network: Network, picture: Tensor, **overrides: object) -> Tensor:
+def step_of_dreamvid(preset: str, network: Network, image: Tensor, **overrides: object) -> Tensor:
     dream = load_settings(preset, **overrides).dream
     objective = parse_objective(dream.objective).resolve(network.table)
     gradient = TiledGradient(network.truncate(objective.layers).double(), objective, tile=dream.tile)
-    ascent = OctaveAscent(gradient, UpdateRule.of(dream), carry=dream.carry)
-    size = (picture.shape[2], picture.shape[3])
-    return picture + ascent.grow(picture, None, [size], iterations=1, step=dream.step, shifts=Shifts(SEED, 0))
+    ascent = OctaveAscent(gradient, UpdateRule.from_settings(dream), octave_carry=dream.octave_carry)
+    size = (image.shape[2], image.shape[3])
+    return image + ascent.grow(image, None, [size], iterations=1, step=dream.step_size, shifts=Shifts(SEED, 0))
 
 
-def shifted(gradient: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
-    """The notebooks' jitter: the gradient of the rolled picture, rolled back; the same shift as dreamvid's."""
+def shifted(gradient: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+    """The notebooks' jitter: the gradient of the rolled image, rolled back; the same shift as dreamvid's."""
     ((down, right),) = Shifts(SEED, 0).draw(0, 1, (JITTER, JITTER))
-    return gradient(picture.roll((down, right), (2, 3))).roll((-down, -right), (2, 3))
+    return gradient(image.roll((down, right), (2, 3))).roll((-down, -right), (2, 3))
 
 
-def assert_same_step(got: Tensor, expected: Tensor, picture: Tensor) -> None:
-    change = (expected - picture).abs().max()
+def assert_same_step(got: Tensor, expected: Tensor, image: Tensor) -> None:
+    change = (expected - image).abs().max()
     assert change > 1e-3
     assert (got - expected).abs().max() <= 1e-4 * change
 
@@ -82,24 +82,24 @@ BOTTLENECK = "mixed4d_3x3_bottleneck_pre_relu"
 def test_tensorflow_notebook(
     objective: str, mean: Callable[[dict[str, Tensor]], Tensor], graph: list[GraphNode]
 ) -> None:
-    """`img += g * (step / (np.abs(g).mean() + 1e-7))` with step 1.5, on a picture from 0 to 255."""
+    """`img += g * (step / (np.abs(g).mean() + 1e-7))` with step 1.5, on an image from 0 to 255."""
     network = Network("inception5h", FrozenGraph(graph, "mixed4d").double(), [MEAN] * 3, [STD] * 3)
 
     def gradient(img: Tensor) -> Tensor:
         img = img.requires_grad_()
         return torch.autograd.grad(mean(definitions(graph, img - 117.0)), img)[0]
 
-    picture = photograph(48, 41)
-    img = 255 * picture
+    image = photograph(48, 41)
+    img = 255 * image
     g = shifted(gradient, img)
     img = img + g * (1.5 / (g.abs().mean() + 1e-7))
     shown = (img / 255).clamp(0, 1)
-    assert_same_step(step_of_dreamvid("notebook-tf", network, picture, objective=objective), shown, picture)
+    assert_same_step(step_of_dreamvid("notebook-tf", network, image, objective=objective), shown, image)
 
 
 @pytest.fixture(scope="module")
 def inception() -> tuple[Network, nn.Module]:
-    """Inception V3 as dreamvid has it, and as torchvision does: fed with ImageNet's normalised colours."""
+    """Inception V3 as dreamvid has it, and as torchvision does: fed with ImageNet's normalised colors."""
     options = {"weights": None, "aux_logits": False, "init_weights": False}
     module = torchvision.models.inception_v3(transform_input=True, **options)
     torch.manual_seed(3)
@@ -145,30 +145,30 @@ def test_keras_recipe(inception: tuple[Network, nn.Module]) -> None:
         )  # mixed3, mixed5
         return torch.autograd.grad(sum(layer.square().mean() for layer in layers), img)[0]
 
-    picture = photograph(80, 83)
-    img = 2 * picture - 1
+    image = photograph(80, 83)
+    img = 2 * image - 1
     gradients = shifted(gradient, img)
     gradients = gradients / (gradients.std(correction=0) + 1e-8)
     img = (img + gradients * 0.01).clamp(-1, 1)
-    assert_same_step(step_of_dreamvid("notebook-keras", network, picture), (img + 1) / 2, picture)
+    assert_same_step(step_of_dreamvid("notebook-keras", network, image), (img + 1) / 2, image)
 
 
 @pytest.mark.parametrize("layer", ["Mixed_6c", "Mixed_7c"])
 def test_pytorch_notebook(layer: str, inception: tuple[Network, nn.Module]) -> None:
-    """`img += 0.01 * g / g.std()` on normalised colours, held between those of black and white."""
+    """`img += 0.01 * g / g.std()` on normalised colors, held between those of black and white."""
     network, module = inception
 
     def gradient(img: Tensor) -> Tensor:
         img = img.requires_grad_()
         return torch.autograd.grad(activations(module, img, [layer])[0].square().mean(), img)[0]
 
-    picture = photograph(80, 83)
-    img = (picture - IMAGENET_MEAN) / DEVIATION
+    image = photograph(80, 83)
+    img = (image - IMAGENET_MEAN) / DEVIATION
     g = shifted(gradient, img)
     img = img + 0.01 * g / g.std(correction=0)
     img = torch.maximum(torch.minimum(img, (1 - IMAGENET_MEAN) / DEVIATION), -IMAGENET_MEAN / DEVIATION)
-    got = step_of_dreamvid("notebook-pytorch", network, picture, objective=layer)
-    assert_same_step(got, img * DEVIATION + IMAGENET_MEAN, picture)
+    got = step_of_dreamvid("notebook-pytorch", network, image, objective=layer)
+    assert_same_step(got, img * DEVIATION + IMAGENET_MEAN, image)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_pytorch_notebook(layer: str, inception: tuple[Network, nn.Module]) -> N
 )
 def test_numbers_of_the_texts(preset: str, octaves: int, iterations: int) -> None:
     dream = load_settings(preset).dream
-    assert (dream.octaves, dream.iterations, dream.levels) == (octaves, iterations, 0)
+    assert (dream.octaves, dream.iterations, dream.laplacian_levels) == (octaves, iterations, 0)
 
 
 def test_what_goes_up_an_octave() -> None:
@@ -186,19 +186,25 @@ def test_what_goes_up_an_octave() -> None:
 
     def dreamed(carry: str) -> Tensor:
         settings = load_settings(
-            octaves=2, octave_scale=2, iterations=0, dream_height=64, carry=carry, device="cpu", objective="blocks.1.0"
+            octaves=2,
+            octave_scale=2,
+            iterations=0,
+            dream_height=64,
+            octave_carry=carry,
+            device="cpu",
+            objective="blocks.1.0",
         )
         return FrameDreamer(settings).dream(checks, None, index=0, elapsed_seconds=0)
 
     torch.testing.assert_close(dreamed("residual"), checks)
-    assert dreamed("picture")[..., 8:-8, 8:-8].std() < 0.1 * checks.std()
+    assert dreamed("image")[..., 8:-8, 8:-8].std() < 0.1 * checks.std()
 
 
 @pytest.mark.parametrize("preset", ["notebook-tf", "notebook-keras", "notebook-pytorch"])
-def test_every_recipe_runs_on_a_small_picture(preset: str) -> None:
+def test_every_recipe_runs_on_a_small_image(preset: str) -> None:
     settings = load_settings(preset, weights="random", octaves=2, iterations=1, dream_height=48, device="cpu")
-    picture = photograph(48, 64).float()
-    dreamed = FrameDreamer(settings).dream(picture, None, index=0, elapsed_seconds=0)
-    assert dreamed.shape == picture.shape
-    assert 0.0005 < (dreamed - picture).abs().mean() < 0.2
+    image = photograph(48, 64).float()
+    dreamed = FrameDreamer(settings).dream(image, None, index=0, elapsed_seconds=0)
+    assert dreamed.shape == image.shape
+    assert 0.0005 < (dreamed - image).abs().mean() < 0.2
     assert (dreamed.min() >= 0) & (dreamed.max() <= 1)

@@ -7,7 +7,7 @@ from dreamvid.dream import laplacian as pyramid
 SIZES = [(1, 1), (2, 3), (5, 5), (33, 77), (64, 64), (97, 41), (120, 161)]
 
 
-def picture(size: tuple[int, int], seed: int = 0) -> torch.Tensor:
+def image(size: tuple[int, int], seed: int = 0) -> torch.Tensor:
     return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -31,13 +31,13 @@ def reference_reduce(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("levels", [0, 1, 4])
 def test_merge_undoes_split(size, levels):
-    x = picture(size)
+    x = image(size)
     assert (pyramid.merge(pyramid.split(x, levels)) - x).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 12), (13, 7)])
 def test_reduce_is_the_same_padded_convolution(size):
-    x = picture(size)
+    x = image(size)
     for channel in range(3):
         expected = reference_reduce(x[0, channel].double().numpy())
         np.testing.assert_allclose(pyramid.reduce(x)[0, channel].numpy(), expected, atol=1e-6)
@@ -45,8 +45,8 @@ def test_reduce_is_the_same_padded_convolution(size):
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 12), (13, 7)])
 def test_expand_is_four_times_the_transpose_of_reduce(size):
-    x = picture(size)
-    y = picture((-(-size[0] // 2), -(-size[1] // 2)), seed=1)
+    x = image(size)
+    y = image((-(-size[0] // 2), -(-size[1] // 2)), seed=1)
     forward = (pyramid.reduce(x) * y).sum()
     backward = (x * pyramid.expand(y, size)).sum() / 4
     assert float(forward) == pytest.approx(float(backward), abs=1e-4)
@@ -63,20 +63,20 @@ def fine_share(x: torch.Tensor) -> float:
 def test_every_scale_gets_the_same_say():
     """Fine noise a thousandth as strong as what is coarse counts for much more than it did; plain scaling leaves it."""
     window = torch.hann_window(128)[:, None] * torch.hann_window(128)
-    coarse = torch.nn.functional.interpolate(picture((8, 8)), (128, 128), mode="bicubic")
-    gradient = window * (coarse + 1e-3 * picture((128, 128), seed=1))
+    coarse = torch.nn.functional.interpolate(image((8, 8)), (128, 128), mode="bicubic")
+    gradient = window * (coarse + 1e-3 * image((128, 128), seed=1))
     assert fine_share(pyramid.normalize(gradient, 0)) == pytest.approx(fine_share(gradient), rel=1e-3)
     assert fine_share(pyramid.normalize(gradient, 5)) > 20 * fine_share(gradient)
 
 
 @pytest.mark.parametrize("levels", [0, 4])
 def test_mean_size_of_a_normalised_gradient_is_one(levels):
-    x = picture((50, 70)) * 1e-7
+    x = image((50, 70)) * 1e-7
     assert float(pyramid.normalize(x, levels).abs().mean()) == pytest.approx(1, rel=1e-4)
 
 
 def test_plain_normalisation_keeps_the_direction():
-    x = picture((20, 30))
+    x = image((20, 30))
     torch.testing.assert_close(pyramid.normalize(x, 0), x / x.abs().mean())
 
 

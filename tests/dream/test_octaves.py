@@ -8,14 +8,16 @@ from dreamvid.dream.tiles import TiledGradient
 from dreamvid.image.tensors import resize
 from dreamvid.networks.network import load_network
 
-RULE = UpdateRule(levels=3, normalize="mean", space="rgb", clip="step")
+RULE = UpdateRule(laplacian_levels=3, gradient_norm="mean", color_space="rgb", clamp="step")
 
 
 @pytest.fixture(scope="module")
 def ascent() -> OctaveAscent:
     network = load_network()
     objective = parse_objective("blocks.2.1").resolve(network.table)
-    return OctaveAscent(TiledGradient(network.truncate(objective.layers), objective, tile=1024), RULE, carry="residual")
+    return OctaveAscent(
+        TiledGradient(network.truncate(objective.layers), objective, tile=1024), RULE, octave_carry="residual"
+    )
 
 
 def texture(height: int, width: int) -> torch.Tensor:
@@ -51,21 +53,21 @@ def test_a_tiny_frame_is_dreamed_at_its_own_size(height, width):
 
 
 def test_the_objective_rises(ascent):
-    picture = texture(64, 96)
+    image = texture(64, 96)
     sizes = octave_sizes(64, 96, dream_height=64, octaves=2, octave_scale=1.4)
-    values = [ascent.gradient.value(picture)]
+    values = [ascent.gradient.value(image)]
     for iterations in (2, 6):
-        residual = ascent.grow(picture, None, sizes, iterations=iterations, step=0.01, shifts=Shifts(0, 0))
-        values.append(ascent.gradient.value(picture + residual))
+        residual = ascent.grow(image, None, sizes, iterations=iterations, step=0.01, shifts=Shifts(0, 0))
+        values.append(ascent.gradient.value(image + residual))
     assert values[1] > 1.1 * values[0]
     assert values[2] > 1.1 * values[1]
 
 
 def test_equal_seeds_equal_pixels(ascent):
-    picture, sizes = texture(64, 96), [(46, 69), (64, 96)]
+    image, sizes = texture(64, 96), [(46, 69), (64, 96)]
 
     def grow(seed: int, frame: int) -> torch.Tensor:
-        return ascent.grow(picture, None, sizes, iterations=3, step=0.01, shifts=Shifts(seed, frame))
+        return ascent.grow(image, None, sizes, iterations=3, step=0.01, shifts=Shifts(seed, frame))
 
     first = grow(1, 5)
     assert torch.equal(first, grow(1, 5))
@@ -74,31 +76,31 @@ def test_equal_seeds_equal_pixels(ascent):
 
 
 def test_the_dream_stays_in_range(ascent):
-    picture = (texture(64, 96) > 0.5).float()
-    residual = ascent.grow(picture, None, [(64, 96)], iterations=3, step=0.2, shifts=Shifts(0, 0))
-    dreamed = picture + residual
+    image = (texture(64, 96) > 0.5).float()
+    residual = ascent.grow(image, None, [(64, 96)], iterations=3, step=0.2, shifts=Shifts(0, 0))
+    dreamed = image + residual
     assert dreamed.min() >= 0
     assert dreamed.max() <= 1
 
 
 def test_what_is_carried_is_kept(ascent):
-    picture = texture(64, 96)
+    image = texture(64, 96)
     carried = 0.1 * torch.randn(1, 3, 64, 96)
-    residual = ascent.grow(picture, carried, [(46, 69), (64, 96)], iterations=0, step=0.01, shifts=Shifts(0, 0))
-    torch.testing.assert_close(picture + residual, (picture + carried).clamp(0, 1))
+    residual = ascent.grow(image, carried, [(46, 69), (64, 96)], iterations=0, step=0.01, shifts=Shifts(0, 0))
+    torch.testing.assert_close(image + residual, (image + carried).clamp(0, 1))
 
 
 def test_a_step_map_confines_the_growth(ascent):
-    picture = texture(64, 96)
+    image = texture(64, 96)
     where = torch.zeros(1, 1, 64, 96)
     where[..., 48:] = 0.01
-    residual = ascent.grow(picture, None, [(64, 96)], iterations=2, step=where, shifts=Shifts(0, 0))
+    residual = ascent.grow(image, None, [(64, 96)], iterations=2, step=where, shifts=Shifts(0, 0))
     assert residual[..., :48].abs().max() < 1e-6
     assert residual[..., 48:].abs().mean() > 0.005
 
 
 def test_resize_is_identity_at_the_same_size_and_keeps_a_constant():
-    picture = torch.full((1, 3, 30, 50), 0.3)
-    assert resize(picture, (30, 50)) is picture
+    image = torch.full((1, 3, 30, 50), 0.3)
+    assert resize(image, (30, 50)) is image
     for size in [(7, 9), (61, 33)]:
-        torch.testing.assert_close(resize(picture, size), torch.full((1, 3, *size), 0.3))
+        torch.testing.assert_close(resize(image, size), torch.full((1, 3, *size), 0.3))

@@ -26,9 +26,9 @@ def make(tile: int, halo: int = 16) -> TiledGradient:
 
 
 def test_tiles_with_halo_equal_the_whole_frame():
-    picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1))
-    whole = make(tile=4096)(picture)
-    tiled = make(tile=64)(picture)  # 2 × 2 tiles of 48 × 64, and 16 pixels around
+    image = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1))
+    whole = make(tile=4096)(image)
+    tiled = make(tile=64)(image)  # 2 × 2 tiles of 48 × 64, and 16 pixels around
     # Each tile's objective is a mean over its own positions, halo included.
     tiled = tiled * ((48 + 32) * (64 + 32)) / (96 * 128)
     inside = (slice(None), slice(None), slice(16, -16), slice(16, -16))
@@ -37,9 +37,9 @@ def test_tiles_with_halo_equal_the_whole_frame():
 
 
 def test_tiles_without_halo_differ_only_at_their_edges():
-    picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1))
-    whole = make(tile=4096)(picture)
-    tiled = make(tile=64, halo=0)(picture) * (48 * 64) / (96 * 128)
+    image = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1))
+    whole = make(tile=4096)(image)
+    tiled = make(tile=64, halo=0)(image) * (48 * 64) / (96 * 128)
     off = (tiled - whole).abs().amax(dim=(0, 1)) / whole.abs().max()
     assert off[16:32, 16:48].max() < 1e-5
     assert off[44:52, 16:112].max() > 1e-3
@@ -47,10 +47,10 @@ def test_tiles_without_halo_differ_only_at_their_edges():
 
 @pytest.mark.parametrize("shift", [(0, 0), (6, 10), (95, 127)])
 def test_a_shift_is_undone(shift):
-    """Away from the border, which lies elsewhere in the rolled picture, a shift by whole strides changes nothing."""
-    picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(2))
+    """Away from the border, which lies elsewhere in the rolled image, a shift by whole strides changes nothing."""
+    image = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(2))
     gradient = make(tile=4096)
-    reference, shifted = gradient(picture), gradient(picture, (shift[0] // 2 * 2, shift[1] // 2 * 2))
+    reference, shifted = gradient(image), gradient(image, (shift[0] // 2 * 2, shift[1] // 2 * 2))
     close = (reference - shifted).abs().amax(dim=(0, 1)) < 1e-5 * reference.abs().max()
     assert close.float().mean() > 0.5
 
@@ -64,7 +64,7 @@ def test_any_size(size):
 
 
 class Narrow(nn.Module):
-    """A network on a device that holds pictures of `limit` pixels."""
+    """A network on a device that holds images of `limit` pixels."""
 
     def __init__(self, inner: nn.Module, limit: int) -> None:
         super().__init__()
@@ -79,10 +79,10 @@ class Narrow(nn.Module):
 def test_out_of_memory_halves_the_tile_with_a_warning():
     gradient = make(tile=1024)
     gradient.network = Narrow(gradient.network, 200 * 200)
-    picture = torch.rand(1, 3, 300, 400)
+    image = torch.rand(1, 3, 300, 400)
     with pytest.warns(UserWarning, match=r"--tile 100"):
-        result = gradient(picture)
-    torch.testing.assert_close(result, make(tile=100)(picture))
+        result = gradient(image)
+    torch.testing.assert_close(result, make(tile=100)(image))
 
 
 def test_out_of_memory_at_the_smallest_tile_says_what_to_do():

@@ -1,4 +1,4 @@
-"""Pictures of features, against transcriptions of the TensorFlow notebook's three ways."""
+"""Images of features, against transcriptions of the TensorFlow notebook's three ways."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def gradient() -> TiledGradient:
 
 
 def slope(gradient: TiledGradient, img: Tensor, shift: tuple[int, int]) -> Tensor:
-    """d(mean activation)/d(img) for a picture from 0 to 255 that is rolled and rolled back."""
+    """d(mean activation)/d(img) for an image from 0 to 255 that is rolled and rolled back."""
     img = img.detach().roll(shift, (2, 3)).requires_grad_()
     score = gradient.network((img / 255).double())["2"][:, 1].mean()
     return torch.autograd.grad(score, img)[0].roll((-shift[0], -shift[1]), (2, 3))
@@ -70,7 +70,7 @@ def test_naive(gradient: TiledGradient) -> None:
 
 @pytest.mark.parametrize("method", ["multiscale", "laplacian"])
 def test_growing_sizes(method: Method, gradient: TiledGradient) -> None:
-    """One step at each of 3 sizes 1.4 apart, the picture enlarged between them."""
+    """One step at each of 3 sizes 1.4 apart, the image enlarged between them."""
     img = noise(20, seed=1)
     for octave, side in enumerate((20, 29, 40)):
         img = F.interpolate(img, (side, side), mode="bicubic", align_corners=False) if octave else img

@@ -1,4 +1,4 @@
-"""Small real clips: every picture carries its number as a bar code, every sound one beep at a known time."""
+"""Small real clips: every image carries its number as a bar code, every sound one beep at a known time."""
 
 import subprocess
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ BEEP_SECONDS = 0.5
 _BITS = 8
 
 
-def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> npt.NDArray[np.uint8]:
-    """Soft colours over the whole range, and in the upper third the number in black and white bars."""
+def image(number: int, width: int = WIDTH, height: int = HEIGHT) -> npt.NDArray[np.uint8]:
+    """Soft colors over the whole range, and in the upper third the number in black and white bars."""
     x = np.linspace(0.0, 1.0, width)[None, :]
     y = np.linspace(0.0, 1.0, height)[:, None]
     phase = 2 * np.pi * (number / 30.0)
@@ -30,15 +30,15 @@ def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> npt.NDArra
 
 
 def number_of(pixels: npt.NDArray[np.generic]) -> int:
-    """The number that a (decoded) picture carries."""
+    """The number that a (decoded) image carries."""
     height, width = pixels.shape[:2]
     top = np.iinfo(pixels.dtype).max
     row = pixels[height // 12 : height // 4].astype(np.float64).mean(axis=(0, 2)) / top
-    centres = (np.arange(_BITS) * 2 + 1) * width // (2 * _BITS)
-    return sum(int(row[centre] > 0.5) << bit for bit, centre in enumerate(centres))
+    centers = (np.arange(_BITS) * 2 + 1) * width // (2 * _BITS)
+    return sum(int(row[center] > 0.5) << bit for bit, center in enumerate(centers))
 
 
-def colour_error(pixels: npt.NDArray[np.generic], expected: npt.NDArray[np.uint8]) -> float:
+def color_error(pixels: npt.NDArray[np.generic], expected: npt.NDArray[np.uint8]) -> float:
     """Mean absolute difference in 8-bit levels, below the bar code (its hard edges lose their chroma)."""
     scale = 255.0 / np.iinfo(pixels.dtype).max
     below = slice(expected.shape[0] // 3 + 2, None)
@@ -68,8 +68,8 @@ def make(
     inputs: Sequence[str | Path] = (),
     before: Sequence[str] = (),
 ) -> Path:
-    """Encode numbered pictures (input 0; `inputs` follow) with ffmpeg's output options `args`."""
-    data = b"".join(picture(number, *size).tobytes() for number in range(frames))
+    """Encode numbered images (input 0; `inputs` follow) with ffmpeg's output options `args`."""
+    data = b"".join(image(number, *size).tobytes() for number in range(frames))
     raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}"]
     ffmpeg(
         *("-v", "error", *before, *raw, "-framerate", str(rate), "-i", "pipe:0"),
@@ -110,7 +110,7 @@ class Clip:
     """A clip of the zoo and what is true of it, known from how it is made.
 
     `times`: of each frame in seconds from the container's start, within `tolerance` seconds. `numbers`: what
-    the pictures show. `error`: the allowed mean colour error.
+    the images show. `error`: the allowed mean color error.
     """
 
     name: str

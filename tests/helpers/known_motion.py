@@ -4,7 +4,7 @@ import torch
 
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 
-SMALL = dict(objective="blocks.2.1", dream_height=96, octaves=2, iterations=4, levels=3, device="cpu")
+SMALL = dict(objective="blocks.2.1", dream_height=96, octaves=2, iterations=4, laplacian_levels=3, device="cpu")
 
 
 def texture(height: int, width: int) -> torch.Tensor:

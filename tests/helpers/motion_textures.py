@@ -1,4 +1,4 @@
-"""Pictures of known motion."""
+"""Images of known motion."""
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,8 @@ def texture(height: int, width: int, seed: int = 0, cell: int = 4) -> Tensor:
     return F.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
 
 
-def through_a_sensor(picture: Tensor, seed: int, noise: float = 2 / 255) -> Tensor:
+def through_a_sensor(image: Tensor, seed: int, noise: float = 2 / 255) -> Tensor:
     """With sensor noise, rounded to 8 bits."""
     generator = torch.Generator().manual_seed(seed)
-    noisy = picture + noise * torch.randn(picture.shape, generator=generator)
+    noisy = image + noise * torch.randn(image.shape, generator=generator)
     return (noisy.clamp(0, 1) * 255).round() / 255

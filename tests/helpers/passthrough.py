@@ -47,7 +47,7 @@ def pass_through(
     info = probe(source)
     found = scan(source, info, stop)
     fmt = output_format(output, codec)
-    spec = StreamSpec.of_source(info, found, fps=fps)
+    spec = StreamSpec.from_source(info, found, fps=fps)
     with FrameReader(source, info, start=start, stop=stop, fps=fps) as reader:
         frames = list(reader)
     pieces = [frames[a:b] for a, b in zip((0, *cuts), (*cuts, len(frames)), strict=True) if frames[a:b]]

@@ -54,7 +54,7 @@ def make_film(path: Path) -> Path:
 
 
 def frames_of(path: Path) -> np.ndarray:
-    """All pictures, (N, H, W, 3)."""
+    """All images, (N, H, W, 3)."""
     source = open_source(path)
     with FrameReader(source, probe(source)) as reader:
         return np.stack([frame.pixels for frame in reader])

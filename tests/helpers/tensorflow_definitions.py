@@ -17,9 +17,9 @@ def same(x: Tensor, kernel: int, stride: int, value: float) -> Tensor:
     return F.pad(x, (left, right, top, bottom), value=value)
 
 
-def definitions(nodes: Sequence[GraphNode], picture: Tensor) -> dict[str, Tensor]:
-    """Compute every node from the formulas in TensorFlow's documentation; `picture`: 0 to 255, less 117."""
-    values: dict[str, Tensor] = {"input": picture}
+def definitions(nodes: Sequence[GraphNode], image: Tensor) -> dict[str, Tensor]:
+    """Compute every node from the formulas in TensorFlow's documentation; `image`: 0 to 255, less 117."""
+    values: dict[str, Tensor] = {"input": image}
 
     def windows(x: Tensor, node: GraphNode, fill: float) -> tuple[Tensor, int, int]:
         kernel, stride = node.attributes["ksize"][1], node.attributes["strides"][1]
@@ -60,7 +60,7 @@ def definitions(nodes: Sequence[GraphNode], picture: Tensor) -> dict[str, Tensor
     for node in nodes:
         if node.op == "Const":
             value = torch.from_numpy(np.array(node.attributes["value"]))
-            values[node.name] = value.to(picture.dtype) if value.is_floating_point() else value
+            values[node.name] = value.to(image.dtype) if value.is_floating_point() else value
         elif node.op != "Placeholder":
             values[node.name] = formulas[node.op](node, *(values[name] for name in node.inputs))
     return values

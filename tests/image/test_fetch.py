@@ -1,4 +1,4 @@
-"""Pictures from the web, by real servers on this machine."""
+"""Images from the web, by real servers on this machine."""
 
 import http.server
 import ipaddress
@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from dreamvid.errors import SourceError
-from dreamvid.image.fetch import IpAddress, fetch, fetch_picture, file_stem, is_address, is_public
-from dreamvid.video.still import read_still
+from dreamvid.image.fetch import IpAddress, fetch, fetch_image, file_stem, is_address, is_public
+from dreamvid.video.still import read_frame
 
-PICTURE = np.random.default_rng(1).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-PNG = iio.imwrite("<bytes>", PICTURE, extension=".png")
+IMAGE = np.random.default_rng(1).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+PNG = iio.imwrite("<bytes>", IMAGE, extension=".png")
 
 
 def anywhere(address: IpAddress) -> bool:
@@ -41,7 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def get_picture_png(self) -> None:
+    def get_image_png(self) -> None:
         self.answer(PNG, Content_Type="image/png")
 
     def get_chunked(self) -> None:
@@ -54,7 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def get_page(self) -> None:
-        self.answer(b"<html>no picture</html>", Content_Type="image/png")
+        self.answer(b"<html>no image</html>", Content_Type="image/png")
 
     def get_postscript(self) -> None:
         self.answer(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) print\n", Content_Type="image/x-eps")
@@ -134,16 +134,16 @@ class serving(http.server.ThreadingHTTPServer):  # noqa: N801 - a context, used 
         self.server_close()
 
 
-@pytest.mark.parametrize("path", ["picture.png", "picture.png?size=2&x=a b", "chunked"])
-def test_a_picture_arrives_as_it_is(server: serving, path: str) -> None:
-    assert (fetch_picture(f"{server.url}/{path}", allow_private_addresses=True) == PICTURE).all()
+@pytest.mark.parametrize("path", ["image.png", "image.png?size=2&x=a b", "chunked"])
+def test_an_image_arrives_as_it_is(server: serving, path: str) -> None:
+    assert (fetch_image(f"{server.url}/{path}", allow_private_addresses=True) == IMAGE).all()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_followed(server: serving, status: int) -> None:
-    there = f"{server.url}/moved/{status}//picture.png"
-    assert (read_still(there, allow_private_addresses=True) == PICTURE).all()
-    absolute = f"{server.url}/moved/{status}/http%3A//localhost:{server.server_port}/picture.png"
+    there = f"{server.url}/moved/{status}//image.png"
+    assert (read_frame(there, allow_private_addresses=True) == IMAGE).all()
+    absolute = f"{server.url}/moved/{status}/http%3A//localhost:{server.server_port}/image.png"
     assert fetch(absolute, allows=anywhere) == PNG
 
 
@@ -151,7 +151,7 @@ def test_redirects_are_followed(server: serving, status: int) -> None:
 def test_this_machine_is_not_asked_unless_it_is_allowed(server: serving, host: str) -> None:
     before = list(server.asked)
     with pytest.raises(SourceError, match=r"inside of this machine or network.*--allow-private-addresses"):
-        fetch_picture(f"http://{host}:{server.server_port}/picture.png")
+        fetch_image(f"http://{host}:{server.server_port}/image.png")
     assert server.asked == before
 
 
@@ -175,17 +175,17 @@ def test_redirects_are_judged_like_the_first_address(server: serving, place: str
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("page", "cannot read .* as a picture"),
-        ("postscript", "cannot read .* as a picture"),
+        ("page", "cannot read .* as an image"),
+        ("postscript", "cannot read .* as an image"),
         ("missing.png", "the server says 404"),
         ("broken", "broke off after 200 of"),
         ("loop", "more than 5 times"),
         ("announced", "larger than 64 MiB"),
     ],
 )
-def test_what_is_no_picture(server: serving, path: str, message: str) -> None:
+def test_what_is_no_image(server: serving, path: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        fetch_picture(f"{server.url}/{path}", allow_private_addresses=True)
+        fetch_image(f"{server.url}/{path}", allow_private_addresses=True)
 
 
 def test_a_body_without_end_is_left_at_the_limit(server: serving) -> None:
@@ -243,7 +243,7 @@ def test_a_server_has_to_prove_its_name(tmp_path: Path, monkeypatch: pytest.Monk
     context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
     with serving() as secure:
         secure.socket = context.wrap_socket(secure.socket, server_side=True)
-        url = f"https://localhost:{secure.server_port}/picture.png"
+        url = f"https://localhost:{secure.server_port}/image.png"
         with pytest.raises(SourceError, match="does not prove"):
             fetch(url, allows=anywhere)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate"))
@@ -259,5 +259,5 @@ def test_names() -> None:
     assert is_address("ftp://example.org/a.png")
     assert not any(map(is_address, ("a.png", "lavfi:testsrc", "C:/a.png", "clip.mp4@1:30", "./http/a.png")))
     assert file_stem("https://example.org/b/my%20dog.tar.jpg?x=1#y") == "my-dog.tar"
-    assert file_stem("https://example.org/..%2f..%2fetc/%00") == "picture"
-    assert file_stem("https://example.org") == file_stem("http://[") == "picture"
+    assert file_stem("https://example.org/..%2f..%2fetc/%00") == "image"
+    assert file_stem("https://example.org") == file_stem("http://[") == "image"

@@ -1,4 +1,4 @@
-"""Pictures and films inside of a page."""
+"""Images and films inside of a page."""
 
 import base64
 import io
@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from dreamvid.image import html as inline
-from dreamvid.image.html import file_html, film_html, picture_html
+from dreamvid.image.html import file_html, film_html, image_html
 from dreamvid.image.io import write_image
 
-PICTURE = np.random.default_rng(3).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(3).integers(0, 256, (20, 31, 3), dtype=np.uint8)
 
 
 def held(page: str) -> tuple[str, bytes]:
@@ -22,14 +22,14 @@ def held(page: str) -> tuple[str, bytes]:
     return kind, base64.b64decode(data)
 
 
-def test_a_picture_is_held_bit_for_bit() -> None:
-    kind, data = held(picture_html(PICTURE))
+def test_an_image_is_held_bit_for_bit() -> None:
+    kind, data = held(image_html(IMAGE))
     assert kind == "image/png"
-    assert (iio.imread(data) == PICTURE).all()
+    assert (iio.imread(data) == IMAGE).all()
 
 
 def test_a_film_plays_all_of_its_frames_at_their_speed() -> None:
-    frames = [np.full((24, 32, 3), grey, np.uint8) for grey in (0, 120, 240)]
+    frames = [np.full((24, 32, 3), gray, np.uint8) for gray in (0, 120, 240)]
     kind, data = held(film_html(frames, 8))
     assert kind == "image/webp"
     assert np.abs(iio.imread(data, index=..., plugin="pillow").mean((1, 2, 3)) - [0, 120, 240]).max() < 4
@@ -41,7 +41,7 @@ def test_a_film_plays_all_of_its_frames_at_their_speed() -> None:
 
 
 def test_files_are_held_as_they_are(tmp_path: Path) -> None:
-    write_image(tmp_path / "a.jpg", PICTURE)
+    write_image(tmp_path / "a.jpg", IMAGE)
     assert held(file_html(tmp_path / "a.jpg")) == ("image/jpeg", (tmp_path / "a.jpg").read_bytes())
     (tmp_path / "a.mp4").write_bytes(b"film")
     page = file_html(tmp_path / "a.mp4")

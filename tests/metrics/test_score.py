@@ -33,10 +33,10 @@ HEIGHT, WIDTH, PAN, FRAMES = 96, 160, 4, 8
 
 @pytest.fixture(scope="module")
 def meter() -> ObjectiveMeter:
-    return ObjectiveMeter.of(load_settings(device="cpu"))
+    return ObjectiveMeter.from_settings(load_settings(device="cpu"))
 
 
-RULE = UpdateRule(levels=4, normalize="mean", space="rgb", clip="step")
+RULE = UpdateRule(laplacian_levels=4, gradient_norm="mean", color_space="rgb", clamp="step")
 
 
 def _texture(height: int, width: int, seed: int = 0) -> Tensor:
@@ -47,7 +47,7 @@ def _texture(height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def _pan(canvas: Tensor, frames: int = FRAMES) -> list[Tensor]:
-    """Windows on a wide picture: it moves left by PAN pixels a frame, new places come in on the right."""
+    """Windows on a wide image: it moves left by PAN pixels a frame, new places come in on the right."""
     return [canvas[..., n * PAN : n * PAN + WIDTH].contiguous() for n in range(frames)]
 
 
@@ -60,7 +60,9 @@ def canvas() -> Tensor:
 def ascent() -> OctaveAscent:
     network = load_network()
     objective = parse_objective("blocks.4.1").resolve(network.table)
-    return OctaveAscent(TiledGradient(network.truncate(objective.layers), objective, tile=1024), RULE, carry="residual")
+    return OctaveAscent(
+        TiledGradient(network.truncate(objective.layers), objective, tile=1024), RULE, octave_carry="residual"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +71,9 @@ def overlay(canvas: Tensor, ascent: OctaveAscent) -> Tensor:
     return _grow(ascent, canvas, frame=0)
 
 
-def _grow(ascent: OctaveAscent, picture: Tensor, frame: int) -> Tensor:
-    size = (picture.shape[2], picture.shape[3])
-    return ascent.grow(picture, None, [size], iterations=4, step=0.02, shifts=Shifts(0, frame))
+def _grow(ascent: OctaveAscent, image: Tensor, frame: int) -> Tensor:
+    size = (image.shape[2], image.shape[3])
+    return ascent.grow(image, None, [size], iterations=4, step=0.02, shifts=Shifts(0, frame))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def test_a_known_flicker_gives_its_square(meter: ObjectiveMeter) -> None:
     assert math.isnan(result.dream_error[0])
     assert result.dream_error[1:] == pytest.approx(expected, rel=1e-3, abs=1e-4)
     assert result.source_error[1:] == pytest.approx([0] * 4, abs=1e-6)
-    assert result.trusted[1:] == pytest.approx([1] * 4)
+    assert result.valid_fraction[1:] == pytest.approx([1] * 4)
     assert result.mean_excess == pytest.approx(np.mean(expected), rel=1e-3)
 
 
@@ -146,13 +148,13 @@ def test_the_error_counts_only_the_mask_and_follows_the_flow() -> None:
     assert math.isnan(warping_error(this, previous, flow, torch.zeros_like(mask)))
 
 
-def test_tone_of_known_pictures() -> None:
+def test_tone_of_known_images() -> None:
     half = torch.zeros(1, 3, 4, 8)
     half[..., :4] = 1
-    assert Tone.of(half) == Tone(pytest.approx(0.5), pytest.approx(0.5), 0.0)
+    assert Tone.from_image(half) == Tone(pytest.approx(0.5), pytest.approx(0.5), 0.0)
     red = torch.zeros(1, 3, 4, 8)
     red[:, 0] = 0.8
-    assert Tone.of(red) == Tone(pytest.approx(0.8 * 0.299), pytest.approx(0, abs=1e-6), pytest.approx(0.8))
+    assert Tone.from_image(red) == Tone(pytest.approx(0.8 * 0.299), pytest.approx(0, abs=1e-6), pytest.approx(0.8))
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
@@ -268,8 +270,8 @@ def test_json_and_plot(riding: Score, tmp_path: Path) -> None:
     assert read["curves"]["dream_error"][1:] == riding.dream_error[1:].tolist()
     assert all(len(curve) == FRAMES for curve in read["curves"].values())
     plot_score(riding, tmp_path / "out.png")
-    picture = read_image(tmp_path / "out.png")
-    blue = np.abs(picture.astype(int) - (0, 114, 178)).sum(axis=2) < 60
+    image = read_image(tmp_path / "out.png")
+    blue = np.abs(image.astype(int) - (0, 114, 178)).sum(axis=2) < 60
     columns = np.flatnonzero(blue[:200].any(axis=0))  # the dream's error, across the first panel
     assert np.ptp(columns) > 600
     with pytest.raises(OutputError):

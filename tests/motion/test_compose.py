@@ -3,7 +3,7 @@ import torch
 from motion_textures import texture
 
 from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.field import estimate_both_ways, estimate_motion
+from dreamvid.motion.field import estimate_bidirectional, estimate_motion
 from dreamvid.motion.warp import compose, warp
 
 DIS = flow_estimator("dis")
@@ -26,23 +26,23 @@ def test_the_second_flow_is_looked_up_where_the_first_one_leads():
     x = torch.arange(30.0).view(1, 1, 1, 30).expand(1, 1, 20, 30)
     growing = torch.cat((0.1 * x, torch.zeros_like(x)), dim=1)  # x moves on by a tenth of itself
     flow, _ = compose((growing, torch.ones(1, 1, 20, 30)), (growing, torch.ones(1, 1, 20, 30)))
-    inside = slice(0, 25)  # beyond it leads out of the picture
+    inside = slice(0, 25)  # beyond it leads out of the image
     assert torch.allclose(flow[:, 0, :, inside], (0.21 * x)[:, 0, :, inside], atol=1e-4)
 
 
 def test_where_nothing_moves_a_chain_carries_bit_for_bit():
     still = torch.zeros(1, 2, 20, 30), torch.ones(1, 1, 20, 30)
     chain = compose(still, compose(still, still))
-    picture = torch.rand(1, 3, 20, 30)
-    assert torch.equal(chain[1] * warp(picture, chain[0]), picture)
+    image = torch.rand(1, 3, 20, 30)
+    assert torch.equal(chain[1] * warp(image, chain[0]), image)
 
 
 def test_both_ways_at_once_are_what_each_is_by_itself():
     wide = texture(64, 140)
     this, previous = wide[..., 17:113], wide[..., 20:116]
-    forth, back = estimate_both_ways(DIS, this, previous)
+    forth, back = estimate_bidirectional(DIS, this, previous)
     for got, alone in zip(forth, estimate_motion(DIS, this, previous), strict=True):
         assert torch.equal(got, alone)
     assert (back[0][:, 0, 12:-12, 12:-12] - 3).abs().mean() < 0.2
     assert back[1][..., 8:-8, 8:-8].mean() > 0.95
-    assert float(back[1][..., -1].max()) == pytest.approx(0, abs=0.05), "its right border leaves the picture"
+    assert float(back[1][..., -1].max()) == pytest.approx(0, abs=0.05), "its right border leaves the image"

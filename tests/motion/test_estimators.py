@@ -40,9 +40,9 @@ def test_a_panned_texture_has_the_backward_flow_of_its_pan(right, down):
 
 @pytest.mark.parametrize("gain", [0.9, 1.03, 1.1])
 def test_light_that_changes_does_not_move_a_sky(gain):
-    picture = 0.2 + 0.3 * texture(160, 240)
-    picture[:, :, :80] = torch.linspace(0.75, 0.5, 80).view(1, 1, 80, 1) + 0.02 * texture(80, 240)
-    flow = flow_estimator("dis")(gain * picture, picture).norm(dim=1)
+    image = 0.2 + 0.3 * texture(160, 240)
+    image[:, :, :80] = torch.linspace(0.75, 0.5, 80).view(1, 1, 80, 1) + 0.02 * texture(80, 240)
+    flow = flow_estimator("dis")(gain * image, image).norm(dim=1)
     assert flow[:, :80].mean() < 0.15
     assert flow[:, 90:].mean() < 0.02
 

@@ -12,22 +12,22 @@ DIS = flow_estimator("dis")
 
 
 def test_a_still_shot_with_sensor_noise_carries_everything_bit_for_bit():
-    picture = texture(96, 144)
+    image = texture(96, 144)
     residual = 0.2 * torch.randn(1, 3, 96, 144, generator=torch.Generator().manual_seed(7))
     carried = residual
     for i in range(1, 5):
-        flow, trust, _ = estimate_motion(DIS, through_a_sensor(picture, i), through_a_sensor(picture, i - 1))
+        flow, trust, _ = estimate_motion(DIS, through_a_sensor(image, i), through_a_sensor(image, i - 1))
         carried = trust * warp(carried, flow)
     assert torch.equal(carried, residual)
 
 
 def test_what_stands_still_in_flickering_light_is_carried_bit_for_bit():
-    picture = 0.1 + 0.6 * texture(120, 160)
-    picture[:, :, :60] = torch.linspace(0.5, 0.8, 160)  # a sky
+    image = 0.1 + 0.6 * texture(120, 160)
+    image[:, :, :60] = torch.linspace(0.5, 0.8, 160)  # a sky
     residual = 0.2 * torch.randn(1, 3, 120, 160, generator=torch.Generator().manual_seed(7))
     frames = []
     for number, gain in enumerate((1, 1.13, 1.05, 0.9, 1.02)):
-        frame = picture.clone()
+        frame = image.clone()
         frame[:, :, 84:100, 20 + 4 * number : 44 + 4 * number] = texture(16, 24, 5)  # something drives by
         frames.append(through_a_sensor(gain * frame, number))
     carried = residual

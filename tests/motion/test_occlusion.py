@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.occlusion import boundary_strength, follows, inside, motion_boundary, occlusion_mask, validity
+from dreamvid.motion.occlusion import (
+    boundary_strength,
+    in_frame_mask,
+    motion_boundary,
+    occlusion_mask,
+    validity,
+    was_visible,
+)
 
 
 def flow_of(dx: float, dy: float, height: int = 20, width: int = 30) -> torch.Tensor:
@@ -10,7 +17,7 @@ def flow_of(dx: float, dy: float, height: int = 20, width: int = 30) -> torch.Te
 
 
 def test_what_comes_from_outside_is_new():
-    mask = inside(flow_of(-4, 0))
+    mask = in_frame_mask(flow_of(-4, 0))
     assert mask[..., :4].max() == 0
     assert mask[..., 4:].min() == 1
 
@@ -80,5 +87,5 @@ def test_a_little_disagreement_costs_a_little():
     """Flows that miss each other by a pixel, twice what the papers allow, still carry half."""
     middle = validity(flow_of(0, 0), flow_of(1, 0))[..., 5:-5, 5:-5]
     assert float(middle.mean()) == pytest.approx(0.5, abs=0.02)
-    assert not follows(flow_of(0, 0), flow_of(1, 0)).any()
-    assert follows(flow_of(0, 0), flow_of(0.6, 0)).all()
+    assert not was_visible(flow_of(0, 0), flow_of(1, 0)).any()
+    assert was_visible(flow_of(0, 0), flow_of(0.6, 0)).all()

@@ -3,19 +3,19 @@ import torch
 from motion_textures import texture
 
 from dreamvid.image.tensors import luma
-from dreamvid.motion.photometric import difference, exposure, local_mean, photometric_validity
+from dreamvid.motion.photometric import exposure, local_mean, normalized_ssd, photometric_validity
 
 
 def test_a_change_of_light_is_no_difference():
-    picture = 0.2 + 0.4 * texture(80, 120)
+    image = 0.2 + 0.4 * texture(80, 120)
     slope = torch.linspace(0.6, 1.4, 120).view(1, 1, 1, 120)  # a cloud's edge: darker left, brighter right
-    lit = picture * slope + 0.05
-    assert photometric_validity(lit, picture).min() > 0.95
+    lit = image * slope + 0.05
+    assert photometric_validity(lit, image).min() > 0.95
 
 
 def test_unrelated_textures_differ_by_two_and_lose_most():
     a, b = texture(80, 120, 1, cell=3), texture(80, 120, 2, cell=3)
-    assert 1.3 < float(difference(luma(a), luma(b), 21).mean()) < 2.1
+    assert 1.3 < float(normalized_ssd(luma(a), luma(b), 21).mean()) < 2.1
     assert photometric_validity(a, b).mean() < 0.65
     assert photometric_validity(a, b).min() >= 0.3 - 1e-6
 
@@ -40,7 +40,7 @@ def test_only_the_place_that_changed_is_doubted():
 
 @pytest.mark.parametrize("window", [1, 3, 9, 15])
 @pytest.mark.parametrize("size", [(7, 5), (1, 1), (12, 33)])
-def test_a_local_mean_is_that_of_the_pixels_inside_the_picture(window: int, size: tuple[int, int]) -> None:
+def test_a_local_mean_is_that_of_the_pixels_inside_the_image(window: int, size: tuple[int, int]) -> None:
     x = torch.rand(2, 1, *size)
     half = window // 2
     expected = torch.empty_like(x)
@@ -52,10 +52,10 @@ def test_a_local_mean_is_that_of_the_pixels_inside_the_picture(window: int, size
 
 
 def test_exposure_is_the_factor_of_the_light_whatever_is_blown_out() -> None:
-    picture = torch.rand(1, 1, 40, 60, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 1, 40, 60, generator=torch.Generator().manual_seed(0))
     for factor in (0.8, 1.0, 1.2):
-        lit = (factor * picture).clamp_max(1)
-        torch.testing.assert_close(exposure(lit, picture), torch.full((1, 1, 1, 1), factor), atol=1e-4, rtol=0)
+        lit = (factor * image).clamp_max(1)
+        torch.testing.assert_close(exposure(lit, image), torch.full((1, 1, 1, 1), factor), atol=1e-4, rtol=0)
 
 
 def test_black_has_no_exposure() -> None:

@@ -3,20 +3,20 @@ import torch
 from motion_textures import texture, through_a_sensor
 
 from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.static import hold_still, stands_still
+from dreamvid.motion.static import static_mask, zero_static_flow
 
 DIS = flow_estimator("dis")
 
 
 def still_share(this: torch.Tensor, previous: torch.Tensor) -> float:
-    return float(stands_still(this, previous, DIS(this, previous)).float().mean())
+    return float(static_mask(this, previous, DIS(this, previous)).float().mean())
 
 
 @pytest.mark.parametrize("noise", [0.0, 1 / 255, 2 / 255])
 @pytest.mark.parametrize("contrast", [0.0, 0.2, 1.0])
 def test_noise_alone_is_no_motion(noise, contrast):
-    picture = 0.5 + contrast * (texture(96, 144) - 0.5)
-    assert still_share(through_a_sensor(picture, 1, noise), through_a_sensor(picture, 2, noise)) == 1
+    image = 0.5 + contrast * (texture(96, 144) - 0.5)
+    assert still_share(through_a_sensor(image, 1, noise), through_a_sensor(image, 2, noise)) == 1
 
 
 @pytest.mark.parametrize("speed", [1, 3])
@@ -40,8 +40,8 @@ def test_what_moves_before_a_still_ground_is_told_from_it():
     this[..., 48:72, 63:87] = thing
     this, previous = through_a_sensor(this, 1), through_a_sensor(previous, 2)
     flow = DIS(this, previous)
-    still = stands_still(this, previous, flow)
-    held = hold_still(flow, still)
+    still = static_mask(this, previous, flow)
+    held = zero_static_flow(flow, still)
     assert not still[..., 48:72, 63:87].any()
     assert torch.equal(held[..., 48:72, 63:87], flow[..., 48:72, 63:87])
     assert held[..., 120:].abs().max() == 0

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamvid.networks.network import Network
-from dreamvid.networks.trace import LayerFlow
+from dreamvid.networks.trace import LayerInputs
 
 
 class Block(nn.Module):
@@ -34,7 +34,7 @@ class Tiny(nn.Module):
 def test_sources_are_the_layers_in_front() -> None:
     flow = Network("tiny", Tiny()).dataflow()
     assert list(flow) == ["stem", "block.a", "block.twice.0", "block.twice.1", "block.twice", "block", "head", "logits"]
-    for name, same_as, sources in (
+    for name, alias_of, sources in (
         ("stem", "stem", ("",)),
         ("block.a", "block.a", ("stem",)),
         ("block.twice.0", "block.twice.0", ("block.a",)),
@@ -43,4 +43,4 @@ def test_sources_are_the_layers_in_front() -> None:
         ("head", "head", ("block", "stem")),
         ("logits", "logits", ("head",)),
     ):
-        assert flow[name] == LayerFlow(name, same_as, sources)
+        assert flow[name] == LayerInputs(name, alias_of, sources)

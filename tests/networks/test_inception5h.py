@@ -41,7 +41,7 @@ def network(file: Path) -> Network:
 
 @pytest.fixture(scope="module")
 def trunk(nodes: list[GraphNode]) -> list[GraphNode]:
-    """The graph without its classifiers, which are defined for one size of picture."""
+    """The graph without its classifiers, which are defined for one size of image."""
     return [node for node in nodes if not node.name.startswith(("head", "nn", "softmax", "avgpool"))]
 
 
@@ -106,7 +106,7 @@ def test_gradients_are_those_of_the_definitions(layer: str, network: Network, tr
     assert (gradient - wanted).abs().max() <= 1e-4 * wanted.abs().max()
 
 
-def test_heads_take_pictures_of_other_sizes(network: Network) -> None:
+def test_heads_take_images_of_other_sizes(network: Network) -> None:
     heads = network.truncate(["softmax2", "nn1"])(torch.rand(1, 3, 40, 260))
     assert {name: one.shape for name, one in heads.items()} == {"softmax2": (1, 1008), "nn1": (1, 1024)}
 
@@ -223,10 +223,10 @@ def test_against_tensorflow(file: Path, network: Network) -> None:
     with graph.as_default(), tf.Session() as session:
         definition = tf.GraphDef()
         definition.ParseFromString(file.read_bytes())
-        picture = tf.placeholder(tf.float32, (1, 224, 224, 3))
-        outputs = tf.import_graph_def(definition, {"input": picture * 255 - 117}, [f"{layer}:0" for layer in layers])
-        gradients = [tf.gradients(tf.reduce_mean(tf.square(output)), picture)[0] for output in outputs]
-        fed = {picture: x.detach().permute(0, 2, 3, 1).numpy()}
+        image = tf.placeholder(tf.float32, (1, 224, 224, 3))
+        outputs = tf.import_graph_def(definition, {"input": image * 255 - 117}, [f"{layer}:0" for layer in layers])
+        gradients = [tf.gradients(tf.reduce_mean(tf.square(output)), image)[0] for output in outputs]
+        fed = {image: x.detach().permute(0, 2, 3, 1).numpy()}
         for layer, output, slope in zip(layers, outputs, gradients, strict=True):
             values = session.run([output, slope], fed)
             activation, gradient = (torch.from_numpy(value).permute(0, 3, 1, 2) for value in values)

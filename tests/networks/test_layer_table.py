@@ -88,7 +88,7 @@ def test_receptive_field_is_the_support_of_the_gradient(name: str) -> None:
         assert info.channels == activation.shape[1]
 
 
-def test_a_gate_sees_the_whole_picture_and_keeps_its_stride() -> None:
+def test_a_gate_sees_the_whole_image_and_keeps_its_stride() -> None:
     network = Network("gate", nn.Sequential(nn.Conv2d(3, 4, 2, stride=2), Gate(), nn.Conv2d(4, 5, 3)))
     assert list(network.table.rows.values()) == [
         LayerInfo("0", 4, 2, 2, "Conv2d"),

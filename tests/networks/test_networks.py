@@ -130,7 +130,7 @@ def test_gradient_is_that_of_the_untouched_network(embedded: Network, size: tupl
         (expected,) = torch.autograd.grad(outputs.pop().square().mean(), x)
         (gradient,) = torch.autograd.grad(truncated(x)[layer].square().mean(), x)
         errors.append(float((gradient - expected).norm() / expected.norm()))
-    # In one of twelve pictures rounding puts some value to the other side of a ReLU's kink: an error of 1e-2.
+    # In one of twelve images rounding puts some value to the other side of a ReLU's kink: an error of 1e-2.
     assert sorted(errors)[2] <= 1e-5
     assert max(errors) <= 0.1
 
@@ -175,7 +175,7 @@ def test_small_tiles_get_through(model: str, size: tuple[int, int], embedded: Ne
 
 
 def climb(truncated: Truncated, layer: str, channel: int) -> tuple[float, float, int]:
-    """Maximise one logit from grey noise; return it before, after, and the class that wins after."""
+    """Maximise one logit from gray noise; return it before, after, and the class that wins after."""
     x = 0.5 + 0.05 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     before = truncated(x)[layer][0, channel].item()
     for _ in range(8):

@@ -1,4 +1,4 @@
-"""The settings that say how the ascent goes, on their way to the picture."""
+"""The settings that say how the ascent goes, on their way to the image."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_every_choice_changes_the_dream() -> None:
     for choice in (
         {"optimizer": "adam"},
         {"total_variation": 0.5},
-        {"measure": "mean"},
+        {"reduction": "mean"},
         {"objective": "blocks.1.0:strongest(3)"},
     ):
         dreamed = dream(**choice)
@@ -39,8 +39,8 @@ def test_every_choice_changes_the_dream() -> None:
 def test_measures_are_those_of_the_layer() -> None:
     """A layer's mean is that of all its channels, and so are its squares."""
     for measure, named in (("mean", "auto"), ("l2", "l2")):
-        layer = ObjectiveMeter.of(settings(measure=measure))
-        channels = ObjectiveMeter.of(settings(measure=named, objective="blocks.1.0:0-23"))
+        layer = ObjectiveMeter.from_settings(settings(reduction=measure))
+        channels = ObjectiveMeter.from_settings(settings(reduction=named, objective="blocks.1.0:0-23"))
         assert layer.value(frame()) == pytest.approx(channels.value(frame()), rel=1e-4)
 
 

@@ -58,19 +58,19 @@ def test_the_octaves_keep_their_number_and_the_coarsest_its_size(film: Path, siz
 
 def test_a_draft_is_rendered_and_its_recipe_makes_the_film(film: Path, tmp_path: Path) -> None:
     result = render_video(film, tmp_path / "draft.mkv", tiny(codec="ffv1", draft=True))
-    pictures = frames_of(result.output)
-    assert pictures.shape[1:3] == (34, 52)
-    assert abs(len(pictures) - FRAMES / 2) <= 1
+    images = frames_of(result.output)
+    assert images.shape[1:3] == (34, 52)
+    assert abs(len(images) - FRAMES / 2) <= 1
     asked = load_settings(result.recipe)
     assert asked.video.draft
     assert asked.video.size is None
     assert asked.dream.dream_height == 48
     score = score_films(film, result.output)  # its recipe says which of the source's frames it shows
-    assert len(score.strength) == len(pictures)
+    assert len(score.strength) == len(images)
 
 
 def bands(residual: torch.Tensor) -> torch.Tensor:
-    """Power of a residual by octaves of cycles per picture height: 2 to 4, 4 to 8, 8 to 16, 16 to 32."""
+    """Power of a residual by octaves of cycles per image height: 2 to 4, 4 to 8, 8 to 16, 16 to 32."""
     height, width = residual.shape[2:]
     power = torch.fft.rfft2(residual.mean(1)[0]).abs().square() / (height * width) ** 2
     frequency = torch.hypot(torch.fft.fftfreq(height)[:, None] * height, torch.fft.rfftfreq(width)[None] * height)
@@ -78,7 +78,7 @@ def bands(residual: torch.Tensor) -> torch.Tensor:
 
 
 def test_strength_and_patterns_are_the_same_at_every_size_and_much_the_same_in_a_draft() -> None:
-    picture = texture(288, 384)
+    image = texture(288, 384)
     found = {}
     for name, height, chosen in (
         ("film", 144, dict(dream_height=144)),
@@ -90,7 +90,7 @@ def test_strength_and_patterns_are_the_same_at_every_size_and_much_the_same_in_a
             coarsest = octave_sizes(144, 192, dream_height=144, octaves=3, octave_scale=1.4)[0][0]
             options["octave_scale"] = (102 / coarsest) ** 0.5
         dreamer = FrameDreamer(load_settings(None, **options))
-        frame = resize(picture, (height, height * 4 // 3)).clamp(0, 1)
+        frame = resize(image, (height, height * 4 // 3)).clamp(0, 1)
         residual = dreamer.dream(frame, None, index=0, elapsed_seconds=0.04) - frame
         found[name] = float(residual.abs().mean()), bands(residual)
     for name, share in (("large", 0.15), ("draft", 0.15)):

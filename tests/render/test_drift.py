@@ -1,4 +1,4 @@
-"""Sound and picture stay together for a minute, over every seam between segments."""
+"""Sound and image stay together for a minute, over every seam between segments."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -19,13 +19,13 @@ FLASHES = (3, 100, 150, 211, 297)  # frames that are white while a tone begins
 
 
 def make_minute(path: Path) -> Path:
-    """Grey with a white frame and a 50 ms tone here and there, both at the same time."""
+    """Gray with a white frame and a 50 ms tone here and there, both at the same time."""
     times = [float(frame / RATE) for frame in FLASHES]
     white = "+".join(f"eq(N\\,{frame})" for frame in FLASHES)
     loud = "+".join(f"between(t,{time:.6f},{time + 0.05:.6f})" for time in times)
-    picture = f"color=gray:size=64x48:rate={RATE}:duration={SECONDS},geq=lum='if({white},235,60)':cb=128:cr=128"
+    image = f"color=gray:size=64x48:rate={RATE}:duration={SECONDS},geq=lum='if({white},235,60)':cb=128:cr=128"
     sound = f"aevalsrc='0.8*sin(2*PI*1000*t)*({loud})':s=48000:d={SECONDS}"
-    inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]
+    inputs = ["-f", "lavfi", "-i", image, "-f", "lavfi", "-i", sound]
     run_ffmpeg([*inputs, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", f"file:{path}"], "making a film")
     return path
 

@@ -51,7 +51,7 @@ def test_all_frames_in_time_with_the_sound_and_nothing_else_left(film: Path, tmp
     assert [progress.done for progress in dreaming] == list(range(1, FRAMES + 1))
     assert all(progress.total == FRAMES and progress.fps > 0 for progress in dreaming)
     assert dreaming[-1].seconds_left == 0
-    assert {progress.slow_stage for progress in dreaming} <= {"decode", "motion", "dream", "encode"}
+    assert {progress.bottleneck for progress in dreaming} <= {"decode", "motion", "dream", "encode"}
     assert result.profile.busy.dream > 0
     # the recipe is a preset that gives the same settings
     assert load_settings(result.recipe) == tiny()
@@ -86,8 +86,8 @@ def test_size_and_rate(film: Path, tmp_path: Path) -> None:
     assert times_of(result.output) == [Fraction(n, 5) for n in range(20)]
 
 
-def test_pictures_replace_a_longer_sequence(film: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+def test_images_replace_a_longer_sequence(film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
     first = render_video(film, f"{folder}/", tiny(**PLAIN, frames="0:12"))
     assert names(folder) == [f"frame_{number:06d}.png" for number in range(12)]
     (folder / "notes.txt").write_text("mine")
@@ -95,10 +95,10 @@ def test_pictures_replace_a_longer_sequence(film: Path, tmp_path: Path) -> None:
         render_video(film, folder, tiny(**PLAIN, frames="0:5"))
     second = render_video(film, folder, tiny(**PLAIN, frames="2:7"), overwrite=True)
     assert names(folder) == [*(f"frame_{number:06d}.png" for number in range(5)), "notes.txt"]
-    assert (second.frames, second.recipe) == (5, tmp_path / "pictures.toml")
-    assert names(tmp_path) == ["pictures", "pictures.toml"]
-    pictures = np.stack([read_image(folder / f"frame_{number:06d}.png") for number in range(5)])
-    assert np.abs(pictures.astype(int) - frames_of(film)[2:7]).mean() < 1
+    assert (second.frames, second.recipe) == (5, tmp_path / "images.toml")
+    assert names(tmp_path) == ["images", "images.toml"]
+    images = np.stack([read_image(folder / f"frame_{number:06d}.png") for number in range(5)])
+    assert np.abs(images.astype(int) - frames_of(film)[2:7]).mean() < 1
     assert first.output == folder
 
 

@@ -105,11 +105,11 @@ def test_a_preview_is_kept_fresh_and_goes_in_the_end(
 
     def look(progress: Progress) -> None:
         if progress.stage == "dream" and partial.exists() and (tmp_path / "dream.partial.png").exists():
-            pictures = frames_of(partial)
-            assert (pictures == wanted[: len(pictures)]).all()
+            images = frames_of(partial)
+            assert (images == wanted[: len(images)]).all()
             still = read_image(tmp_path / "dream.partial.png")
-            assert any((still == picture).all() for picture in wanted)
-            lengths.append(len(pictures))
+            assert any((still == image).all() for image in wanted)
+            lengths.append(len(images))
 
     render_video(film, output, tiny(**FFV1), on_progress=look, preview_every_seconds=0.01)
     assert lengths == sorted(lengths)

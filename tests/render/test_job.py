@@ -14,7 +14,7 @@ from renders import SEGMENTS, finish_render, frames_of, names, segments_done, st
 from dreamvid.errors import JobError, OutputError
 from dreamvid.render.engine import render_video
 from dreamvid.render.job import Job, load_checkpoint, save_checkpoint
-from dreamvid.render.output import Destination
+from dreamvid.render.output import OutputTarget
 from dreamvid.render.progress import Progress
 from dreamvid.runtime.files import acquire
 
@@ -58,11 +58,11 @@ def test_a_checkpoint_is_bit_exact(tmp_path: Path) -> None:
 
 
 def test_a_second_render_to_the_same_output_is_refused(tmp_path: Path) -> None:
-    destination = Destination.of(tmp_path / "out.mp4", tiny())
+    destination = OutputTarget.from_path(tmp_path / "out.mp4", tiny())
     with Job(destination):
         with pytest.raises(JobError, match="another render is writing"):
             Job(destination)
-        with Job(Destination.of(tmp_path / "other.mp4", tiny())):  # the remedy
+        with Job(OutputTarget.from_path(tmp_path / "other.mp4", tiny())):  # the remedy
             pass
     with Job(destination):
         pass
@@ -105,11 +105,11 @@ def test_another_recipe_is_refused_and_both_ways_out_lead_out(film: Path, tmp_pa
     changed = tiny(**FFV1, iterations=1, warm_iterations=0)
     with pytest.raises(JobError, match="--iterations was 2 and is 1 now; --warm-iterations was 1 and is 0") as caught:
         render_video(film, output, changed)
-    assert "--fresh" in str(caught.value)
+    assert "--restart" in str(caught.value)
     assert "-o" in str(caught.value)
     assert segments_done(output) == 1, "a refusal must not cost what is done"
     other = render_video(film, tmp_path / "other.mkv", changed)
-    anew = render_video(film, output, changed, fresh=True)
+    anew = render_video(film, output, changed, restart=True)
     assert (other.resumed_from, anew.resumed_from) == (0, 0)
     assert (frames_of(output) == frames_of(tmp_path / "other.mkv")).all()
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml", "other.mkv", "other.mkv.toml"]
@@ -163,9 +163,9 @@ def test_an_unreadable_manifest_is_refused_with_a_way_out(film: Path, tmp_path: 
     output = tmp_path / "dream.mkv"
     begin(film, output, 1)
     (tmp_path / ".dream.mkv.job" / "manifest.json").write_text('{"format": 0}')
-    with pytest.raises(JobError, match=r"cannot be read.*--fresh"):
+    with pytest.raises(JobError, match=r"cannot be read.*--restart"):
         render_video(film, output, tiny(**FFV1))
-    assert render_video(film, output, tiny(**FFV1), fresh=True).resumed_from == 0
+    assert render_video(film, output, tiny(**FFV1), restart=True).resumed_from == 0
 
 
 def test_what_is_published_already_is_only_cleaned_up(film: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where a film is dreamed, by picture and by film."""
+"""Where a film is dreamed, by image and by film."""
 
 import time
 from fractions import Fraction
@@ -21,9 +21,9 @@ from dreamvid.video.mask import Mask
 
 
 def left_half(height: int, width: int, value: int = 255) -> np.ndarray:
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[:, : width // 2] = value
-    return picture
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, : width // 2] = value
+    return image
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def dream_masked(frames: list[torch.Tensor], masks: list[torch.Tensor]) -> list[
     return dreamed
 
 
-def test_a_picture_is_stretched_to_the_frame_and_stays(tmp_path: Path) -> None:
+def test_an_image_is_stretched_to_the_frame_and_stays(tmp_path: Path) -> None:
     write_image(tmp_path / "m.png", left_half(10, 20))
     with Mask(str(tmp_path / "m.png"), (30, 40), "cpu") as mask:
         assert mask.at(0).shape == (1, 1, 30, 40)
@@ -68,10 +68,10 @@ def test_a_film_runs_by_its_own_times_and_its_end_stays(blinking: Path) -> None:
 def test_what_cannot_be_read_is_told_with_what_is_allowed(text: str, tmp_path: Path, film: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("words.mp4", "words.png"):
-        (tmp_path / name).write_text("no picture")
-    with pytest.raises(SettingsError, match=r"--mask .*a picture or a video"):
+        (tmp_path / name).write_text("no image")
+    with pytest.raises(SettingsError, match=r"--mask .*an image or a video"):
         render_video(film, tmp_path / "dream.mkv", tiny(mask=str(tmp_path / text)))
-    with pytest.raises(SettingsError, match=r"--mask .*a picture or a video"):
+    with pytest.raises(SettingsError, match=r"--mask .*an image or a video"):
         dream_image(np.zeros((64, 96, 3), np.uint8), tiny(mask=str(tmp_path / text)))
     assert not list(tmp_path.glob("dream*"))
 
@@ -83,7 +83,7 @@ def test_black_is_the_source_and_white_dreams(half: Path) -> None:
         assert (dreamed[:, : WIDTH // 2] != source[:, : WIDTH // 2]).mean() > 0.5
 
 
-def test_grey_holds_its_share_from_frame_to_frame() -> None:
+def test_gray_holds_its_share_from_frame_to_frame() -> None:
     frames = pan(8, speed=1)
     whole = dream_masked(frames, [torch.ones(1, 1, 96, 128)] * 8)
     part = dream_masked(frames, [torch.full((1, 1, 96, 128), 0.5)] * 8)
@@ -103,9 +103,9 @@ def test_a_mask_that_moves_takes_the_dream_away_and_lets_it_grow() -> None:
     assert 0 < strength[2][1] < strength[4][1] < strength[6][1], "as at a place that is newly seen"
 
 
-def test_keeping_the_colours_adds_the_same_to_every_channel() -> None:
+def test_keeping_the_colors_adds_the_same_to_every_channel() -> None:
     frames = [0.25 + 0.5 * frame for frame in pan(3, speed=1)]
-    dreamer = FrameDreamer(load_settings(None, keep_color=True, step=0.004, **SMALL))
+    dreamer = FrameDreamer(load_settings(None, keep_color=True, step_size=0.004, **SMALL))
     for i, frame in enumerate(frames):
         motion = dreamer.motion(frame, frames[i - 1]) if i else None
         residual = dreamer.dream(frame, motion, index=i, elapsed_seconds=1 / 25) - frame
@@ -113,7 +113,7 @@ def test_keeping_the_colours_adds_the_same_to_every_channel() -> None:
         assert (residual - residual.mean(1, keepdim=True)).abs().max() < 1e-5
 
 
-def test_keeping_the_colours_stops_before_a_channel_clips() -> None:
+def test_keeping_the_colors_stops_before_a_channel_clips() -> None:
     red = torch.zeros(1, 3, 64, 64)
     red[:, 0] = 0.98
     red[:, 1:] = texture(64, 64)[:, 1:] * 0.2 + 0.05
@@ -133,10 +133,10 @@ def test_a_masked_film_goes_on_where_it_was_stopped(film: Path, blinking: Path, 
     resumed = render_video(film, tmp_path / "broken.mkv", settings)
     undisturbed = render_video(film, tmp_path / "whole.mkv", settings)
     assert resumed.resumed_from > 0
-    pictures = frames_of(undisturbed.output)
-    assert (frames_of(resumed.output) == pictures).all()
+    images = frames_of(undisturbed.output)
+    assert (frames_of(resumed.output) == images).all()
     source = frames_of(film)
-    unlike = abs(pictures.astype(int) - source).mean(axis=(1, 2, 3))
+    unlike = abs(images.astype(int) - source).mean(axis=(1, 2, 3))
     black = [i for i in range(FRAMES) if int(i / RATE * 2) in (0, 2)]
     assert unlike[black].max() == 0
     assert np.delete(unlike, black).min() > 0

@@ -19,7 +19,7 @@ from dreamvid.runtime.device import out_of_memory
 
 @contextmanager
 def full_device(pixels: int) -> Iterator[None]:
-    """While this lasts every layer fails, as on a full device, for pictures of more than so many pixels."""
+    """While this lasts every layer fails, as on a full device, for images of more than so many pixels."""
 
     def fail(module: nn.Module, inputs: tuple[object, ...]) -> None:
         x = inputs[0]
@@ -65,7 +65,7 @@ def test_too_little_is_an_error_that_names_the_knobs_and_the_render_goes_on(
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]
 
 
-# The network is truly given less memory than a picture takes: in a process of its own, whose limit can be lowered.
+# The network is truly given less memory than an image takes: in a process of its own, whose limit can be lowered.
 LIMITED = """
 import re, resource
 from pathlib import Path

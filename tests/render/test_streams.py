@@ -10,12 +10,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dreamvid.coherence.frame_dreamer import FrameDreamer
-from dreamvid.coherence.keyframes import Between
+from dreamvid.coherence.keyframes import InbetweenFrame
 from dreamvid.image.tensors import to_pixels, to_tensor
-from dreamvid.motion.field import Motion, estimate_both_ways
+from dreamvid.motion.field import Motion, estimate_bidirectional
 from dreamvid.runtime import cuda as replay
-from dreamvid.runtime.cuda import in_own_stream, keep_for_this_stream
-from dreamvid.runtime.queues import Channel, Worker
+from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
+from dreamvid.runtime.queues import BoundedQueue, Worker
 from dreamvid.settings import load_settings
 
 
@@ -25,8 +25,8 @@ def counted(count: int) -> Iterator[Tensor]:
 
 
 def test_elsewhere_items_come_as_they_are() -> None:
-    items = list(in_own_stream(counted(4), torch.device("cpu")))
-    keep_for_this_stream([*items, None])
+    items = list(run_on_side_stream(counted(4), torch.device("cpu")))
+    record_on_current_stream([*items, None])
     assert [item.tolist() for item in items] == [[number] * 3 for number in range(4)]
 
 
@@ -47,7 +47,11 @@ class Crossings(TorchDispatchMode):
 
 @pytest.mark.parametrize(
     "overrides",
-    [{}, {"tile": 64, "space": "imagenet", "total_variation": 0.3}, {"precision": "bfloat16", "keep_color": True}],
+    [
+        {},
+        {"tile": 64, "color_space": "imagenet", "total_variation": 0.3},
+        {"precision": "bfloat16", "keep_color": True},
+    ],
     ids=str,
 )
 def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
@@ -70,12 +74,14 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
                         tensors[name] = there if tensors is module._buffers else torch.nn.Parameter(there, False)
         frame, mask = torch.empty(1, 3, 96, 128, device="cuda"), torch.empty(1, 1, 96, 128, device="cuda")
         with Crossings() as crossings, torch.no_grad():
-            judged, onward = estimate_both_ways(lambda this, _: torch.empty_like(this[:, :2]), frame, frame)
+            judged, forward_flow = estimate_bidirectional(lambda this, _: torch.empty_like(this[:, :2]), frame, frame)
             motion = Motion(*judged)
             for index, (follows, where) in enumerate([(None, None), (motion, None), (motion, mask)]):
                 dreamed = dreamer.dream(frame, follows, index=index, elapsed_seconds=1 / 15, mask=where)
                 assert (dreamed.device.type, dreamed.shape) == ("cuda", frame.shape)
-            dreamer.carry(frame, Between(None, (motion.flow, motion.validity), onward, 0.5), mask=mask)
+            dreamer.interpolate(
+                frame, InbetweenFrame(None, (motion.flow, motion.validity), forward_flow, 0.5), mask=mask
+            )
     assert crossings.seen == []
 
 
@@ -90,11 +96,11 @@ def test_what_another_stream_computed_is_whole_on_a_gpu() -> None:
             large = torch.full((2048, 2048), float(number), device=device)
             yield (large @ torch.eye(2048, device=device)).round()
 
-    channel: Channel[Tensor] = Channel(2)
+    channel: BoundedQueue[Tensor] = BoundedQueue(2)
     sums = []
-    with Worker("ahead", lambda: channel.fill(in_own_stream(items(), device))):
+    with Worker("ahead", lambda: channel.fill(run_on_side_stream(items(), device))):
         for item in channel:
-            keep_for_this_stream([item])
+            record_on_current_stream([item])
             for _ in range(5):  # the default stream lags behind, and reads what was handed out later
                 factor = torch.nn.functional.normalize(factor @ factor)
             sums.append(item.mean())

@@ -11,7 +11,7 @@ from dreamvid.dream.octaves import OctaveAscent, Shifts
 from dreamvid.dream.optimizer import UpdateRule
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.networks.network import load_network
-from dreamvid.runtime.cuda import Replay
+from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.settings import load_settings
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -30,7 +30,7 @@ def _square() -> tuple[Callable[[Tensor], Tensor], list[int]]:
 
 def test_on_the_cpu_the_function_is_called_each_time() -> None:
     function, calls = _square()
-    replay = Replay(function)
+    replay = CudaGraphCache(function)
     for value in range(6):
         assert replay(torch.tensor([float(value)])).item() == value**2
     assert len(calls) == 6
@@ -41,18 +41,18 @@ def _ascent(device: str, precision: torch.dtype = torch.float32) -> OctaveAscent
     network = load_network(device=device)
     objective = parse_objective(settings.dream.objective).resolve(network.table)
     gradient = TiledGradient(network.truncate(objective.layers).to(precision), objective, tile=1024)
-    return OctaveAscent(gradient, UpdateRule.of(settings.dream), carry="residual")
+    return OctaveAscent(gradient, UpdateRule.from_settings(settings.dream), octave_carry="residual")
 
 
-def _residual(ascent: OctaveAscent, picture: Tensor, frame: int = 0) -> Tensor:
-    return ascent.grow(picture, None, SIZES, iterations=5, step=0.01, shifts=Shifts(0, frame))
+def _residual(ascent: OctaveAscent, image: Tensor, frame: int = 0) -> Tensor:
+    return ascent.grow(image, None, SIZES, iterations=5, step=0.01, shifts=Shifts(0, frame))
 
 
 @pytest.mark.gpu
 @needs_gpu
 def test_on_a_gpu_the_recorded_function_is_not_called_again_and_results_are_new() -> None:
     function, calls = _square()
-    replay = Replay(function)
+    replay = CudaGraphCache(function)
     results = [replay(torch.full((3,), float(value), device="cuda")) for value in range(8)]
     assert [result[0].item() for result in results] == [value**2 for value in range(8)]
     assert len(calls) < 8
@@ -61,10 +61,10 @@ def test_on_a_gpu_the_recorded_function_is_not_called_again_and_results_are_new(
 @pytest.mark.gpu
 @needs_gpu
 def test_replayed_ascent_equals_called_ascent_on_a_gpu() -> None:
-    picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0)).cuda()
+    image = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0)).cuda()
     ascent = _ascent("cuda")
-    called = [_residual(ascent, picture, frame) for frame in (0,)]  # the first calls of each shape are not replayed
-    replayed = [_residual(ascent, picture, frame) for frame in (0, 1, 0)]
+    called = [_residual(ascent, image, frame) for frame in (0,)]  # the first calls of each shape are not replayed
+    replayed = [_residual(ascent, image, frame) for frame in (0, 1, 0)]
     assert (replayed[0] - called[0]).norm() <= 0.05 * called[0].norm()
     assert (replayed[2] - replayed[0]).norm() <= 0.05 * replayed[0].norm()
     assert (replayed[1] - replayed[0]).norm() > 0.1 * replayed[0].norm()  # other shifts, another dream
@@ -76,11 +76,11 @@ def test_replayed_ascent_equals_called_ascent_on_a_gpu() -> None:
 # 0.97 for float16 and 0.76 for bfloat16, with dreams of the same strength. cuDNN's float32 rounds factors to TF32.
 @pytest.mark.parametrize(("precision", "cosine"), [(torch.float32, 0.95), (torch.bfloat16, 0.7)])
 def test_gradients_on_a_gpu_agree_with_those_of_the_cpu(precision: torch.dtype, cosine: float) -> None:
-    picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
     here, there = _ascent("cpu").gradient, _ascent("cuda", precision).gradient
-    expected = here(picture, (3, 5)).flatten()
+    expected = here(image, (3, 5)).flatten()
     for _ in range(5):  # called, then replayed
-        got = there(picture.cuda(), (3, 5)).cpu().flatten()
+        got = there(image.cuda(), (3, 5)).cpu().flatten()
         assert torch.nn.functional.cosine_similarity(expected, got, dim=0) >= cosine
 
 
@@ -90,7 +90,7 @@ def test_what_cannot_be_recorded_is_called_with_a_warning() -> None:
     def waits(x: Tensor) -> Tensor:
         return x * float(x.sum())
 
-    replay = Replay(waits)
+    replay = CudaGraphCache(waits)
     x = torch.ones(2, device="cuda")
     with pytest.warns(UserWarning, match="cannot be recorded"):
         results = [replay(x) for _ in range(5)]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from dreamvid.runtime.queues import Channel, Closed, Worker
+from dreamvid.runtime.queues import BoundedQueue, Closed, Worker
 
 
 def test_keeps_the_order_and_the_bound() -> None:
-    channel: Channel[int] = Channel(2)
+    channel: BoundedQueue[int] = BoundedQueue(2)
     waiting: list[int] = []
     sent = 0
 
@@ -33,7 +33,7 @@ def test_keeps_the_order_and_the_bound() -> None:
 
 
 def test_a_failure_comes_after_what_was_sent_before_it() -> None:
-    channel: Channel[int] = Channel(4)
+    channel: BoundedQueue[int] = BoundedQueue(4)
     channel.put(1)
     channel.finish(ZeroDivisionError("in the thread"))
     items = iter(channel)
@@ -47,7 +47,7 @@ def test_filling_sends_all_and_then_the_failure() -> None:
         yield from range(5)
         raise ZeroDivisionError("in the thread")
 
-    channel: Channel[int] = Channel(2)
+    channel: BoundedQueue[int] = BoundedQueue(2)
     with Worker("fill", lambda: channel.fill(items())):
         received = iter(channel)
         assert [next(received) for _ in range(5)] == list(range(5))
@@ -56,13 +56,13 @@ def test_filling_sends_all_and_then_the_failure() -> None:
 
 
 def test_filling_ends_when_nobody_listens() -> None:
-    channel: Channel[int] = Channel(1)
+    channel: BoundedQueue[int] = BoundedQueue(1)
     with Worker("fill", lambda: channel.fill(itertools.count())):
         channel.close()
 
 
 def test_closing_frees_both_sides() -> None:
-    channel: Channel[int] = Channel(1)
+    channel: BoundedQueue[int] = BoundedQueue(1)
     channel.put(0)
     ended = []
 
@@ -77,7 +77,7 @@ def test_closing_frees_both_sides() -> None:
         channel.close()
     assert ended == ["sender"]
     assert list(channel) == []
-    empty: Channel[int] = Channel(1)
+    empty: BoundedQueue[int] = BoundedQueue(1)
     receiver = threading.Thread(target=lambda: ended.append(str(list(empty))))
     receiver.start()
     empty.close()

@@ -1,24 +1,24 @@
 import pytest
 
 from dreamvid.errors import SettingsError
-from dreamvid.settings.objective_timeline import Station, Stations, parse_stations
+from dreamvid.settings.objective_timeline import ObjectiveKeyframe, ObjectiveTimeline, parse_timeline
 
 JOURNEY = ["blocks.3.2", "0.5*blocks.4.1 + blocks.5.0:7 @ 5s", "class:peacock @ 10s"]
 
 
 def test_one_objective_is_one_station() -> None:
-    stations = parse_stations("blocks.4.1 - 0.2*blocks.3.2")
-    assert stations.stations == (Station("blocks.4.1 - 0.2*blocks.3.2", 0.0),)
+    stations = parse_timeline("blocks.4.1 - 0.2*blocks.3.2")
+    assert stations.stations == (ObjectiveKeyframe("blocks.4.1 - 0.2*blocks.3.2", 0.0),)
     assert stations.at(3.0) == [("blocks.4.1 - 0.2*blocks.3.2", 1.0)]
 
 
 @pytest.mark.parametrize("separator", [" | ", ";", "|"])
 def test_lists_and_text_say_the_same(separator: str) -> None:
-    assert parse_stations(separator.join(JOURNEY)) == parse_stations(JOURNEY)
+    assert parse_timeline(separator.join(JOURNEY)) == parse_timeline(JOURNEY)
 
 
 def test_weights_sum_to_1_and_each_station_is_reached_alone() -> None:
-    stations = parse_stations(JOURNEY)
+    stations = parse_timeline(JOURNEY)
     for tenth in range(-10, 150):
         weights = stations.at(tenth / 10)
         assert sum(weight for _, weight in weights) == pytest.approx(1)
@@ -30,13 +30,13 @@ def test_weights_sum_to_1_and_each_station_is_reached_alone() -> None:
 
 
 def test_a_station_may_begin_late_and_say_how_it_is_reached() -> None:
-    stations = parse_stations("a @ 2s | b @ 4s hold | c @ 6s linear")
+    stations = parse_timeline("a @ 2s | b @ 4s hold | c @ 6s linear")
     assert stations.at(3.9) == [("a", 1.0)]
     assert stations.at(4.5) == [("b", 0.75), ("c", 0.25)]
 
 
 def test_the_same_objective_twice_is_a_stay() -> None:
-    stations = parse_stations("a | a @ 2s | b @ 4s")
+    stations = parse_timeline("a | a @ 2s | b @ 4s")
     assert stations.at(1) == [("a", 1.0)]
     assert stations.objectives == ("a", "b")
 
@@ -51,15 +51,15 @@ def test_the_same_objective_twice_is_a_stay() -> None:
     ],
 )
 def test_text_reads_back(text: str) -> None:
-    stations = parse_stations(text)
-    assert parse_stations(str(stations)) == stations
+    stations = parse_timeline(text)
+    assert parse_timeline(str(stations)) == stations
     assert str(stations) == text
 
 
 def test_a_guide_is_no_time_and_quotes_hold_separators() -> None:
-    stations = parse_stations('guide("a|b.jpg")@inception3b | class:"golden retriever" @ 4 s')
-    assert stations == Stations(
-        (Station('guide("a|b.jpg")@inception3b', 0.0), Station('class:"golden retriever"', 4.0))
+    stations = parse_timeline('guide("a|b.jpg")@inception3b | class:"golden retriever" @ 4 s')
+    assert stations == ObjectiveTimeline(
+        (ObjectiveKeyframe('guide("a|b.jpg")@inception3b', 0.0), ObjectiveKeyframe('class:"golden retriever"', 4.0))
     )
 
 
@@ -79,4 +79,4 @@ def test_a_guide_is_no_time_and_quotes_hold_separators() -> None:
 )
 def test_bad_stations_are_named(source: object, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        parse_stations(source)  # type: ignore[arg-type]
+        parse_timeline(source)  # type: ignore[arg-type]

@@ -25,11 +25,11 @@ from dreamvid.settings import (
     merge,
     write_recipe,
 )
-from dreamvid.settings.merge import leaves, nest
+from dreamvid.settings.merge import setting_fields, to_tables
 from dreamvid.settings.recipe import GROUPS_OF_KIND
 from dreamvid.settings.schema import bounds, flag_name
 
-LEAVES = list(leaves())
+LEAVES = list(setting_fields())
 NUMBERS = [(group, name, field) for group, name, field in LEAVES if bounds(field)]
 
 
@@ -134,17 +134,17 @@ class TestLimits:
 class TestMerge:
     def test_default_then_preset_then_override(self, tmp_path: Path) -> None:
         mine = tmp_path / "mine.toml"
-        mine.write_text("[dream]\noctaves = 7\nlevels = 2\n", encoding="utf-8")
-        settings = load_settings(mine, {"dream": {"levels": 3}}, levels=1)
-        assert (settings.dream.octaves, settings.dream.levels) == (7, 1)
-        assert load_settings(mine, {"dream": {"levels": 3}}).dream.levels == 3
+        mine.write_text("[dream]\noctaves = 7\nlaplacian_levels = 2\n", encoding="utf-8")
+        settings = load_settings(mine, {"dream": {"laplacian_levels": 3}}, laplacian_levels=1)
+        assert (settings.dream.octaves, settings.dream.laplacian_levels) == (7, 1)
+        assert load_settings(mine, {"dream": {"laplacian_levels": 3}}).dream.laplacian_levels == 3
         assert settings.dream.tile == Settings().dream.tile
 
     def test_only_what_was_set_overrides(self) -> None:
         below = merge({"dream": {"octaves": 7}})
-        above = merge({"dream": {"levels": 1}})
+        above = merge({"dream": {"laplacian_levels": 1}})
         merged = merge(below, above)
-        assert (merged.dream.octaves, merged.dream.levels) == (7, 1)
+        assert (merged.dream.octaves, merged.dream.laplacian_levels) == (7, 1)
 
     def test_none_counts_as_not_given(self) -> None:
         assert load_settings(None, octaves=None, codec=None) == load_settings()
@@ -156,7 +156,7 @@ class TestMerge:
 
     def test_layers_are_left_as_they_were(self) -> None:
         layer: dict[str, dict[str, Any]] = {"dream": {"octaves": 7}}
-        merge(layer, {"dream": {"levels": 1}})
+        merge(layer, {"dream": {"laplacian_levels": 1}})
         assert layer == {"dream": {"octaves": 7}}
 
     @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ class TestMerge:
 
     def test_all_mistakes_are_told_at_once(self) -> None:
         with pytest.raises(SettingsError) as caught:
-            load_settings(None, octaves=99, levels=-1)
+            load_settings(None, octaves=99, laplacian_levels=-1)
         assert len(str(caught.value).splitlines()) == 2
 
     def test_nest(self) -> None:
-        assert nest({"octaves": 3, "seed": 4, "levels": 5}) == {
-            "dream": {"octaves": 3, "levels": 5},
+        assert to_tables({"octaves": 3, "seed": 4, "laplacian_levels": 5}) == {
+            "dream": {"octaves": 3, "laplacian_levels": 5},
             "render": {"seed": 4},
         }
 
@@ -304,11 +304,11 @@ class TestRecipe:
         assert load_settings(None, **as_text).model_dump() == load_settings(None, **given_values).model_dump()
 
     def test_a_schedule_comes_back(self, tmp_path: Path) -> None:
-        settings = load_settings(None, step="0.01 + 0.005*sin(t)")
+        settings = load_settings(None, step_size="0.01 + 0.005*sin(t)")
         path = tmp_path / "r.toml"
         write_recipe(Recipe(settings), path)
         assert load_settings(path).model_dump() == settings.model_dump()
-        assert load_settings(path).schedules == {"step": "0.01 + 0.005*sin(t)"}
+        assert load_settings(path).schedules == {"step_size": "0.01 + 0.005*sin(t)"}
 
     def test_where_it_came_from_sets_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / "r.toml"

@@ -29,7 +29,7 @@ def shown(cell: Any) -> str:
 
 
 def check_outputs(notebook: Any) -> None:
-    """Every picture, film and bar that the cells promise is there."""
+    """Every image, film and bar that the cells promise is there."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     for cell in code:
@@ -127,7 +127,7 @@ def test_sheets_have_public_names() -> None:
     frame = np.random.default_rng(2).integers(0, 256, (40, 52, 3), dtype=np.uint8)
     seen: list[tuple[int, int]] = []
     sheet = comparison_sheet(
-        frame, ["objective=features.3|features.4"], width=52, on_picture=lambda *state: seen.append(state), **SMALL
+        frame, ["objective=features.3|features.4"], width=52, on_image=lambda *state: seen.append(state), **SMALL
     )
     given = {name: str(value) for name, value in SMALL.items()}
     same = compare.comparison_sheet(frame, given, ["objective=features.3|features.4"], dream=dream_image, width=52)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import FRAMES, ZOO, colour_error, number_of, picture
+from clips import FRAMES, ZOO, color_error, image, number_of
 from passthrough import read
 
 from dreamvid.errors import FfmpegError, SourceError
@@ -33,8 +33,8 @@ def test_every_clip_is_read_frame_by_frame(zoo: Zoo, name: str) -> None:
         return
     upright = [np.rot90(frame.pixels, -1) if clip.rotated else frame.pixels for frame in got.frames]
     assert tuple(map(number_of, upright)) == clip.numbers
-    expected = [picture(number, upright[0].shape[1], upright[0].shape[0]) for number in clip.numbers]
-    assert max(map(colour_error, upright, expected)) <= clip.error
+    expected = [image(number, upright[0].shape[1], upright[0].shape[0]) for number in clip.numbers]
+    assert max(map(color_error, upright, expected)) <= clip.error
 
 
 @pytest.mark.parametrize(
@@ -81,16 +81,16 @@ def test_ten_bits_keep_their_levels(zoo: Zoo) -> None:
     assert len(np.unique(frame >> 6)) > 300  # 8 bits could not hold as many
 
 
-def test_pictures_of_several_sizes(tmp_path: Path) -> None:
+def test_images_of_several_sizes(tmp_path: Path) -> None:
     for number in range(6):
-        write_image(tmp_path / f"{number}.png", picture(number, 96 + 10 * number, 64))
+        write_image(tmp_path / f"{number}.png", image(number, 96 + 10 * number, 64))
     source = open_source(tmp_path)
     info = probe(source)
     with FrameReader(source, info) as reader:
         frames = list(reader)
     assert [number_of(frame.pixels) for frame in frames] == list(range(6))
     assert {frame.pixels.shape for frame in frames} == {(64, 96, 3)}
-    assert np.array_equal(frames[0].pixels, picture(0))
+    assert np.array_equal(frames[0].pixels, image(0))
     with FrameReader(source, info, start=2, stop=4) as reader:
         assert [number_of(frame.pixels) for frame in reader] == [2, 3]
     with FrameReader(source, info, fps=2 * info.frame_rate) as reader:
@@ -99,7 +99,7 @@ def test_pictures_of_several_sizes(tmp_path: Path) -> None:
 
 def test_an_error_in_the_thread_reaches_the_consumer(zoo: Zoo, tmp_path: Path) -> None:
     for number in range(3):
-        write_image(tmp_path / f"{number}.png", picture(number))
+        write_image(tmp_path / f"{number}.png", image(number))
     source = open_source(tmp_path)
     info = probe(source)
     (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:200])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import colour_error, number_of, picture
+from clips import color_error, image, number_of
 from passthrough import read
 
 from dreamvid.errors import FfmpegError, OutputError
@@ -36,14 +36,14 @@ def test_sixteen_bits_lossless_are_bit_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1"])
 @pytest.mark.parametrize("constant", [True, False])
-def test_every_encoder_keeps_colours_and_times(tmp_path: Path, codec: str, constant: bool) -> None:
+def test_every_encoder_keeps_colors_and_times(tmp_path: Path, codec: str, constant: bool) -> None:
     fmt = output_format("a.mkv", codec)
     path = tmp_path / f"a{fmt.segment_suffix}"
     spec = StreamSpec(96, 64, Fraction(24000, 1001), Fraction(1, 24000), constant, Fraction(4, 3))
     pts = [1001 * n for n in range(12)] if constant else [1001 * n + 77 * (n % 3) for n in range(12)]
     with SegmentWriter(path, spec, fmt) as writer:
         for number, ticks in enumerate(pts):
-            writer.write(picture(number), ticks)
+            writer.write(image(number), ticks)
     got = read(path)
     assert [frame.pts for frame in got.frames] == pts
     assert got.info.sample_aspect == Fraction(4, 3)
@@ -52,7 +52,7 @@ def test_every_encoder_keeps_colours_and_times(tmp_path: Path, codec: str, const
     assert (got.info.primaries, got.info.transfer) == ("bt709", "bt709")
     for number, frame in enumerate(got.frames):
         assert number_of(frame.pixels) == number
-        assert colour_error(frame.pixels, picture(number)) < 2.5
+        assert color_error(frame.pixels, image(number)) < 2.5
 
 
 def test_hdr_keeps_code_values_and_tags(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_hdr_keeps_code_values_and_tags(tmp_path: Path) -> None:
     spec = replace(SPEC, bit_depth=10, matrix="bt2020nc", primaries="bt2020", transfer="smpte2084")
     with SegmentWriter(tmp_path / "a.mp4", spec, fmt) as writer:
         for number in range(3):
-            writer.write(picture(number).astype(np.uint16) * 257, number)
+            writer.write(image(number).astype(np.uint16) * 257, number)
     got = read(tmp_path / "a.mp4")
     assert (got.info.matrix, got.info.transfer, got.info.bit_depth, got.info.hdr) == (
         "bt2020",
@@ -68,16 +68,16 @@ def test_hdr_keeps_code_values_and_tags(tmp_path: Path) -> None:
         10,
         True,
     )
-    assert colour_error(got.frames[1].pixels, picture(1)) < 1.5
+    assert color_error(got.frames[1].pixels, image(1)) < 1.5
 
 
 def test_odd_sizes_repeat_the_last_row_and_column(tmp_path: Path) -> None:
     with SegmentWriter(tmp_path / "a.mp4", replace(SPEC, width=161, height=97), H264) as writer:
         for number in range(3):
-            writer.write(picture(number, 161, 97), number)
+            writer.write(image(number, 161, 97), number)
     frame = read(tmp_path / "a.mp4").frames[2].pixels
     assert frame.shape == (98, 162, 3)
-    assert colour_error(frame[:97, :161], picture(2, 161, 97)) < 2.5
+    assert color_error(frame[:97, :161], image(2, 161, 97)) < 2.5
     assert np.abs(frame[40:, 161].astype(int) - frame[40:, 160]).mean() < 3
     assert np.abs(frame[97].astype(int) - frame[96]).mean() < 3
 
@@ -86,7 +86,7 @@ def test_one_frame_is_enough(tmp_path: Path) -> None:
     for constant in (True, False):
         path = tmp_path / f"{constant}.mp4"
         with SegmentWriter(path, replace(SPEC, constant_rate=constant), H264) as writer:
-            writer.write(picture(7), 1234)
+            writer.write(image(7), 1234)
         assert [number_of(frame.pixels) for frame in read(path).frames] == [7]
 
 
@@ -94,7 +94,7 @@ def test_the_same_frames_make_the_same_file(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         with SegmentWriter(tmp_path / name, SPEC, H264) as writer:
             for number in range(10):
-                writer.write(picture(number), number)
+                writer.write(image(number), number)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
@@ -103,7 +103,7 @@ def test_nothing_is_left_of_an_unfinished_segment(tmp_path: Path) -> None:
 
     def stumble() -> None:
         with SegmentWriter(path, SPEC, H264) as writer:
-            writer.write(picture(0), 0)
+            writer.write(image(0), 0)
             assert not path.exists()
             raise KeyError
 
@@ -113,7 +113,7 @@ def test_nothing_is_left_of_an_unfinished_segment(tmp_path: Path) -> None:
     with pytest.raises(FfmpegError, match="no frame"), SegmentWriter(path, SPEC, H264):
         pass
     writer = SegmentWriter(path, SPEC, H264)
-    writer.write(picture(0), 0)
+    writer.write(image(0), 0)
     writer.abort()
     writer.close()
     assert list(tmp_path.iterdir()) == []
@@ -135,13 +135,13 @@ def test_an_encoder_that_gives_up_is_an_error(tmp_path: Path) -> None:
 
 def test_wrong_frames_and_folders_are_refused(tmp_path: Path) -> None:
     with SegmentWriter(tmp_path / "a.mp4", SPEC, H264) as writer:
-        writer.write(picture(0), 5)
+        writer.write(image(0), 5)
         with pytest.raises(ValueError, match="shape"):
-            writer.write(picture(0, 98, 64), 6)
+            writer.write(image(0, 98, 64), 6)
         with pytest.raises(ValueError, match="uint8"):
-            writer.write(picture(0).astype(np.uint16), 6)
+            writer.write(image(0).astype(np.uint16), 6)
         with pytest.raises(ValueError, match="times must grow"):
-            writer.write(picture(0), 5)
+            writer.write(image(0), 5)
     assert len(read(tmp_path / "a.mp4").frames) == 1
     with pytest.raises(OutputError, match="cannot write in the folder"):
         SegmentWriter(tmp_path / "no" / "a.mp4", SPEC, H264)

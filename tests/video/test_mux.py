@@ -12,11 +12,11 @@ from clips import (
     X264,
     ZOO,
     beep,
-    colour_error,
+    color_error,
+    image,
     make,
     number_of,
     onset_seconds,
-    picture,
     yuv,
 )
 from passthrough import pass_through, read
@@ -114,7 +114,7 @@ def test_every_output_plays_back_and_decodes_like_its_segments(
     for path, piece in zip(paths, pieces, strict=True):
         with SegmentWriter(path, spec, fmt) as writer:
             for number in piece:
-                writer.write(picture(number), number)
+                writer.write(image(number), number)
     output = tmp_path / f"{ODD_NAME}{suffix}"
     source = read(zoo("constant.mp4"))
     join_segments(paths, output, fmt, spec=spec, pts=pieces, source=source.source, info=source.info)
@@ -170,7 +170,7 @@ def test_ten_bits_and_hdr_tags_come_through(zoo: Zoo, tmp_path: Path) -> None:
     pass_through(zoo("pq.mp4"), tmp_path / "o.mp4", tmp_path, codec="libx265")
     after = read(tmp_path / "o.mp4")
     assert (after.info.transfer, after.info.primaries, after.info.bit_depth) == ("smpte2084", "bt2020", 10)
-    assert max(colour_error(frame.pixels, picture(n)) for n, frame in enumerate(after.frames)) < 3
+    assert max(color_error(frame.pixels, image(n)) for n, frame in enumerate(after.frames)) < 3
 
 
 def test_another_rate(zoo: Zoo, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_many_segments_do_not_drift(tmp_path: Path) -> None:
     spec = StreamSpec(16, 16, rate, 1 / rate)
     with SegmentWriter(tmp_path / "s.mp4", spec, fmt) as writer:
         for number in range(2):
-            writer.write(picture(number, 16, 16), number)
+            writer.write(image(number, 16, 16), number)
     pts = [(2 * n, 2 * n + 1) for n in range(120)]
     join_segments([tmp_path / "s.mp4"] * 120, tmp_path / "o.mp4", fmt, spec=spec, pts=pts)
     after = read(tmp_path / "o.mp4")
@@ -226,7 +226,7 @@ def test_what_a_container_refuses_is_encoded_or_left_out_with_a_word(tmp_path: P
 def test_no_sound_when_none_is_wanted(zoo: Zoo, tmp_path: Path) -> None:
     fmt, spec = output_format("a.mp4"), StreamSpec(96, 64, RATE, 1 / RATE)
     with SegmentWriter(tmp_path / "s.mp4", spec, fmt) as writer:
-        writer.write(picture(0), 0)
+        writer.write(image(0), 0)
     got = read(zoo("constant.mp4"))
     for options in ({"with_sound": False, "source": got.source, "info": got.info}, {}):
         join_segments([tmp_path / "s.mp4"], tmp_path / "o.mp4", fmt, spec=spec, pts=[[0]], **options)
@@ -256,7 +256,7 @@ def test_a_failed_join_leaves_the_old_result_alone(tmp_path: Path) -> None:
     output.write_bytes(b"the old one")
     with SegmentWriter(tmp_path / "s.mp4", spec, fmt) as writer:
         for number in range(3):
-            writer.write(picture(number), number)
+            writer.write(image(number), number)
     with pytest.raises(FfmpegError, match="is missing"):
         join_segments([tmp_path / "none.mp4"], output, fmt, spec=spec, pts=[[0]])
     with pytest.raises(FfmpegError, match="3 frames where 4"):
@@ -270,7 +270,7 @@ def test_a_failed_join_leaves_the_old_result_alone(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"o.mp4", "s.mp4", "bad.mp4"}
 
 
-def test_pictures_become_a_film(zoo: Zoo, tmp_path: Path) -> None:
+def test_images_become_a_film(zoo: Zoo, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     pass_through(zoo("silent.mp4"), f"{folder}/", tmp_path)
     pass_through(folder, tmp_path / "o.mp4", tmp_path)

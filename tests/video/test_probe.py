@@ -3,7 +3,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from clips import AAC, FRAMES, X264, ZOO, beep, ffmpeg, make, picture, yuv
+from clips import AAC, FRAMES, X264, ZOO, beep, ffmpeg, image, make, yuv
 
 from dreamvid.errors import SourceError
 from dreamvid.image.io import write_image
@@ -40,7 +40,7 @@ def test_every_clip_is_described(zoo: Zoo, name: str) -> None:
         assert float(pts * info.time_base) == pytest.approx(float(time) + shift, abs=0.00101)
 
 
-def test_colour_tags(zoo: Zoo) -> None:
+def test_color_tags(zoo: Zoo) -> None:
     pq = probe(open_source(zoo("pq.mp4")))
     assert (pq.matrix, pq.primaries, pq.transfer, pq.hdr) == ("bt2020", "bt2020", "smpte2084", True)
     full = probe(open_source(zoo("full_range.mp4")))
@@ -77,15 +77,15 @@ def test_an_endless_graph_wants_a_range() -> None:
     assert scan(source, info, 300).count == 300  # the remedy it names
 
 
-def test_pictures(tmp_path: Path) -> None:
+def test_images(tmp_path: Path) -> None:
     for number in range(5):
-        write_image(tmp_path / f"{number}.png", picture(number))
+        write_image(tmp_path / f"{number}.png", image(number))
     source = open_source(tmp_path, images_rate=Fraction(12))
     info = probe(source)
     found = scan(source, info)
     assert (info.width, info.height, info.frame_rate, info.time_base) == (96, 64, 12, Fraction(1, 12))
     assert (found.pts, found.constant_rate, found.complete) == ((0, 1, 2, 3, 4), True, True)
-    (tmp_path / "5.png").write_text("no picture")
+    (tmp_path / "5.png").write_text("no image")
     with pytest.raises(SourceError, match=r"5\.png"):
         scan(open_source(tmp_path), info)
 

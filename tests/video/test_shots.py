@@ -9,8 +9,8 @@ def scene(seed: int, count: int, drift: int = 1) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
     color = random.integers(0, 256, (1, 1, 3))
     blocks = np.kron(random.integers(0, 120, (12, 30, 3)), np.ones((8, 8, 1)))
-    picture = ((blocks + color) % 256).astype(np.uint8)
-    return [picture[:, drift * i : drift * i + 128] for i in range(count)]
+    image = ((blocks + color) % 256).astype(np.uint8)
+    return [image[:, drift * i : drift * i + 128] for i in range(count)]
 
 
 def test_no_cut_in_one_scene():

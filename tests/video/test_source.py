@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from clips import ffmpeg, picture
+from clips import ffmpeg, image
 
 from dreamvid.errors import SourceError
 from dreamvid.image.io import write_image
@@ -14,32 +14,32 @@ from dreamvid.video.source import open_source
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     folder = tmp_path / "shots %d"
     folder.mkdir()
     for number in (10, 9, 2, 1):
-        write_image(folder / f"f_{number}.png", picture(number))
-    (folder / "notes.txt").write_text("no picture")
+        write_image(folder / f"f_{number}.png", image(number))
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
 @pytest.mark.parametrize("text", ["", "f_%d.png", "*.png", "f_*"])
-def test_pictures_are_in_natural_order(pictures: Path, text: str) -> None:
-    source = open_source(f"{pictures}/{text}")
+def test_images_are_in_natural_order(images: Path, text: str) -> None:
+    source = open_source(f"{images}/{text}")
     assert source.kind == "images"
     assert [path.name for path in source.paths] == ["f_1.png", "f_2.png", "f_9.png", "f_10.png"]
 
 
 def test_a_padded_pattern_takes_only_what_it_names(tmp_path: Path) -> None:
     for name in ("f_0001.png", "f_0002.png", "f_3.png", "g_0004.png", "f_10000.png"):
-        write_image(tmp_path / name, picture(0))
+        write_image(tmp_path / name, image(0))
     names = [path.name for path in open_source(f"{tmp_path}/f_%04d.png").paths]
     assert names == ["f_0001.png", "f_0002.png", "f_10000.png"]
 
 
-def test_one_picture_and_one_film(tmp_path: Path) -> None:
-    write_image(tmp_path / "a.png", picture(0))
-    write_image(tmp_path / "a.webp", picture(0))
+def test_one_image_and_one_film(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", image(0))
+    write_image(tmp_path / "a.webp", image(0))
     (tmp_path / "a%d.mp4").write_bytes(b"x")
     assert open_source(tmp_path / "a.png").kind == "images"
     assert open_source(tmp_path / "a.webp").kind == "images"
@@ -53,8 +53,8 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     for text, words in (
         (f"{tmp_path}/none.mp4", "no such file"),
         (f"{tmp_path}/empty.mp4", "file is empty"),
-        (f"{tmp_path}/folder", "no pictures"),
-        (f"{tmp_path}/*.png", "no pictures"),
+        (f"{tmp_path}/folder", "no images"),
+        (f"{tmp_path}/*.png", "no images"),
         (f"{tmp_path}/f_%04d.png", "no file matches"),
         ("lavfi:", "lacks its filter graph"),
         ("https://example.org/a.mp4", "addresses are not read"),
@@ -78,11 +78,11 @@ def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     assert open_source("lavfi:a").fingerprint() != open_source("lavfi:b").fingerprint()
 
 
-def test_the_fingerprint_of_pictures(pictures: Path) -> None:
-    before = open_source(pictures).fingerprint()
-    assert before != open_source(pictures, images_rate=Fraction(12)).fingerprint()
-    write_image(pictures / "f_9.png", picture(99))
-    assert before != open_source(pictures).fingerprint()
+def test_the_fingerprint_of_images(images: Path) -> None:
+    before = open_source(images).fingerprint()
+    assert before != open_source(images, images_rate=Fraction(12)).fingerprint()
+    write_image(images / "f_9.png", image(99))
+    assert before != open_source(images).fingerprint()
 
 
 _READ_STDIN = """

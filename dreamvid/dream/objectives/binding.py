@@ -11,7 +11,7 @@ from dreamvid.dream.objectives.term import Reduction
 from dreamvid.image.io import read_image
 from dreamvid.image.tensors import resize, to_tensor
 from dreamvid.networks.network import Network
-from dreamvid.settings.objective_timeline import parse_stations
+from dreamvid.settings.objective_timeline import parse_timeline
 
 # Larger guides are shrunk: a network knows things at about the size of the images that it was trained on.
 LARGEST_SIDE = 448
@@ -34,7 +34,7 @@ def resolve_objective(objective: Objective, network: Network, *, reduction: Redu
 
 def objective_fingerprints(timeline: str) -> list[str]:
     """Hash what the terms of an objective timeline depend on besides their text; raises as `resolve_objective`."""
-    texts = parse_stations(timeline).objectives
+    texts = parse_timeline(timeline).objectives
     terms = dict.fromkeys(term for text in texts for _, term in parse_objective(text).terms)
     return [fingerprint for term in terms if (fingerprint := term.fingerprint())]
 

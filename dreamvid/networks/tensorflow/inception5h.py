@@ -28,7 +28,7 @@ SIZE_MB = 50.0
 GRAPH_FILE = "tensorflow_inception_graph.pb"
 LOGITS = "softmax2_pre_activation"
 INPUT_SIZE = 224
-# Pictures are in [0, 1]: 255 x - 117 = (x - MEAN) / STD.
+# Images are in [0, 1]: 255 x - 117 = (x - MEAN) / STD.
 MEAN = 117 / 255
 STD = 1 / 255
 
@@ -68,7 +68,7 @@ class Inception5h(FrozenGraph):
         """
         nodes = read_graph(_graph_bytes(path), repr(str(path)))
         _check(nodes, path)
-        self.take(nodes, LOGITS)
+        self.load_nodes(nodes, LOGITS)
 
 
 def fetch(place: Path) -> None:

@@ -45,7 +45,7 @@ class Concat(nn.Module):
 
 
 class Flatten(nn.Module):
-    """TensorFlow's reshape of (N, H, W, C) to vectors, for which the network was made at one picture size.
+    """TensorFlow's reshape of (N, H, W, C) to vectors, for which the network was made at one image size.
 
     At that size it is that reshape. Features of other sizes are first averaged to the grid that it expects.
     """
@@ -69,9 +69,9 @@ class FrozenGraph(nn.Module):
 
     def __init__(self, nodes: Sequence[GraphNode], result: str) -> None:
         super().__init__()
-        self.take(nodes, result)
+        self.load_nodes(nodes, result)
 
-    def take(self, nodes: Sequence[GraphNode], result: str) -> None:
+    def load_nodes(self, nodes: Sequence[GraphNode], result: str) -> None:
         """Become the network of other nodes."""
         self._modules.clear()
         self._steps: list[tuple[str, tuple[str, ...]]] = []
@@ -82,7 +82,7 @@ class FrozenGraph(nn.Module):
             if node.op == "Placeholder":
                 self._source = node.name
         if not self._source:
-            raise NetworkError("The graph has no placeholder for a picture.")
+            raise NetworkError("The graph has no placeholder for an image.")
         if result not in dict(self._steps):
             raise NetworkError(f"The graph has no operation {result!r}.")
         self._result = result

@@ -16,9 +16,9 @@ from dreamvid.dream.objectives.terms.guide import GuideTerm
 from dreamvid.errors import NetworkError, ObjectiveError, SourceError
 from dreamvid.image.io import write_image
 from dreamvid.networks.network import Network
-from dreamvid.render.fingerprint import differences, identify
+from dreamvid.render.fingerprint import diff_fingerprints, render_fingerprint
 from dreamvid.settings import load_settings
-from dreamvid.settings.objective_timeline import parse_stations
+from dreamvid.settings.objective_timeline import parse_timeline
 from dreamvid.video.formats import output_format
 
 
@@ -33,10 +33,10 @@ def network() -> Network:
 def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(1)
-    picture = rng.integers(0, 256, (21, 26, 3), dtype=np.uint8)
-    write_image("my flowers.png", picture)
-    write_image("other.png", 255 - picture)
-    return picture
+    image = rng.integers(0, 256, (21, 26, 3), dtype=np.uint8)
+    write_image("my flowers.png", image)
+    write_image("other.png", 255 - image)
+    return image
 
 
 def test_the_gradient_in_the_layer_is_the_caffe_notebooks(network: Network, guide: np.ndarray) -> None:
@@ -81,7 +81,7 @@ def test_a_guide_is_read_and_written() -> None:
     assert objective.terms[1][1] == LayerTerm("blocks.3.2", (4,))
     assert parse_objective('guide ( "a" ) @ b').terms[0][1] == GuideTerm("a", "b")
     assert parse_objective("guide + class:3").terms[0][1] == LayerTerm("guide")
-    first, second = parse_stations(f"{text} | blocks.4.1 @ 5s").stations
+    first, second = parse_timeline(f"{text} | blocks.4.1 @ 5s").stations
     assert (first.objective, second.time_seconds) == (text, 5)
 
 
@@ -94,7 +94,7 @@ def test_a_guide_that_is_not_understood_shows_its_place(text: str) -> None:
 
 
 def test_missing_guides_and_layers_are_named(network: Network, guide: np.ndarray) -> None:
-    with pytest.raises(SourceError, match=r"no such picture: absent.jpg"):
+    with pytest.raises(SourceError, match=r"no such image: absent.jpg"):
         resolve_objective(parse_objective('guide("absent.jpg")@2'), network)
     with pytest.raises(NetworkError, match="no layer 'nine'"):
         resolve_objective(parse_objective('guide("other.png")@nine'), network)
@@ -111,10 +111,10 @@ def test_a_dream_moves_toward_its_guide(guide: np.ndarray) -> None:
         objective='guide("my flowers.png")@blocks.1.0', octaves=1, iterations=3, device="cpu", precision="float32"
     )
     dreamer = FrameDreamer(settings)
-    picture = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(2))
-    dreamed = dreamer.dream(picture, None, index=0, elapsed_seconds=0)
+    image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(2))
+    dreamed = dreamer.dream(image, None, index=0, elapsed_seconds=0)
     gradient = dreamer._scheduled.ascent.gradient
-    assert gradient.value(dreamed) > gradient.value(picture)
+    assert gradient.value(dreamed) > gradient.value(image)
 
 
 def test_another_guide_of_the_same_name_is_another_render(tmp_path: Path) -> None:
@@ -123,6 +123,6 @@ def test_another_guide_of_the_same_name_is_another_render(tmp_path: Path) -> Non
     seen = []
     for level in (10, 200, 10):
         write_image(guide, np.full((8, 8, 3), level, np.uint8))
-        seen.append(identify(settings, {}, output_format("a.mp4", None, None), torch.device("cpu")))
+        seen.append(render_fingerprint(settings, {}, output_format("a.mp4", None, None), torch.device("cpu")))
     assert seen[0] == seen[2]
-    assert differences(seen[0], seen[1]) == ["the content of the guides has changed"]
+    assert diff_fingerprints(seen[0], seen[1]) == ["the content of the guides has changed"]

@@ -173,17 +173,17 @@ def test_what_counts_of_activations(tiny: Network) -> None:
 @pytest.mark.parametrize("mode", ["strongest", "weakest", "average"])
 @pytest.mark.parametrize(("amount", "count"), [("1", 1), ("3", 3), ("6", 6), ("1%", 1), ("50%", 3), ("100%", 6)])
 def test_channels_are_selected_by_their_mean(tiny: Network, mode: str, amount: str, count: int) -> None:
-    """Each picture's own channels, by a search that knows nothing of tensors; and no slope for the others."""
+    """Each image's own channels, by a search that knows nothing of tensors; and no slope for the others."""
     text = f"a:{mode}({amount})"
     a = activations(tiny, text)["a"].requires_grad_()
     bound = parse_objective(text).resolve(tiny.table)
     expected, used = [], []
-    for picture in a.detach().double():
-        means = [float(channel.mean()) for channel in picture]
+    for image in a.detach().double():
+        means = [float(channel.mean()) for channel in image]
         middle = sum(means) / len(means)
         keys = {"strongest": [-m for m in means], "weakest": means, "average": [abs(m - middle) for m in means]}[mode]
         chosen = sorted(range(6), key=keys.__getitem__)[:count]
-        expected.append(float(picture[chosen].square().mean()))
+        expected.append(float(image[chosen].square().mean()))
         used.append(set(chosen))
     value = bound({"a": a})
     assert value.tolist() == pytest.approx(expected, rel=1e-5)

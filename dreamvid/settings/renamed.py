@@ -1,0 +1,78 @@
+"""Settings and arguments that had other names: the old name still works, and the new one is told once."""
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from dreamvid.errors import InputError, SettingsError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RENAMED: Mapping[str, str] = {
+    "measure": "reduction",
+    "step": "step_size",
+    "levels": "laplacian_levels",
+    "normalize": "gradient_norm",
+    "space": "color_space",
+    "clip": "clamp",
+    "carry": "octave_carry",
+    "reveal_iterations": "disocclusion_iterations",
+    "centre_x": "center_x",
+    "centre_y": "center_y",
+    "follow": "track_objective",
+    "path": "camera_path",
+    "growth": "dream_rate",
+}
+"""Names of settings before version 0.2, and what they are called since."""
+
+RENAMED_VALUES: Mapping[tuple[str, object], object] = {("octave_carry", "picture"): "image"}
+"""Values of settings before version 0.2, by the setting's present name, and what they are called since."""
+
+_told: set[str] = set()
+
+
+def current_name(name: str) -> str:
+    """Return the present name of a setting; an old one is told once as a DeprecationWarning."""
+    if name not in RENAMED:
+        return name
+    tell_once(f"The setting {name!r} is called {RENAMED[name]!r} now.")
+    return RENAMED[name]
+
+
+def current_names(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a table of settings its present names and values. Raises SettingsError for a setting that is there twice."""
+    renamed: dict[str, Any] = {}
+    for name, value in table.items():
+        now = current_name(name)
+        if now in renamed:
+            raise SettingsError(f"The setting {now!r} is given twice, also by its old name. Keep {now!r} alone.")
+        renamed[now] = RENAMED_VALUES.get((now, value), value) if isinstance(value, str) else value
+    return renamed
+
+
+def accept_old_arguments(**old_to_new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function take keyword arguments by their old names too; each is told once as a DeprecationWarning."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for old in old_to_new.keys() & kwargs.keys():
+                new = old_to_new[old]
+                if new in kwargs:
+                    raise InputError(f"{function.__name__} got {new!r} twice, also by its old name {old!r}.")
+                tell_once(f"The argument {old!r} of {function.__name__} is called {new!r} now.")
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def tell_once(message: str) -> None:
+    """Warn of an old name, once in a process."""
+    if message not in _told:
+        _told.add(message)
+        warnings.warn(message, DeprecationWarning, stacklevel=3)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dreamvid.dream import laplacian as pyramid
-from dreamvid.motion.estimators import flow_estimator
+from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.warp import warp
 from dreamvid.networks.weights import load_embedded
 
@@ -126,7 +126,7 @@ def warped_image(
     """
     from torchvision.models.optical_flow import raft_large
 
-    raft, dis = raft_large(weights=None).eval(), flow_estimator("dis")
+    raft, dis = raft_large(weights=None).eval(), load_estimator("dis")
     dream: Tensor | None = None
     for index, frame in enumerate(frames):
         start = frame
@@ -134,7 +134,7 @@ def warped_image(
             before = frames[index - 1]
             with torch.no_grad():
                 raft(2 * frame - 1, 2 * before - 1)
-                start = 0.5 * frame + 0.5 * warp(dream, dis(frame, before))
+                start = 0.5 * frame + 0.5 * warp(dream, dis.estimate(dis.prepare(frame), dis.prepare(before))[0])
         dream = ascend(HookedNetwork(build_embedded(), layer), start, octaves, steps, step, levels)
         yield dream
 

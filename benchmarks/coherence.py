@@ -40,8 +40,8 @@ from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import to_tensor
 from dreamvid.metrics.report import Score
 from dreamvid.metrics.score import ObjectiveMeter, score_frames
-from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.field import estimate_motion
+from dreamvid.motion.estimator import load_estimator
+from dreamvid.motion.field import estimate_motion, prepare_frame
 from dreamvid.motion.warp import warp
 from dreamvid.settings import Settings, load_settings
 from dreamvid.video.decode import FrameReader
@@ -107,7 +107,11 @@ class Stepper:
 
     def __init__(self, settings: Settings) -> None:
         self.scheduled = DreamSession(settings)
-        self.flow = flow_estimator("dis")
+        self.estimator = load_estimator("dis")
+
+    def motion(self, this: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
+        field = estimate_motion(self.estimator, *(prepare_frame(self.estimator, frame) for frame in (this, previous)))
+        return field.flow, field.validity
 
     def ascend(self, image: Tensor, carried: Tensor | None, index: int, iterations: int, step: float) -> Tensor:
         sizes = self.scheduled.sizes(image.shape[2], image.shape[3])
@@ -147,7 +151,7 @@ def warped(settings: Settings, fps: Fraction) -> Way:
         for index, frame in enumerate(frames):
             start = frame
             if before is not None:
-                flow, valid, _ = estimate_motion(stepper.flow, frame, frames[index - 1])
+                flow, valid = stepper.motion(frame, frames[index - 1])
                 start = torch.lerp(frame, warp(before, flow), 0.5 * valid)
             before = start + stepper.ascend(start, None, index, STEPS, STEP)
             yield before
@@ -164,7 +168,7 @@ def carried(settings: Settings, fps: Fraction) -> Way:
             if residual is None:
                 residual = stepper.ascend(frame, None, index, STEPS, STEP)
             else:
-                flow, valid, _ = estimate_motion(stepper.flow, frame, frames[index - 1])
+                flow, valid = stepper.motion(frame, frames[index - 1])
                 residual = stepper.ascend(frame, 0.98 * valid * warp(residual, flow), index, 1, 0.006)
             yield frame + residual
 

@@ -128,7 +128,7 @@ class Dreamer:
             image = _to_image(frame, self._frames.device)
             with torch.no_grad():
                 given = _Given(self._index, frame, self._mask_for(image))
-                steps = cadence.add(given, self._frames.small(image), self._seconds, anew=begins, last=ends)
+                steps = cadence.add(given, self._frames.prepare(image), self._seconds, anew=begins, last=ends)
             yield from steps
             begins = ends
             self._index += 1

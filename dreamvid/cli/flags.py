@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from dreamvid.settings import Settings, load_settings
 from dreamvid.settings.merge import setting_fields
-from dreamvid.settings.schema import bounds, flag_name
+from dreamvid.settings.schema import Choice, bounds, flag_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -86,6 +86,9 @@ def _help(field: FieldInfo) -> str:
 
 
 def _metavar(field: FieldInfo) -> str:
+    for rule in field.metadata:
+        if isinstance(choice := getattr(rule, "func", None), Choice):
+            return "|".join(choice.registry.names())
     return "|".join(_forms(field.annotation))
 
 

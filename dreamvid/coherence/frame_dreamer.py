@@ -35,8 +35,15 @@ from dreamvid.coherence.residual import (
 from dreamvid.dream.octaves import Shifts
 from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import resize
-from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.field import FlowWithValidity, Motion, estimate_bidirectional, estimate_motion
+from dreamvid.motion.estimator import load_estimator
+from dreamvid.motion.field import (
+    FlowWithValidity,
+    MotionField,
+    PreparedFrame,
+    estimate_bidirectional,
+    estimate_motion,
+    prepare_frame,
+)
 from dreamvid.motion.warp import warp
 from dreamvid.settings import Settings
 
@@ -72,7 +79,8 @@ class FrameDreamer:
         self._scheduled = DreamSession(settings)
         self.device = self._scheduled.device
         self.ascent = self._scheduled.ascent
-        self._flow = flow_estimator(settings.coherence.flow, self.device)
+        coherence = settings.coherence
+        self._estimator = load_estimator(coherence.flow, self.device, weights=coherence.flow_weights)
         self._residual: Tensor | None = None
         self._amount: Tensor | None = None
         self._reference: Tensor | None = None
@@ -82,29 +90,32 @@ class FrameDreamer:
         """Size (h, w) at which the residual is carried: that of the finest octave, unchanged by schedules."""
         return self._scheduled.sizes(frame.shape[2], frame.shape[3])[-1]
 
-    def motion(self, this: Tensor, previous: Tensor) -> Motion:
+    def motion(self, this: Tensor, previous: Tensor) -> MotionField:
         """Estimate how `this` source frame (1, 3, H, W) in [0, 1] follows from `previous`."""
-        return self._follow(self.small(this), self.small(previous))
+        return self._follow(self.prepare(this), self.prepare(previous))
 
-    def small(self, frame: Tensor) -> Tensor:
-        """Bring a source frame (1, 3, H, W) in [0, 1] to the size that its motion is estimated at."""
+    def prepare(self, frame: Tensor) -> PreparedFrame:
+        """Compute once what the motion from and to a source frame (1, 3, H, W) in [0, 1] needs of it."""
+        return prepare_frame(self._estimator, self._small(frame))
+
+    def _small(self, frame: Tensor) -> Tensor:
+        """Bring a source frame to the size of the finest octave, at which the residual is carried."""
         return resize(frame, self._size(frame)).clamp(0, 1)
 
     def cadence(self, fps: float | Fraction) -> Cadence[Any]:
-        """Sort frames, each given with what `small` made of it, into those to be dreamed and those between them."""
+        """Sort frames, each given with what `prepare` made of it, into those to be dreamed and those between them."""
         return Cadence(self.settings.coherence.cadence_at(fps), self._follow, self._follow_both)
 
-    def _follow(self, now: Tensor, before: Tensor) -> Motion:
-        return Motion(*estimate_motion(self._flow, now, before))
+    def _follow(self, now: PreparedFrame, before: PreparedFrame) -> MotionField:
+        return estimate_motion(self._estimator, now, before)
 
-    def _follow_both(self, now: Tensor, before: Tensor) -> tuple[Motion, FlowWithValidity]:
-        motion, forward_flow = estimate_bidirectional(self._flow, now, before)
-        return Motion(*motion), forward_flow
+    def _follow_both(self, now: PreparedFrame, before: PreparedFrame) -> tuple[MotionField, FlowWithValidity]:
+        return estimate_bidirectional(self._estimator, now, before)
 
     def dream(
         self,
         frame: Tensor,
-        motion: Motion | None,
+        motion: MotionField | None,
         *,
         index: int,
         elapsed_seconds: float,
@@ -141,7 +152,7 @@ class FrameDreamer:
             if region is not None:
                 carried = grow_region(
                     self.ascent,
-                    self.small(frame),
+                    self._small(frame),
                     carried,
                     self._scheduled.sizes(frame.shape[2], frame.shape[3]),
                     region,
@@ -192,7 +203,7 @@ class FrameDreamer:
             return frame.new_ones(1, 1, *self._size(frame))
         return resize(mask, self._size(frame)).clamp(0, 1)
 
-    def _recognise(self, frame: Tensor, motion: Motion, decay: float) -> Motion:
+    def _recognise(self, frame: Tensor, motion: MotionField, decay: float) -> MotionField:
         """Trust the motion less where the frame is no longer what the carried dream was grown on."""
         assert self._reference is not None
         now = reference_image(resize(frame, self._size(frame)))
@@ -200,7 +211,7 @@ class FrameDreamer:
         kept, self._reference = decay_on_scene_change(self._reference, now, motion.flow, trust, decay, motion.frames)
         return replace(motion, validity=kept)
 
-    def _warp_state(self, motion: Motion, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _warp_state(self, motion: MotionField, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Move what is carried to the new frame; `decay`: what is left of its light, `wanted`: how much is to be there.
 
         Returns the residual there (1, 3, h, w), the amount with this frame's growth counted in (1, 1, h, w), and by

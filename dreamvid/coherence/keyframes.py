@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from dreamvid.motion.field import FlowWithValidity, Motion
+from dreamvid.motion.field import FlowWithValidity, MotionField, PreparedFrame
 from dreamvid.motion.warp import compose, warp
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Keyframe(Generic[T]):
     """
 
     item: T
-    motion: Motion | None
+    motion: MotionField | None
     elapsed_seconds: float
     between: int
 
@@ -72,25 +72,25 @@ class Cadence(Generic[T]):
     """
 
     every: int
-    follow: Callable[[Tensor, Tensor], Motion]
-    follow_both: Callable[[Tensor, Tensor], tuple[Motion, FlowWithValidity]]
-    _previous: Tensor | None = None
+    follow: Callable[[PreparedFrame, PreparedFrame], MotionField]
+    follow_both: Callable[[PreparedFrame, PreparedFrame], tuple[MotionField, FlowWithValidity]]
+    _previous: PreparedFrame | None = None
     _so_far: FlowWithValidity | None = None
     _unrest: Tensor | None = None
     _elapsed_seconds: float = 0.0
     _waiting: list[_Waiting[T]] = field(default_factory=list)
 
-    def begin(self, key: Tensor) -> None:
+    def begin(self, key: PreparedFrame) -> None:
         """Go on after a key that has been dreamed already."""
         assert not self._waiting, "a shot ends with a key"
         self._previous, self._so_far, self._unrest, self._elapsed_seconds = key, None, None, 0.0
 
     def add(
-        self, item: T, frame: Tensor, elapsed_seconds: float, *, anew: bool, last: bool
+        self, item: T, frame: PreparedFrame, elapsed_seconds: float, *, anew: bool, last: bool
     ) -> list[Keyframe[T] | InbetweenFrame[T]]:
         """Take in the next frame; return what can be dreamed now: nothing, or a key and then those before it.
 
-        item: what is handed on. frame: its image (1, 3, h, w), for the motion. elapsed_seconds: time since the frame
+        item: what is handed on. frame: what motion needs of it. elapsed_seconds: time since the frame
         before. anew: it begins a shot. last: it ends one.
         """
         if anew or self._previous is None:
@@ -112,7 +112,7 @@ class Cadence(Generic[T]):
         if count < self.every and not last:
             self._waiting.append(_Waiting(item, self._so_far, None, self._elapsed_seconds))
             return []
-        motion = Motion(*self._so_far, self._unrest / count, count)
+        motion = MotionField(*self._so_far, self._unrest / count, count)
         key = Keyframe(item, motion, self._elapsed_seconds, count - 1)
         after: FlowWithValidity | None = None
         between: list[InbetweenFrame[T]] = []

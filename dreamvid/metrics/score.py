@@ -33,7 +33,7 @@ from dreamvid.dream.objectives.term import Reduction
 from dreamvid.errors import InputError, SettingsError
 from dreamvid.metrics.report import Score
 from dreamvid.metrics.temporal import RevealedPlaces, Tone, warping_error
-from dreamvid.motion.estimators import flow_estimator
+from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.occlusion import occlusion_mask, was_visible
 from dreamvid.motion.warp import warp
 from dreamvid.networks.network import load_network
@@ -121,7 +121,7 @@ class Scorer:
         self._meter = meter
         self._width = width
         self._size: tuple[int, int] | None = None
-        self._estimate = flow_estimator("dis")
+        self._estimator = load_estimator("dis")
         self._previous: tuple[Tensor, Tensor] | None = None
         self._revealed = RevealedPlaces()
         self._rows: list[dict[str, float]] = []
@@ -157,7 +157,7 @@ class Scorer:
         self._previous = this
 
     def _compare(self, this: tuple[Tensor, Tensor], previous: tuple[Tensor, Tensor]) -> dict[str, float]:
-        flow, reverse = self._estimate(this[0], previous[0]), self._estimate(previous[0], this[0])
+        flow, reverse = self._estimator.estimate(*(self._estimator.prepare(images[0]) for images in (this, previous)))
         mask = occlusion_mask(flow, reverse)
         # Motion boundaries are too doubtful to measure an error at, but what lies there is not newly seen.
         self._revealed.advance(flow, was_visible(flow, reverse))

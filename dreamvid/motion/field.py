@@ -1,46 +1,78 @@
-"""From two frames to a flow that holds and a map of where it can be trusted."""
+"""The motion between two frames: a flow that holds, and a map of where it can be trusted."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.motion.estimators import FlowEstimator
+from dreamvid.motion.estimator import FlowEstimator
 from dreamvid.motion.occlusion import validity
 from dreamvid.motion.photometric import photometric_validity, temporal_activity
 from dreamvid.motion.static import static_mask, zero_static_flow
 from dreamvid.motion.warp import resize_flow, warp
 
-# Flows are estimated in full and judged on images of at most this height: what is said of a place is soft anyhow, and
+# Flows are estimated in full and judged on images of at most this height: a judgement of a place is soft anyway, and
 # thresholds in pixels mean the same at every size.
 JUDGED_HEIGHT = 160
 
-# Flow of frames, and what is known of it: validity and temporal_activity.
-MotionField = tuple[Tensor, Tensor, Tensor]
+# A flow (1, 2, h, w) with its validity (1, 1, h, w).
+FlowWithValidity = tuple[Tensor, Tensor]
 
 
-def estimate_motion(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> MotionField:
-    """Estimate how `this` frame follows from `previous`, both (1, 3, H, W) in [0, 1].
+@dataclass(frozen=True)
+class MotionField:
+    """How a frame follows from an earlier one, at the size of the finest octave.
 
-    Returns the backward flow (1, 2, H, W) in pixels, exactly zero where nothing moves; its validity (1, 1, H, W) in
-    [0, 1]: 0 where something is newly seen, in between where the flows disagree, objects meet or the images do; and
-    the temporal_activity (1, 1, H, W) in [0, 1): how much the footage changes beside its motion.
+    flow: backward (1, 2, h, w), x then y in pixels, exactly zero where nothing moves. validity: (1, 1, h, w) in [0, 1],
+    1 where the flow can be trusted, 0 where something comes into view, in between where the flows disagree, objects
+    meet or the images differ. temporal_activity: (1, 1, h, w) in [0, 1), how much the footage changes besides its
+    motion from one frame to the next. frames: the number of frames from the one to the other.
     """
-    there, _ = _estimate(estimator, this, previous)
-    return there.evaluate()
+
+    flow: Tensor
+    validity: Tensor
+    temporal_activity: Tensor
+    frames: int = 1
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    """A frame as motion needs it, computed once: itself, reduced for judging, and what the estimator made of it.
+
+    image: (1, 3, H, W) in [0, 1]. reduced: (1, 3, h, w), at most `JUDGED_HEIGHT` high.
+    """
+
+    image: Tensor
+    reduced: Tensor
+    features: Any
+
+
+def prepare_frame(estimator: FlowEstimator, image: Tensor) -> PreparedFrame:
+    """Compute what all motion from and to a frame (1, 3, H, W) in [0, 1] needs of it."""
+    height, width = image.shape[2:]
+    part = min(1.0, JUDGED_HEIGHT / height)
+    size = max(1, round(height * part)), max(1, round(width * part))
+    return PreparedFrame(image, _reduce(image, size), estimator.prepare(image))
+
+
+def estimate_motion(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> MotionField:
+    """Estimate how `this` frame follows from `previous`."""
+    backward, _ = _estimate(estimator, this, previous)
+    return backward.evaluate()
 
 
 def estimate_bidirectional(
-    estimator: FlowEstimator, this: Tensor, previous: Tensor
-) -> tuple[MotionField, tuple[Tensor, Tensor]]:
-    """Estimate how `this` frame follows from `previous`, and how `previous` would from `this`.
+    estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame
+) -> tuple[MotionField, FlowWithValidity]:
+    """Estimate how `this` frame follows from `previous`, and how `previous` would follow from `this`.
 
     Returns what `estimate_motion` does; and the flow that says where in `this` each pixel of `previous` is, with its
     validity: 0 where something is about to be covered.
     """
-    there, back = _estimate(estimator, this, previous)
-    flow, trust, _ = back.evaluate()
-    return there.evaluate(), (flow, trust)
+    backward, forward = _estimate(estimator, this, previous)
+    ahead = forward.evaluate()
+    return backward.evaluate(), (ahead.flow, ahead.validity)
 
 
 @dataclass(frozen=True)
@@ -61,16 +93,14 @@ class _Direction:
         moved = warp(self.previous, self.small)
         trust = validity(self.small, self.small_reverse) * photometric_validity(self.this, moved)
         flow = zero_static_flow(self.flow, self.still)
-        return flow, _enlarge(trust, flow), _enlarge(temporal_activity(self.this, moved), flow)
+        return MotionField(flow, _enlarge(trust, flow), _enlarge(temporal_activity(self.this, moved), flow))
 
 
-def _estimate(estimator: FlowEstimator, this: Tensor, previous: Tensor) -> tuple[_Direction, _Direction]:
-    """The way there and the way back."""
-    flow, reverse = estimator(this, previous), estimator(previous, this)
-    height, width = this.shape[2:]
-    part = min(1.0, JUDGED_HEIGHT / height)
-    size = max(1, round(height * part)), max(1, round(width * part))
-    now, before = _reduce(this, size), _reduce(previous, size)
+def _estimate(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> tuple[_Direction, _Direction]:
+    """Estimate both directions: backward and forward."""
+    flow, reverse = estimator.estimate(this.features, previous.features)
+    now, before = this.reduced, previous.reduced
+    size = (now.shape[2], now.shape[3])
     small, small_reverse = resize_flow(flow, size), resize_flow(reverse, size)
     still = static_mask(now, before, small)
     small, small_reverse = zero_static_flow(small, still), zero_static_flow(small_reverse, still)
@@ -88,22 +118,3 @@ def _reduce(frame: Tensor, size: tuple[int, int]) -> Tensor:
 def _enlarge(judged: Tensor, like: Tensor) -> Tensor:
     size = like.shape[2:]
     return judged if judged.shape[2:] == size else F.interpolate(judged, size, mode="bilinear", align_corners=False)
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How a frame follows from an earlier one, at the size of the finest octave.
-
-    flow: backward (1, 2, h, w), x then y in pixels. validity: (1, 1, h, w) in [0, 1], 1 where the flow can be trusted.
-    temporal_activity: (1, 1, h, w) in [0, 1), how much the footage changes besides its motion from one frame to the
-    next. frames: the number of frames from the one to the other.
-    """
-
-    flow: Tensor
-    validity: Tensor
-    temporal_activity: Tensor
-    frames: int = 1
-
-
-# A flow (1, 2, h, w) with its validity (1, 1, h, w).
-FlowWithValidity = tuple[Tensor, Tensor]

@@ -13,6 +13,7 @@ from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_or
 from dreamvid.dream.draft import draft
 from dreamvid.errors import SourceError
 from dreamvid.image.tensors import to_tensor
+from dreamvid.motion.field import PreparedFrame
 from dreamvid.render.fingerprint import render_fingerprint
 from dreamvid.render.plan import Plan, Segment, make_plan
 from dreamvid.render.producer import Sound
@@ -165,7 +166,7 @@ class VideoProducer:
         shot_ends = {segment.start for segment in plan.segments if segment.new_shot} | {plan.start + plan.count}
         with self._open_mask() as mask:
             if not run[0].new_shot:
-                cadence.begin(self._small(self._next_frame(reader, run[0].start - 1, plan)))
+                cadence.begin(self._prepared(self._next_frame(reader, run[0].start - 1, plan)))
             for segment in run:
                 for index in range(segment.start, segment.stop):
                     pixels = self._next_frame(reader, index, plan)
@@ -173,15 +174,15 @@ class VideoProducer:
                     with self.stopwatch.work("motion"), torch.no_grad():
                         steps = cadence.add(
                             shown,
-                            self._small(pixels),
+                            self._prepared(pixels),
                             plan.elapsed_seconds(index),
                             anew=alone or (segment.new_shot and index == segment.start),
                             last=index + 1 in shot_ends,
                         )
                     yield from steps
 
-    def _small(self, pixels: Pixels) -> Tensor:
-        return self._dreamer.small(to_tensor(pixels, self.device))
+    def _prepared(self, pixels: Pixels) -> PreparedFrame:
+        return self._dreamer.prepare(to_tensor(pixels, self.device))
 
     def _open_mask(self) -> AbstractContextManager[Mask | None]:
         text = self._settings.dream.mask

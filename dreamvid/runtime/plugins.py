@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from dreamvid.errors import InputError, nearest
 
@@ -33,6 +33,14 @@ class Registry(Generic[T]):
         built_in = _modules(self.package)
         return (*built_in, *sorted(set(self._entries()) - set(built_in)))
 
+    def __contains__(self, name: str) -> bool:
+        return name in _modules(self.package) or name in self._entries()
+
+    def unknown(self, name: str) -> str:
+        """Say that there is no such name: the nearest ones and all of them, as sentences."""
+        allowed = ", ".join(self.names())
+        return f"There is no {self.kind} {name!r}.{nearest(name, self.names())} Allowed: {allowed}."
+
     def load(self, name: str) -> T:
         """Import the plugin of a name. Raises InputError for an unknown name or a plugin that cannot be imported."""
         modules = _modules(self.package)
@@ -40,8 +48,7 @@ class Registry(Generic[T]):
             return cast(T, importlib.import_module(modules[name]).PLUGIN)
         entry = self._entries().get(name)
         if entry is None:
-            allowed = ", ".join(self.names())
-            raise InputError(f"There is no {self.kind} {name!r}.{nearest(name, self.names())} Allowed: {allowed}.")
+            raise InputError(self.unknown(name))
         try:
             return cast(T, entry.load())
         except Exception as error:  # whatever another distribution raises when it is imported
@@ -74,3 +81,7 @@ def _entry_points(group: str) -> dict[str, EntryPoint]:
 
 def _origin(entry: EntryPoint) -> str:
     return entry.value if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
+
+
+# A registry that a setting chooses from stands here, below the settings.
+FLOW_ESTIMATORS: Registry[Any] = Registry("flow estimator", "dreamvid.motion.estimators", "dreamvid.flow_estimators")

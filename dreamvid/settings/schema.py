@@ -8,6 +8,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType, NoneType
 from typing import Annotated, Any, Literal, get_args
@@ -16,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from dreamvid.errors import SettingsError, nearest
+from dreamvid.runtime.plugins import FLOW_ESTIMATORS, Registry
 from dreamvid.settings.objective_timeline import parse_timeline
 from dreamvid.settings.schedule import parse_schedule
 
@@ -74,6 +76,19 @@ def _objective(value: object) -> object:
     except SettingsError as error:
         raise ValueError(str(error)) from None
     return value if isinstance(value, str) else str(stations)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Checks that a text is a name in a registry; the command line reads the choices off it."""
+
+    registry: Registry[Any]
+
+    def __call__(self, name: str) -> str:
+        """Return the name. Raises ValueError with the nearest names."""
+        if name not in self.registry:
+            raise ValueError(self.registry.unknown(name))
+        return name
 
 
 def bounds(field: FieldInfo) -> str:
@@ -242,10 +257,13 @@ class CoherenceSettings(SettingsGroup):
         description="Dream one frame in so many (and the last of a shot) and carry the dream to those in between, "
         "from both sides: quicker and calmer. 1 dreams every frame; auto dreams some 15 frames in a second.",
     )
-    flow: Literal["dis", "raft", "none"] = Field(
+    flow: Annotated[str, AfterValidator(Choice(FLOW_ESTIMATORS))] = Field(
         "dis",
         description="Optical flow that carries the dream: dis (quick, OpenCV), raft (torchvision, downloads "
-        "its weights), none (stays where it was).",
+        "its weights), none (stays where it was), or that of a plugin.",
+    )
+    flow_weights: str | None = Field(
+        None, description="Checkpoint file for the optical flow estimator, in place of its published weights."
     )
 
     def cadence_at(self, fps: float | Fraction) -> int:

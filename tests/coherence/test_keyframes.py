@@ -15,18 +15,19 @@ from dreamvid import Dreamer, dream_frames
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, Keyframe, in_display_order
 from dreamvid.errors import InputError
-from dreamvid.motion.field import FlowWithValidity, Motion
+from dreamvid.motion.field import FlowWithValidity, MotionField, PreparedFrame
 from dreamvid.render.engine import render_video
 from dreamvid.render.plan import SEGMENT_SECONDS, cut_segments
 from dreamvid.settings import Settings, load_settings
 
 FFV1 = {"codec": "ffv1"}
+NOTHING = PreparedFrame(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), None)
 Step = Keyframe[int] | InbetweenFrame[int]
 
 
-def still(now: torch.Tensor, before: torch.Tensor) -> tuple[Motion, FlowWithValidity]:
+def still(now: PreparedFrame, before: PreparedFrame) -> tuple[MotionField, FlowWithValidity]:
     flow, whole = torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4)
-    return Motion(flow, whole, 0 * whole), (flow, whole)
+    return MotionField(flow, whole, 0 * whole), (flow, whole)
 
 
 def sort(every: int, shots: list[int], seconds: list[float]) -> list[Step]:
@@ -36,7 +37,7 @@ def sort(every: int, shots: list[int], seconds: list[float]) -> list[Step]:
     for shot in shots:
         for place in range(shot):
             last = place == shot - 1
-            steps += cadence.add(index, torch.zeros(1, 3, 4, 4), seconds[index], anew=place == 0, last=last)
+            steps += cadence.add(index, NOTHING, seconds[index], anew=place == 0, last=last)
             index += 1
     return steps
 
@@ -88,7 +89,7 @@ def dream_sparsely(
     cadence = dreamer.cadence(30)
     steps: list[Step] = []
     for i, frame in enumerate(frames):
-        steps += cadence.add(i, dreamer.small(frame), 1 / 25, anew=i == 0, last=i == len(frames) - 1)
+        steps += cadence.add(i, dreamer.prepare(frame), 1 / 25, anew=i == 0, last=i == len(frames) - 1)
 
     def mask(i: int) -> torch.Tensor | None:
         return None if masks is None else masks[i]

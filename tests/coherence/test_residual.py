@@ -4,14 +4,13 @@ from itertools import pairwise
 
 import pytest
 import torch
-from motion_textures import texture
+from motion_textures import motion_between, texture
 
 from dreamvid.coherence.residual import decay_on_scene_change, reference_image
-from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.field import estimate_motion
+from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.warp import warp
 
-DIS = flow_estimator("dis")
+DIS = load_estimator("dis")
 
 
 def left_at_the_end(frames: list[torch.Tensor], decay: float = 1.0) -> torch.Tensor:
@@ -19,7 +18,7 @@ def left_at_the_end(frames: list[torch.Tensor], decay: float = 1.0) -> torch.Ten
     reference = reference_image(frames[0])
     weight = torch.ones_like(reference)
     for previous, this in pairwise(frames):
-        flow, validity, _ = estimate_motion(DIS, this, previous)
+        flow, validity, _ = motion_between(DIS, this, previous)
         kept, reference = decay_on_scene_change(reference, reference_image(this), flow, validity, decay)
         weight = decay * kept * warp(weight, flow, mode="bilinear")
     return weight

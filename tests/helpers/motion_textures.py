@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dreamvid.motion.estimator import FlowEstimator
+from dreamvid.motion.field import estimate_motion, prepare_frame
+
 
 def texture(height: int, width: int, seed: int = 0, cell: int = 4) -> Tensor:
     """Smooth noise (1, 3, height, width) in [0, 1] with grains of `cell` pixels."""
@@ -17,3 +20,16 @@ def through_a_sensor(image: Tensor, seed: int, noise: float = 2 / 255) -> Tensor
     generator = torch.Generator().manual_seed(seed)
     noisy = image + noise * torch.randn(image.shape, generator=generator)
     return (noisy.clamp(0, 1) * 255).round() / 255
+
+
+def flow_between(estimator: FlowEstimator, this: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+    """Estimate the backward flow alone."""
+    return estimator.estimate(estimator.prepare(this), estimator.prepare(previous))[0]
+
+
+def motion_between(
+    estimator: FlowEstimator, this: torch.Tensor, previous: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Estimate flow, validity and temporal activity."""
+    field = estimate_motion(estimator, prepare_frame(estimator, this), prepare_frame(estimator, previous))
+    return field.flow, field.validity, field.temporal_activity

@@ -2,11 +2,11 @@ import pytest
 import torch
 from motion_textures import texture
 
-from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.field import estimate_bidirectional, estimate_motion
+from dreamvid.motion.estimator import load_estimator
+from dreamvid.motion.field import estimate_bidirectional, estimate_motion, prepare_frame
 from dreamvid.motion.warp import compose, warp
 
-DIS = flow_estimator("dis")
+DIS = load_estimator("dis")
 
 
 def moved_by(x: float, y: float) -> torch.Tensor:
@@ -40,8 +40,11 @@ def test_where_nothing_moves_a_chain_carries_bit_for_bit():
 def test_both_ways_at_once_are_what_each_is_by_itself():
     wide = texture(64, 140)
     this, previous = wide[..., 17:113], wide[..., 20:116]
-    forth, back = estimate_bidirectional(DIS, this, previous)
-    for got, alone in zip(forth, estimate_motion(DIS, this, previous), strict=True):
+    frames = prepare_frame(DIS, this), prepare_frame(DIS, previous)
+    forth, back = estimate_bidirectional(DIS, *frames)
+    alone_field = estimate_motion(DIS, *frames)
+    for name in ("flow", "validity", "temporal_activity"):
+        got, alone = getattr(forth, name), getattr(alone_field, name)
         assert torch.equal(got, alone)
     assert (back[0][:, 0, 12:-12, 12:-12] - 3).abs().mean() < 0.2
     assert back[1][..., 8:-8, 8:-8].mean() > 0.95

@@ -1,10 +1,14 @@
 """One contract for every flow estimator."""
 
+import warnings
+
 import pytest
 import torch
+from motion_textures import flow_between
 
-from dreamvid.errors import SettingsError
-from dreamvid.motion.estimators import flow_estimator
+from dreamvid.errors import InputError, NetworkError, SettingsError
+from dreamvid.motion.estimator import load_estimator
+from dreamvid.motion.field import estimate_motion, prepare_frame
 
 
 def texture(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -15,13 +19,13 @@ def texture(height: int, width: int, seed: int = 0) -> torch.Tensor:
 @pytest.fixture(scope="module", params=["dis", "raft", "none"])
 def estimator(request):
     # RAFT's real weights need a download; its contract of shapes holds for random ones.
-    return flow_estimator(request.param, weights="random" if request.param == "raft" else None)
+    return load_estimator(request.param, weights="random" if request.param == "raft" else None)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 77), (64, 96), (97, 161)])
 def test_any_size_gives_a_finite_flow_of_that_size(estimator, size):
     this, previous = torch.rand(1, 3, *size), torch.rand(1, 3, *size)
-    flow = estimator(this, previous)
+    flow = flow_between(estimator, this, previous)
     assert flow.shape == (1, 2, *size)
     assert flow.dtype == torch.float32
     assert torch.isfinite(flow).all()
@@ -32,7 +36,7 @@ def test_a_panned_texture_has_the_backward_flow_of_its_pan(right, down):
     wide = texture(160, 200)
     previous = wide[:, :, 20:140, 20:180]
     this = wide[:, :, 20 - down : 140 - down, 20 - right : 180 - right]
-    flow = flow_estimator("dis")(this, previous)[0, :, 20:-20, 20:-20]
+    flow = flow_between(load_estimator("dis"), this, previous)[0, :, 20:-20, 20:-20]
     assert float(flow[0].median()) == pytest.approx(-right, abs=0.1)
     assert float(flow[1].median()) == pytest.approx(-down, abs=0.1)
     assert (flow[0] + right).abs().mean() < 0.3
@@ -42,7 +46,7 @@ def test_a_panned_texture_has_the_backward_flow_of_its_pan(right, down):
 def test_light_that_changes_does_not_move_a_sky(gain):
     image = 0.2 + 0.3 * texture(160, 240)
     image[:, :, :80] = torch.linspace(0.75, 0.5, 80).view(1, 1, 80, 1) + 0.02 * texture(80, 240)
-    flow = flow_estimator("dis")(gain * image, image).norm(dim=1)
+    flow = flow_between(load_estimator("dis"), gain * image, image).norm(dim=1)
     assert flow[:, :80].mean() < 0.15
     assert flow[:, 90:].mean() < 0.02
 
@@ -50,14 +54,63 @@ def test_light_that_changes_does_not_move_a_sky(gain):
 @pytest.mark.parametrize("right", [12, 24, 36])
 def test_what_moves_far_is_found_by_its_coarse_light(right):
     wide = 0.5 * texture(240, 400) + 0.5 * texture(24, 40, 1).repeat_interleave(10, 2).repeat_interleave(10, 3)
-    flow = flow_estimator("dis")(wide[..., 40 - right : 360 - right], wide[..., 40:360])[..., 20:-20, 50:-50]
+    flow = flow_between(load_estimator("dis"), wide[..., 40 - right : 360 - right], wide[..., 40:360])[
+        ..., 20:-20, 50:-50
+    ]
     assert ((flow[:, 0] + right).abs() < 1).float().mean() > 0.95
 
 
 def test_nothing_moves_without_flow():
-    assert flow_estimator("none")(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)).abs().max() == 0
+    assert flow_between(load_estimator("none"), torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)).abs().max() == 0
 
 
 def test_an_unknown_estimator_is_refused():
-    with pytest.raises(SettingsError, match="dis, raft, none"):
-        flow_estimator("farneback")
+    with pytest.raises(InputError, match="Allowed: dis, none, raft"):
+        load_estimator("farneback")
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 0.5])
+def test_a_flat_frame_stands_still_exactly(estimator, level):
+    flat = torch.full((1, 3, 97, 161), level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert estimate_motion(estimator, *[prepare_frame(estimator, flat)] * 2).flow.abs().max() == 0
+
+
+def test_the_surroundings_of_a_letterbox_are_no_garbage():
+    """Sums of a box filter end a little below zero where all is black; their root became an arbitrary gray."""
+    frame = texture(160, 240)
+    frame[:, :, :40], frame[:, :, -40:] = 0, 0
+    estimator = load_estimator("dis")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        even = estimator.prepare(frame).pixels
+    assert len(set(even[:8].ravel())) == 1
+    assert estimate_motion(estimator, *[prepare_frame(estimator, frame)] * 2).flow.abs().max() == 0
+
+
+@pytest.mark.parametrize("name", ["dis", "none"])
+def test_weights_for_an_estimator_without_any_are_refused(name):
+    with pytest.raises(SettingsError, match=f"'{name}' has no weights"):
+        load_estimator(name, weights="file.pth")
+
+
+def test_raft_takes_weights_from_a_file(tmp_path):
+    raft = load_estimator("raft", weights="random")
+    other = {name: tensor + 0.01 for name, tensor in raft._raft.state_dict().items() if tensor.is_floating_point()}
+    torch.save({**raft._raft.state_dict(), **other}, tmp_path / "raft.pth")
+    changed = load_estimator("raft", weights=str(tmp_path / "raft.pth"))
+    this, previous = texture(96, 128), texture(96, 128, 1)
+    assert changed.fingerprint != raft.fingerprint
+    assert not torch.equal(flow_between(changed, this, previous), flow_between(raft, this, previous))
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(NetworkError, match="raft_small"):
+        load_estimator("raft", weights=str(tmp_path / "other.pth"))
+
+
+def test_both_directions_are_those_of_the_two_estimates(estimator):
+    this, previous = (estimator.prepare(texture(96, 144, seed)) for seed in (1, 2))
+    backward, forward = estimator.estimate(this, previous)
+    again, other = estimator.estimate(previous, this)
+    torch.testing.assert_close(forward, again, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(backward, other, rtol=1e-4, atol=1e-4)

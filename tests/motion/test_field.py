@@ -2,13 +2,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from motion_textures import texture, through_a_sensor
+from motion_textures import motion_between, texture, through_a_sensor
 
-from dreamvid.motion.estimators import flow_estimator
-from dreamvid.motion.field import estimate_motion
+from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.warp import warp
 
-DIS = flow_estimator("dis")
+DIS = load_estimator("dis")
 
 
 def test_a_still_shot_with_sensor_noise_carries_everything_bit_for_bit():
@@ -16,7 +15,7 @@ def test_a_still_shot_with_sensor_noise_carries_everything_bit_for_bit():
     residual = 0.2 * torch.randn(1, 3, 96, 144, generator=torch.Generator().manual_seed(7))
     carried = residual
     for i in range(1, 5):
-        flow, trust, _ = estimate_motion(DIS, through_a_sensor(image, i), through_a_sensor(image, i - 1))
+        flow, trust, _ = motion_between(DIS, through_a_sensor(image, i), through_a_sensor(image, i - 1))
         carried = trust * warp(carried, flow)
     assert torch.equal(carried, residual)
 
@@ -32,7 +31,7 @@ def test_what_stands_still_in_flickering_light_is_carried_bit_for_bit():
         frames.append(through_a_sensor(gain * frame, number))
     carried = residual
     for previous, this in pairwise(frames):
-        flow, trust, restless = estimate_motion(DIS, this, previous)
+        flow, trust, restless = motion_between(DIS, this, previous)
         carried = trust * warp(carried, flow)
         assert restless.mean() < 0.3
     assert torch.equal(carried[:, :, :30], residual[:, :, :30])
@@ -41,7 +40,7 @@ def test_what_stands_still_in_flickering_light_is_carried_bit_for_bit():
 
 def test_a_pan_is_carried_whole_but_for_what_comes_in():
     wide = texture(96, 200)
-    flow, trust, _ = estimate_motion(DIS, wide[..., 17:161], wide[..., 20:164])
+    flow, trust, _ = motion_between(DIS, wide[..., 17:161], wide[..., 20:164])
     assert (flow[:, 0, 16:-16, 16:-16] + 3).abs().mean() < 0.2
     assert trust[..., 8:-8, 8:-8].mean() > 0.97
     assert trust[..., 0].max() == 0
@@ -49,24 +48,24 @@ def test_a_pan_is_carried_whole_but_for_what_comes_in():
 
 def test_a_pan_through_changing_light_is_carried_too():
     wide = 0.1 + 0.5 * texture(96, 200)
-    _, trust, _ = estimate_motion(DIS, 1.05 * wide[..., 17:161], wide[..., 20:164])
+    _, trust, _ = motion_between(DIS, 1.05 * wide[..., 17:161], wide[..., 20:164])
     assert trust[..., 8:-8, 8:-8].mean() > 0.9
 
 
 def test_a_missed_cut_is_carried_little():
-    _, trust, _ = estimate_motion(DIS, texture(96, 144, 1), texture(96, 144, 2))
+    _, trust, _ = motion_between(DIS, texture(96, 144, 1), texture(96, 144, 2))
     assert trust.mean() < 0.2
 
 
 def test_without_flow_everything_stays_where_it_was():
-    flow, trust, _ = estimate_motion(flow_estimator("none"), *[through_a_sensor(texture(96, 144), i) for i in (1, 2)])
+    flow, trust, _ = motion_between(load_estimator("none"), *[through_a_sensor(texture(96, 144), i) for i in (1, 2)])
     assert flow.abs().max() == 0
     assert trust.min() == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 300), (33, 34)])
 def test_any_size_has_a_motion(size):
-    flow, trust, _ = estimate_motion(DIS, torch.rand(1, 3, *size), torch.rand(1, 3, *size))
+    flow, trust, _ = motion_between(DIS, torch.rand(1, 3, *size), torch.rand(1, 3, *size))
     assert flow.shape == (1, 2, *size)
     assert trust.shape == (1, 1, *size)
     assert torch.isfinite(flow).all()

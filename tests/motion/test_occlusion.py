@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dreamvid.motion.estimators import flow_estimator
+from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.occlusion import (
     boundary_strength,
     in_frame_mask,
@@ -59,8 +59,8 @@ def test_a_revealed_strip_is_marked():
     previous, this = ground.clone(), ground.clone()
     previous[:, :, 30:90, 60:120] = square
     this[:, :, 30:90, 68:128] = square
-    dis = flow_estimator("dis")
-    mask = validity(dis(this, previous), dis(previous, this))
+    dis = load_estimator("dis")
+    mask = validity(*dis.estimate(dis.prepare(this), dis.prepare(previous)))
     assert mask[..., 36:84, 61:67].mean() < 0.3, "the strip behind the square is new"
     assert mask[..., 36:84, 80:115].mean() > 0.9, "the square itself was there"
     assert mask[..., 36:84, 10:45].mean() > 0.9, "the ground far off was there"

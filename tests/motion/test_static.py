@@ -1,15 +1,15 @@
 import pytest
 import torch
-from motion_textures import texture, through_a_sensor
+from motion_textures import flow_between, texture, through_a_sensor
 
-from dreamvid.motion.estimators import flow_estimator
+from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.static import static_mask, zero_static_flow
 
-DIS = flow_estimator("dis")
+DIS = load_estimator("dis")
 
 
 def still_share(this: torch.Tensor, previous: torch.Tensor) -> float:
-    return float(static_mask(this, previous, DIS(this, previous)).float().mean())
+    return float(static_mask(this, previous, flow_between(DIS, this, previous)).float().mean())
 
 
 @pytest.mark.parametrize("noise", [0.0, 1 / 255, 2 / 255])
@@ -39,7 +39,7 @@ def test_what_moves_before_a_still_ground_is_told_from_it():
     previous[..., 48:72, 60:84] = thing
     this[..., 48:72, 63:87] = thing
     this, previous = through_a_sensor(this, 1), through_a_sensor(previous, 2)
-    flow = DIS(this, previous)
+    flow = flow_between(DIS, this, previous)
     still = static_mask(this, previous, flow)
     held = zero_static_flow(flow, still)
     assert not still[..., 48:72, 63:87].any()

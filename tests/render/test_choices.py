@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamvid.coherence.frame_dreamer import FrameDreamer, Motion
+from dreamvid.coherence.frame_dreamer import FrameDreamer, MotionField
 from dreamvid.metrics.score import ObjectiveMeter
 from dreamvid.settings import Settings, load_settings
 
@@ -58,7 +58,7 @@ def test_a_schedule_can_turn_the_weight_of_variation() -> None:
 def test_adam_carries_nothing_from_frame_to_frame() -> None:
     """What is stored between frames is all there is: a render goes on in the same frames after a stop."""
     size = (48, 52)
-    still = Motion(torch.zeros(1, 2, *size), torch.ones(1, 1, *size), torch.zeros(1, 1, *size))
+    still = MotionField(torch.zeros(1, 2, *size), torch.ones(1, 1, *size), torch.zeros(1, 1, *size))
     first = FrameDreamer(settings(optimizer="adam", total_variation=0.1))
     first.dream(frame(), None, index=0, elapsed_seconds=0)
     second = FrameDreamer(settings(optimizer="adam", total_variation=0.1))

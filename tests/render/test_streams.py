@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame
 from dreamvid.image.tensors import to_pixels, to_tensor
-from dreamvid.motion.field import Motion, estimate_bidirectional
+from dreamvid.motion.estimator import load_estimator
+from dreamvid.motion.field import estimate_bidirectional, prepare_frame
 from dreamvid.runtime import cuda as replay
 from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
 from dreamvid.runtime.queues import BoundedQueue, Worker
@@ -74,8 +75,9 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
                         tensors[name] = there if tensors is module._buffers else torch.nn.Parameter(there, False)
         frame, mask = torch.empty(1, 3, 96, 128, device="cuda"), torch.empty(1, 1, 96, 128, device="cuda")
         with Crossings() as crossings, torch.no_grad():
-            judged, forward_flow = estimate_bidirectional(lambda this, _: torch.empty_like(this[:, :2]), frame, frame)
-            motion = Motion(*judged)
+            estimator = load_estimator("none", "cuda")
+            prepared = prepare_frame(estimator, frame)
+            motion, forward_flow = estimate_bidirectional(estimator, prepared, prepared)
             for index, (follows, where) in enumerate([(None, None), (motion, None), (motion, mask)]):
                 dreamed = dreamer.dream(frame, follows, index=index, elapsed_seconds=1 / 15, mask=where)
                 assert (dreamed.device.type, dreamed.shape) == ("cuda", frame.shape)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from dreamvid.errors import SettingsError
+from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 from dreamvid.settings import (
     DEFAULT_PRESET,
     Recipe,
@@ -119,7 +120,7 @@ class TestLimits:
             ("fps", "fast", "30000/1001"),
             ("fps", "1/0", "30000/1001"),
             ("fps", "0", "above 0"),
-            ("flow", "dsi", "'dis', 'raft' or 'none'"),
+            ("flow", "dsi", "Allowed: dis, none, raft"),
             ("device", "gpu", "cuda:N"),
             ("precision", "float8", "'bfloat16'"),
         ],
@@ -256,6 +257,7 @@ _OWN = {
     ),
     "size": st.tuples(st.integers(1, 16384), st.integers(1, 16384)).map(lambda sides: f"{sides[0]}x{sides[1]}"),
     "fps": st.fractions(Fraction(1, 100), 1000, max_denominator=1001).map(str),
+    "flow": st.sampled_from(FLOW_ESTIMATORS.names()),
     "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:1"]),
 }
 

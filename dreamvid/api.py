@@ -19,7 +19,7 @@ from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_or
 from dreamvid.errors import InputError
 from dreamvid.figures import comparison as compare
 from dreamvid.figures.feature_visualization import feature_sheet as feature_sheet
-from dreamvid.image.tensors import Frame, _like, _to_image, fit, to_pixels
+from dreamvid.image.tensors import Frame, copy_frame, fit, like_frame, to_image, to_pixels
 from dreamvid.metrics.report import Score as Score
 from dreamvid.metrics.score import score as score
 from dreamvid.metrics.score import score_frames as score_frames
@@ -74,7 +74,7 @@ class Dreamer:
         frame: uint8 or uint16 array (H, W, 3), RGB, or float tensor (3, H, W) in [0, 1]. A frame of another size than
         the one before begins anew, and so does one with `new_shot`. Raises InputError for anything else.
         """
-        image = _to_image(frame, self._frames.device)
+        image = to_image(frame, self._frames.device)
         previous = None if new_shot else self._previous
         follows = previous is not None and previous.shape == image.shape
         motion = self._frames.motion(image, previous) if previous is not None and follows else None
@@ -88,7 +88,7 @@ class Dreamer:
         )
         self._previous = image
         self._index += 1
-        return _like(dreamed, frame)
+        return like_frame(dreamed, frame)
 
     def dream_frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Dream a sequence, from its beginning, at the settings' cadence; kinds and errors as in `dream`.
@@ -105,7 +105,7 @@ class Dreamer:
         def dream(key: Keyframe[_Given[Frame]]) -> Tensor:
             given = key.item
             return self._frames.dream(
-                _to_image(given.frame, self._frames.device),
+                to_image(given.frame, self._frames.device),
                 key.motion,
                 index=given.index,
                 elapsed_seconds=key.elapsed_seconds,
@@ -115,17 +115,17 @@ class Dreamer:
 
         @translate_out_of_memory()
         def carry(between: InbetweenFrame[_Given[Frame]]) -> Tensor:
-            image = _to_image(between.item.frame, self._frames.device)
+            image = to_image(between.item.frame, self._frames.device)
             return self._frames.interpolate(image, between, mask=between.item.mask)
 
         for given, dreamed in in_display_order(self._steps(frames), dream, carry):
-            yield _like(dreamed, given.frame)
+            yield like_frame(dreamed, given.frame)
 
     def _steps(self, frames: Iterable[Frame]) -> Iterator[Keyframe[_Given[Frame]] | InbetweenFrame[_Given[Frame]]]:
         cadence = self._frames.cadence(self._fps)
         begins = True
         for frame, ends in _with_ends(frames):
-            image = _to_image(frame, self._frames.device)
+            image = to_image(frame, self._frames.device)
             with torch.no_grad():
                 given = _Given(self._index, frame, self._mask_for(image))
                 steps = cadence.add(given, self._frames.prepare(image), self._seconds, anew=begins, last=ends)
@@ -221,16 +221,13 @@ def _zoom(
     if image is None:
         start = noise_image(size or DEFAULT_ANIMATION_FORMAT.size_pixels() or (640, 480), settings.render.seed)
     else:
-        start = _to_image(image, torch.device("cpu"))
+        start = to_image(image, torch.device("cpu"))
         start = start if size is None else fit(start, size)
     dreamer = CameraDreamer(settings, start, fps=fps, count=n, camera=camera)
     for index in range(n) if n is not None else count():
         with torch.no_grad():
             dreamed = dreamer.dream(index)
-        if image is None or isinstance(image, np.ndarray):
-            yield to_pixels(dreamed, np.uint8 if image is None else image.dtype)  # type: ignore[misc]
-        else:
-            yield dreamed[0].to(image)
+        yield to_pixels(dreamed) if image is None else like_frame(dreamed, image)  # type: ignore[misc]
 
 
 def _with_ends(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
@@ -243,6 +240,6 @@ def _with_ends(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
     for frame in frames:
         for before in waiting:
             yield before, form(frame) != form(before)
-        waiting = [frame]
+        waiting = [copy_frame(frame)]  # whoever makes the frames may refill one buffer
     for last in waiting:
         yield last, True

@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.dream import laplacian
+from dreamvid.image.tensors import IMAGENET_STD
 from dreamvid.settings import DreamSettings
 
-# Of ImageNet's images, RGB in [0, 1]: what torchvision's classifiers are fed with is (x - mean) / deviation.
-_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 _TINY = 1e-20
 
 
@@ -105,7 +104,7 @@ class UpdateRule:
         else:
             # With z = (x - mean) / deviation: dL/dz = deviation · dL/dx, and dx = deviation · dz.
             # Filled on the device: a copy from here would wait for it.
-            deviation = torch.stack([x.new_full((), one) for one in _IMAGENET_DEVIATION]).view(1, 3, 1, 1)
+            deviation = torch.stack([x.new_full((), one) for one in IMAGENET_STD]).view(1, 3, 1, 1)
             x = x + step * deviation * self._direction(x, gradient, deviation, moments)
         return x.clamp(0, 1) if self.clamp == "step" else x
 

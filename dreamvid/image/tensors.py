@@ -1,5 +1,6 @@
-"""Images at the edge of the program (numpy, whole numbers) and inside it (float32 tensors)."""
+"""Convert images between the edge of the program (arrays of whole numbers) and its inside (float32 tensors)."""
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,27 +14,70 @@ from dreamvid.errors import InputError
 Frame = TypeVar("Frame", np.ndarray, Tensor)
 
 
-def _like(dreamed: Tensor, frame: Frame) -> Frame:
-    """Bring a dreamed frame (1, 3, H, W) to the kind of the frame that it was dreamed on."""
-    if isinstance(frame, np.ndarray):
-        return to_pixels(dreamed, frame.dtype)
-    return dreamed[0].to(frame)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of each channel (RGB in [0, 1]) over the images of ImageNet."""
+
+_ROUNDING = 1 / 255
+"""How far a float frame may leave [0, 1] by rounding; such values are clamped, others are refused."""
 
 
-def _to_image(frame: np.ndarray | Tensor, device: torch.device) -> Tensor:
+def to_image(frame: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
+    """Check a frame from outside and bring it to float32 (1, 3, H, W) in [0, 1] on `device`: always a copy.
+
+    frame: a uint8 or uint16 array (H, W, 3), or a float tensor (3, H, W) or (1, 3, H, W) in [0, 1]; RGB. Raises
+    InputError, which says what was got, for anything else.
+    """
     if isinstance(frame, np.ndarray):
         if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype in (np.uint8, np.uint16) and frame.size:
             return to_tensor(frame, device)
         got = f"an array of shape {frame.shape} and type {frame.dtype}"
     elif isinstance(frame, Tensor):
-        if frame.ndim == 3 and frame.shape[0] == 3 and frame.is_floating_point() and frame.numel():
-            return frame.detach()[None].to(device, torch.float32).clamp(0, 1)
+        batch = frame if frame.ndim == 4 else frame[None]
+        if batch.ndim == 4 and batch.shape[:2] == (1, 3) and frame.is_floating_point() and frame.numel():
+            return _in_range(batch.detach().to(device, torch.float32))
         got = f"a tensor of shape {tuple(frame.shape)} and type {frame.dtype}"
     else:
         got = f"a {type(frame).__name__}"
     raise InputError(
         f"A frame has to be a uint8 or uint16 array (height, width, 3) or a float tensor (3, height, width), got {got}."
     )
+
+
+def _in_range(image: Tensor) -> Tensor:
+    """Clamp an image to [0, 1]. Raises InputError for values that are not near it, and for NaN."""
+    # Waits for the device, once a frame: a value that is out of range would spoil all that follows.
+    low, high = torch.stack(torch.aminmax(image)).tolist()
+    if low >= -_ROUNDING and high <= 1 + _ROUNDING:
+        return image.clamp(0, 1)
+    if math.isnan(low):
+        got, advice = "NaN in it", "Replace it first, for example by frame.nan_to_num()."
+    elif math.isinf(low) or math.isinf(high):
+        got, advice = "infinity in it", "Replace it first, for example by frame.nan_to_num(posinf=1, neginf=0)."
+    elif low >= 0 and 1.5 < high <= 255:
+        got, advice = f"values from {low:g} to {high:g}", "Divide it by 255, or clamp it if they are meant so."
+    else:
+        got, advice = f"values from {low:g} to {high:g}", "Scale it, or clamp it: frame.clamp(0, 1)."
+    raise InputError(f"A float frame has values in [0, 1], and this one has {got}. {advice}")
+
+
+def like_frame(image: Tensor, frame: Frame) -> Frame:
+    """Bring an image (1, 3, H, W) in [0, 1] to the kind of a frame: its type, its device, its number of dimensions."""
+    if isinstance(frame, np.ndarray):
+        return to_pixels(image, frame.dtype)
+    return (image if frame.ndim == 4 else image[0]).to(frame)
+
+
+def frame_pixels(frame: np.ndarray | Tensor) -> np.ndarray:
+    """Check a frame as `to_image` does and copy it to a uint8 array (H, W, 3). Raises InputError."""
+    image = to_image(frame, "cpu")
+    return to_8_bits(frame).copy() if isinstance(frame, np.ndarray) else to_pixels(image)
+
+
+def copy_frame(frame: Frame) -> Frame:
+    """Copy a frame that is kept: its owner may fill the same memory with the next one."""
+    if isinstance(frame, np.ndarray):
+        return frame.copy()
+    return frame.detach().clone() if isinstance(frame, Tensor) else frame
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -54,18 +98,19 @@ def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     scale = float(np.iinfo(pixels.dtype).max)
     # torch has few operations on uint16; int32 holds it exactly.
     whole = pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)
-    tensor = torch.from_numpy(np.ascontiguousarray(whole))
+    whole = np.ascontiguousarray(whole)
+    tensor = torch.from_numpy(whole if whole.flags.writeable else whole.copy())  # torch warns of read-only memory
     if torch.device(device).type == "cuda":
         # A copy of memory that is not page-locked first waits for all that the device still has to do.
         tensor = tensor.pin_memory().to(device, non_blocking=True)
     else:
-        tensor = tensor.to(device)  # waiting: without, Metal reads memory that is free again (pytorch#139550)
+        tensor = tensor.to(device)  # blocking: otherwise Metal reads memory that is freed already (pytorch#139550)
     return tensor.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format) / scale
 
 
 @dataclass(frozen=True)
 class Download:
-    """Pixels on their way from the device, which works on meanwhile."""
+    """Hold pixels that are on their way from the device, which works on meanwhile."""
 
     _pixels: Tensor
     _dtype: np.dtype | type
@@ -73,11 +118,11 @@ class Download:
 
     @property
     def size(self) -> int:
-        """Bytes that come over."""
+        """Number of bytes that are transferred."""
         return self._pixels.numel() * self._pixels.element_size()
 
     def wait(self) -> np.ndarray:
-        """Return them, uint8 or uint16 (H, W, 3), when they are here."""
+        """Wait for the transfer and return the pixels, uint8 or uint16 (H, W, 3)."""
         if self._done is not None:
             self._done.synchronize()
         pixels: np.ndarray = self._pixels.cpu().numpy()
@@ -93,11 +138,11 @@ def download(image: Tensor, dtype: np.dtype | type = np.uint8) -> Download:
     if whole.device.type != "cuda":
         return Download(whole, dtype, None)
     # Only page-locked memory is written to while the device works on.
-    here = torch.empty(whole.shape, dtype=whole.dtype, pin_memory=True)
-    here.copy_(whole, non_blocking=True)
+    target = torch.empty(whole.shape, dtype=whole.dtype, pin_memory=True)
+    target.copy_(whole, non_blocking=True)
     done: torch.cuda.Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
     done.record(torch.cuda.current_stream(whole.device))
-    return Download(here, dtype, done)
+    return Download(target, dtype, done)
 
 
 def to_pixels(image: Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
@@ -106,12 +151,12 @@ def to_pixels(image: Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
 
 
 def to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """Turn uint16 pixels into uint8 for what only looks at them; uint8 ones are returned as they are."""
+    """Turn uint16 pixels into uint8; uint8 ones are returned as they are."""
     return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
 
 
 def fit(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring an image (1, 3, H, W) to `size` (width, height): its middle, as large as it goes."""
+    """Crop an image (1, 3, H, W) to the shape of `size` (width, height), around its center, and resize it to that."""
     width, height = size
     scale = max(width / image.shape[3], height / image.shape[2])
     inner_width, inner_height = (

@@ -31,6 +31,7 @@ from dreamvid.dream.objectives.binding import resolve_objective
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.objectives.term import Reduction
 from dreamvid.errors import InputError, SettingsError
+from dreamvid.image.tensors import to_8_bits, to_image
 from dreamvid.metrics.report import Score
 from dreamvid.metrics.temporal import RevealedPlaces, Tone, warping_error
 from dreamvid.motion.estimator import load_estimator
@@ -258,7 +259,7 @@ def score(
         with FrameReader(films[0], infos[0], start=start, stop=stop, fps=rate, size=small) as reader:
             for frame in reader:
                 counted += 1
-                yield _eight_bits(frame.pixels)
+                yield to_8_bits(frame.pixels)
 
     cuts = set(find_cuts(images()))
     total = scan(films[1], infos[1]).count
@@ -318,17 +319,8 @@ def _pairs(sources: Iterator[Any], dreams: Iterator[Any]) -> Iterator[tuple[Any,
 
 
 def _image(frame: Frame) -> _Image:
-    """Bring a frame of any kind to float32 (H, W, 3) in [0, 1]."""
-    if isinstance(frame, Tensor):
-        x = frame[0] if frame.ndim == 4 and frame.shape[0] == 1 else frame
-        if x.ndim == 3 and x.shape[0] == 3 and x.is_floating_point():
-            return np.ascontiguousarray(x.detach().permute(1, 2, 0).float().cpu().numpy())
-    elif frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype in (np.uint8, np.uint16):
-        return frame.astype(np.float32) / np.float32(np.iinfo(frame.dtype).max)
-    raise InputError(
-        "A frame has to be RGB: uint8 or uint16 of shape (H, W, 3), or a float tensor (3, H, W) or "
-        f"(1, 3, H, W) in [0, 1]; got {frame.dtype} of shape {tuple(frame.shape)}."
-    )
+    """Bring a frame of any kind to float32 (H, W, 3) in [0, 1]. Raises InputError."""
+    return np.ascontiguousarray(to_image(frame, "cpu")[0].permute(1, 2, 0).numpy())
 
 
 def _working_size(source: _Image, dream: _Image, width: int) -> tuple[int, int]:
@@ -363,7 +355,3 @@ def _clipped(image: _Image) -> npt.NDArray[np.uint8]:
 def _detection_size(info: VideoInfo) -> tuple[int, int]:
     height = min(DETECTION_HEIGHT, info.height)
     return max(1, round(info.width * height / info.height)), height
-
-
-def _eight_bits(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
-    return np.asarray(pixels if pixels.dtype == np.uint8 else pixels >> 8, dtype=np.uint8)

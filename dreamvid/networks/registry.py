@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from dreamvid.errors import NetworkError, nearest
+from dreamvid.image.tensors import IMAGENET_MEAN, IMAGENET_STD
 from dreamvid.networks import efficientnet_lite
 from dreamvid.networks.tensorflow import inception5h
 from dreamvid.networks.weights import load_embedded, load_state
@@ -18,7 +19,6 @@ from dreamvid.networks.weights import load_embedded, load_state
 # Its module turns the normalisation of torchvision's other models back into that of TensorFlow, under which
 # it was trained. Without that detour the normalisation is this one.
 _TENSORFLOW_TRAINED = ("googlenet", "inception_v3")
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def _timm(name: str) -> Architecture:
     published = timm.get_pretrained_cfg(name)
     return Architecture(
         "timm",
-        tuple(published.mean) if published else _IMAGENET_MEAN,
-        tuple(published.std) if published else _IMAGENET_STD,
+        tuple(published.mean) if published else IMAGENET_MEAN,
+        tuple(published.std) if published else IMAGENET_STD,
         published.input_size[-1] if published else 224,
         lambda: timm.create_model(name, pretrained=False),
         functools.partial(_load_timm, name=name),

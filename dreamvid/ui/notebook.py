@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dreamvid.errors import InputError
 from dreamvid.image.html import file_html, film_html, image_html
-from dreamvid.image.tensors import to_8_bits, to_pixels
+from dreamvid.image.tensors import frame_pixels
 from dreamvid.render.progress import STAGES, Progress, RenderResult, describe
 from dreamvid.ui.terminal import RenderDisplay
 
@@ -123,26 +123,13 @@ def _html(what: object, fps: float) -> str:
             raise InputError(f"There is no file {path} to show.")
         return file_html(path)
     if isinstance(what, np.ndarray | Tensor) and what.ndim == 3:
-        return image_html(_pixels(what))
+        return image_html(frame_pixels(what))
     if isinstance(what, Iterable):
-        frames = [_pixels(frame) for frame in what]
+        frames = [frame_pixels(frame) for frame in what]
         if frames and all(frame.shape == frames[0].shape for frame in frames):
             return film_html(frames, fps)
         raise InputError("Frames to show have to be one or more images of the same size.")
     raise InputError(f"Neither image, file, result nor frames: {type(what).__name__}. Nothing to show.")
-
-
-def _pixels(image: object) -> npt.NDArray[np.uint8]:
-    if isinstance(image, Tensor) and image.ndim == 3 and image.shape[0] == 3 and image.is_floating_point():
-        return to_pixels(image.detach()[None].float().cpu().clamp(0, 1)).astype(np.uint8)
-    if isinstance(image, np.ndarray) and image.shape[2:] == (3,) and image.dtype in (np.uint8, np.uint16):
-        return to_8_bits(image)
-    got = f"a {type(image).__name__}"
-    if isinstance(image, Tensor | np.ndarray):
-        got += f" of shape {tuple(image.shape)} and type {image.dtype}"
-    raise InputError(
-        f"An image has to be a uint8 array (height, width, 3) or a float tensor (3, height, width), got {got}."
-    )
 
 
 def _ipython() -> tuple[Any, Any]:

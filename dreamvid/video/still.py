@@ -9,6 +9,7 @@ import numpy.typing as npt
 from dreamvid.errors import SourceError
 from dreamvid.image.fetch import fetch_image, is_address
 from dreamvid.image.io import IMAGE_SUFFIXES, read_image
+from dreamvid.image.tensors import to_8_bits
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import VideoInfo, probe
 from dreamvid.video.source import Source, open_source
@@ -44,8 +45,7 @@ def read_frame(text: str, *, allow_private_addresses: bool = False) -> npt.NDArr
         pixels = _frame_at(source, info, seconds, 0)
     if pixels is None:
         raise SourceError(f"{name} has no frame at {seconds:g} s: it is shorter. Give a time before its end.")
-    eight_bits = pixels if pixels.dtype == np.uint8 else pixels >> 8
-    return eight_bits.astype(np.uint8, copy=False)
+    return to_8_bits(pixels)
 
 
 def _frame_at(

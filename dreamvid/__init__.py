@@ -5,7 +5,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Read by OpenMP (GNU's) as torch loads it, so said before: threads that wait for one another look out for some
 # microseconds and then sleep. By default they look out for milliseconds, on cores that decoding, motion and encoding

@@ -1,0 +1,1 @@
+"""Plugins as another distribution would ship them: one of each kind, one file each."""

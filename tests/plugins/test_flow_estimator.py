@@ -1,0 +1,40 @@
+"""A flow estimator of another distribution works like a built-in one."""
+
+import pytest
+import torch
+from known_motion import SMALL, pan
+
+from dreamvid.cli import main
+from dreamvid.coherence.frame_dreamer import FrameDreamer
+from dreamvid.errors import InputError, SettingsError
+from dreamvid.motion.estimator import load_estimator
+from dreamvid.runtime.plugins import FLOW_ESTIMATORS
+from dreamvid.settings import load_settings
+
+
+def test_it_is_named_behind_the_built_in_ones() -> None:
+    assert FLOW_ESTIMATORS.names() == ("dis", "none", "raft", "broken", "sideways")
+    assert (FLOW_ESTIMATORS.origin("sideways"), FLOW_ESTIMATORS.origin("dis")) == ("dreamvid-plugins 1.0", "")
+
+
+def test_a_dream_rides_on_it() -> None:
+    settings = load_settings(None, flow="sideways", warm_iterations=0, half_life_seconds=1000.0, **SMALL)
+    dreamer = FrameDreamer(settings)
+    frames = pan(2, speed=1)
+    motion = dreamer.motion(frames[1], frames[0])
+    assert (motion.flow[:, 0] == -1).all()
+    first = dreamer.dream(frames[0], None, index=0, elapsed_seconds=0.04) - frames[0]
+    second = dreamer.dream(frames[1], motion, index=1, elapsed_seconds=0.04) - frames[1]
+    torch.testing.assert_close(second[..., 20:-20], first[..., 19:-21], atol=0.02, rtol=0)
+
+
+def test_it_shows_in_the_help_and_in_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["run", "--help"])
+    assert "sideways" in capsys.readouterr().out
+    with pytest.raises(SettingsError, match="Did you mean 'sideways'"):
+        load_settings(None, flow="sidewise")
+
+
+def test_one_that_cannot_be_imported_names_its_distribution() -> None:
+    with pytest.raises(InputError, match=r"'broken' of dreamvid-plugins 1\.0 cannot be loaded"):
+        load_estimator("broken")

@@ -30,16 +30,17 @@ def to_image(frame: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
     if isinstance(frame, np.ndarray):
         if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype in (np.uint8, np.uint16) and frame.size:
             return to_tensor(frame, device)
-        got = f"an array of shape {frame.shape} and type {frame.dtype}"
+        got = f"an array of {frame.dtype} of shape {frame.shape}"
     elif isinstance(frame, Tensor):
         batch = frame if frame.ndim == 4 else frame[None]
         if batch.ndim == 4 and batch.shape[:2] == (1, 3) and frame.is_floating_point() and frame.numel():
             return _in_range(batch.detach().to(device, torch.float32))
-        got = f"a tensor of shape {tuple(frame.shape)} and type {frame.dtype}"
+        got = f"a tensor of {frame.dtype} of shape {tuple(frame.shape)}"
     else:
         got = f"a {type(frame).__name__}"
     raise InputError(
-        f"A frame has to be a uint8 or uint16 array (height, width, 3) or a float tensor (3, height, width), got {got}."
+        "A frame has to be RGB: a uint8 or uint16 array (height, width, 3), or a float tensor (3, height, width) in "
+        f"[0, 1]. Got {got}."
     )
 
 

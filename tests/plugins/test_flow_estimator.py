@@ -1,10 +1,14 @@
 """A flow estimator of another distribution works like a built-in one."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from known_motion import SMALL, pan
 
-from dreamvid.cli import main
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.errors import InputError, SettingsError
 from dreamvid.motion.estimator import load_estimator
@@ -28,9 +32,11 @@ def test_a_dream_rides_on_it() -> None:
     torch.testing.assert_close(second[..., 20:-20], first[..., 19:-21], atol=0.02, rtol=0)
 
 
-def test_it_shows_in_the_help_and_in_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["run", "--help"])
-    assert "sideways" in capsys.readouterr().out
+def test_it_shows_in_the_help_and_in_errors() -> None:
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    command = [sys.executable, "-m", "dreamvid", "run", "--help"]
+    shown = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    assert "sideways" in shown.stdout
     with pytest.raises(SettingsError, match="Did you mean 'sideways'"):
         load_settings(None, flow="sidewise")
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.errors import DeviceError
+from dreamvid.runtime.autograd import as_normal_tensor, outside_inference_mode
 from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.runtime.device import out_of_memory
 
@@ -46,16 +47,17 @@ class TiledGradient:
 
         Raises DeviceError when not even the smallest tile fits the device's memory.
         """
-        rolled = torch.roll(image, shift, dims=(2, 3))
-        while True:
-            try:
-                gradient = self._rolled_gradient(rolled)
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-            self._halve(image)  # out here, where what the failed step held is free
-        return torch.roll(gradient, (-shift[0], -shift[1]), dims=(2, 3))
+        with outside_inference_mode():
+            rolled = torch.roll(as_normal_tensor(image), shift, dims=(2, 3))
+            while True:
+                try:
+                    gradient = self._rolled_gradient(rolled)
+                    break
+                except (RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error):
+                        raise
+                self._halve(image)  # out here, where what the failed step held is free
+            return torch.roll(gradient, (-shift[0], -shift[1]), dims=(2, 3))
 
     def value(self, image: Tensor) -> float:
         """Evaluate the objective on a whole image (1, 3, H, W); waits for the device."""

@@ -7,6 +7,7 @@ post-operations), a 1 × 1 convolution's gradient is one matrix product without 
 where it lies when nobody else holds it. The arithmetic is the same.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -60,7 +61,7 @@ class FusedConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W) to (N, C', h, w) and clamp."""
         x, kernel, padding = self._place(x)
-        if x.device.type == "cpu" and x.dtype == torch.float32 and torch._C._has_mkldnn:
+        if x.device.type == "cpu" and x.dtype == torch.float32 and _fuses_on_cpu():
             result: Tensor = _FusedOnCpu.apply(x, kernel, padding, self)
             return result
         y = F.conv2d(x, kernel, self.bias, self.stride, padding, self.dilation, self.groups)
@@ -82,6 +83,21 @@ class FusedConvolution(nn.Module):
         reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
         total = same_padding_amount(size, reach, self.stride[axis])
         return total // 2, total - total // 2
+
+
+@functools.cache
+def _fuses_on_cpu() -> bool:
+    """Try the operator that `_FusedOnCpu` calls, once: it is PyTorch's own and may change or go without notice."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    x, kernel = torch.linspace(-1, 1, 16).view(1, 1, 4, 4), torch.linspace(-1, 1, 9).view(1, 1, 3, 3)
+    try:
+        y = torch.ops.mkldnn._convolution_pointwise(
+            x, kernel, None, (0, 0), (1, 1), (1, 1), 1, *_post_operation(1.0), ""
+        )
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return torch.allclose(y, F.conv2d(x, kernel).clamp(0, 1), atol=1e-5)
 
 
 class _FusedOnCpu(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """Classifiers to dream with: by name, with weights, as layers that can be cut out."""
 
 import functools
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from dreamvid.networks.layer_table import LayerTable, describe_layers
 from dreamvid.networks.tensorflow.inception5h import Inception5h
 from dreamvid.networks.trace import LayerInputs, layer_flow, trace
 from dreamvid.networks.truncate import Truncated, truncate
+from dreamvid.runtime.autograd import outside_inference_mode
 from dreamvid.runtime.device import out_of_memory
 
 # Names of the same layers in the well-known notebooks.
@@ -27,6 +29,10 @@ _ALIASES = {
         for index, block in enumerate(("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c"))
     },
 }
+
+
+# Networks are built from PyTorch's own random state, which belongs to the process.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Network:
@@ -82,9 +88,11 @@ class Network:
         """
         if not layers:
             raise NetworkError("No layer was asked for; name at least one.")
-        return truncate(self._traced, [self.table.resolve(layer) for layer in layers], self.mean, self.std)
+        with outside_inference_mode():
+            return truncate(self._traced, [self.table.resolve(layer) for layer in layers], self.mean, self.std)
 
 
+@outside_inference_mode()
 def load_network(
     model: str = efficientnet_lite.NAME, weights: str | None = None, *, device: torch.device | str = "cpu"
 ) -> Network:
@@ -96,7 +104,7 @@ def load_network(
     frozen graph. Raises NetworkError if any of it cannot be had.
     """
     architecture = architectures.find(model)
-    with torch.random.fork_rng(devices=[]):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # of the CPU only
         module = architecture.build()
     if weights is None:

@@ -1,6 +1,7 @@
 """A classifier's forward pass as a graph, with a name for what each of its modules computes."""
 
 import operator
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,10 @@ _OPAQUE = (Conv2dSame, SameMaxPool2d, ResponseNorm, nn.BatchNorm2d)
 # feed-forward classifier, and each time costs a pass over the whole network.
 _MAX_OPAQUE_MODULES = 64
 
+# PyTorch's tracer replaces the call of every module in the process while it runs, and puts back what it found. Two at
+# a time would put back each other's.
+_ONE_AT_A_TIME = threading.Lock()
+
 
 @dataclass(frozen=True)
 class Traced:
@@ -61,6 +66,8 @@ class Traced:
 
 
 class _Tracer(fx.Tracer):
+    """Traces one thread's network; the modules that other threads call meanwhile run as they are."""
+
     def __init__(
         self,
         opaque: set[str],
@@ -73,6 +80,7 @@ class _Tracer(fx.Tracer):
         self.outputs: dict[str, fx.Node] = {}
         self.kinds: dict[str, str] = {}
         self.failed_in: str | None = None
+        self.thread = threading.get_ident()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return (
@@ -85,6 +93,8 @@ class _Tracer(fx.Tracer):
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if threading.get_ident() != self.thread:
+            return forward(*args, **kwargs)
         path = self.path_of_module(m)
         try:
             result = super().call_module(m, forward, args, kwargs)
@@ -99,6 +109,11 @@ class _Tracer(fx.Tracer):
             self.outputs[name] = result.node
             self.kinds[name] = type(m).__name__
         return result
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 def trace(module: nn.Module, name: str) -> Traced:
@@ -117,7 +132,8 @@ def trace(module: nn.Module, name: str) -> Traced:
     while True:
         tracer = _Tracer(opaque, functions, types)
         try:
-            graph = tracer.trace(module)
+            with _ONE_AT_A_TIME:
+                graph = tracer.trace(module)
             break
         except Exception as error:
             if not tracer.failed_in or len(opaque) == _MAX_OPAQUE_MODULES:

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dreamvid.networks import fused_conv
 from dreamvid.networks.fused_conv import FusedConvolution
 from dreamvid.networks.network import Network
 from dreamvid.networks.same_padding import Conv2dSame
@@ -98,3 +99,38 @@ def test_gradient_of_a_strided_convolution_of_few_channels(
     reference = x.detach().double().requires_grad_(True)
     (expected,) = torch.autograd.grad((plain.double()(reference) * weight).sum(), reference)
     torch.testing.assert_close(gradient.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def another_signature(*_: object) -> Tensor:
+    raise RuntimeError("_convolution_pointwise() is missing value for argument 'algorithm'")
+
+
+def another_result(x: Tensor, kernel: Tensor, *_: object) -> Tensor:
+    return 2 * F.conv2d(x, kernel)
+
+
+@pytest.mark.parametrize("operator", [None, another_signature, another_result])
+@pytest.mark.parametrize("same", [False, True])
+def test_without_pytorchs_private_operator_the_gradient_is_the_same(
+    operator: object, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stack(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            first = Conv2dSame(3, 8, 3, 2) if same else nn.Conv2d(3, 8, 3, 2, 1)
+            self.layers = nn.Sequential(first, nn.ReLU6(), nn.Conv2d(8, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layers(x)
+
+    torch.manual_seed(3)
+    module, x = Network("stack", Stack()).truncate(("layers",)), torch.rand(1, 3, 21, 24)
+    expected = _gradient(module, x, ("layers",))
+    monkeypatch.setattr(torch.ops.mkldnn, "_convolution_pointwise", operator)
+    fused_conv._fuses_on_cpu.cache_clear()
+    try:
+        assert not fused_conv._fuses_on_cpu()
+        found = _gradient(module, x, ("layers",))
+    finally:
+        fused_conv._fuses_on_cpu.cache_clear()
+    assert (found - expected).norm() <= 1e-5 * expected.norm()

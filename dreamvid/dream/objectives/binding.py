@@ -11,6 +11,7 @@ from dreamvid.dream.objectives.term import Reduction
 from dreamvid.image.io import read_image
 from dreamvid.image.tensors import resize, to_tensor
 from dreamvid.networks.network import Network
+from dreamvid.runtime.autograd import outside_inference_mode
 from dreamvid.settings.objective_timeline import parse_timeline
 
 # Larger guides are shrunk: a network knows things at about the size of the images that it was trained on.
@@ -25,11 +26,12 @@ def resolve_objective(objective: Objective, network: Network, *, reduction: Redu
 
     def features(layer: str, file: str) -> Tensor:
         truncated = network.truncate([layer])
-        with torch.no_grad():
+        with outside_inference_mode(), torch.no_grad():
             activation: Tensor = truncated(_guide(file).to(truncated.scale.device, truncated.scale.dtype))[layer]
         return activation
 
-    return objective.resolve(network.table, reduction=reduction, features=features)
+    with outside_inference_mode():  # what a term keeps is read by the gradient
+        return objective.resolve(network.table, reduction=reduction, features=features)
 
 
 def objective_fingerprints(timeline: str) -> list[str]:

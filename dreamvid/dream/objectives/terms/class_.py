@@ -87,9 +87,14 @@ def class_index(name_or_number: str) -> int:
 
 def class_name(index: int) -> str:
     """Name class `index` (0 to 999) as torchvision does."""
-    from torchvision.models._meta import _IMAGENET_CATEGORIES
+    return _class_names()[index]
 
-    return str(_IMAGENET_CATEGORIES[index])
+
+@functools.cache
+def _class_names() -> tuple[str, ...]:
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 @functools.cache

@@ -1,0 +1,121 @@
+"""The documents: links lead somewhere, commands are known, and the examples of docs/extending.md run."""
+
+import re
+import runpy
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from motion_textures import texture
+
+from dreamvid import dream_frames, load_settings
+from dreamvid.dream.objectives.parser import parse_objective
+from dreamvid.errors import DreamvidError
+from dreamvid.motion.estimator import load_estimator
+from dreamvid.runtime import plugins
+from dreamvid.runtime.plugins import FLOW_ESTIMATORS
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (document.parent / target).exists()] == []
+
+
+@pytest.fixture
+def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package of docs/extending.md, as an installed one."""
+    blocks = BLOCK.findall((ROOT / "docs" / "extending.md").read_text(encoding="utf-8"))
+    for _language, name, content in blocks:
+        if name:
+            file = tmp_path / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    info = tmp_path / "dreamvid_examples-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = []
+    for group, entries in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {target}" for name, target in entries.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugins._entry_points.cache_clear()
+    yield tmp_path
+    plugins._entry_points.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dreamvid_examples"]:
+        del sys.modules[name]
+
+
+def tiny(**chosen: object) -> np.ndarray:
+    """Dream three frames of noise with the settings."""
+    settings = load_settings(
+        dream_height=48, octaves=1, iterations=1, warm_iterations=1, cadence=1, device="cpu", **chosen
+    )
+    frames = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
+    return np.stack(list(dream_frames(frames, settings, fps=15)))
+
+
+def test_a_part_of_another_package_is_known_by_its_name(examples: Path) -> None:
+    assert "pan" in FLOW_ESTIMATORS.names()
+    assert FLOW_ESTIMATORS.origin("pan") == "dreamvid-examples 1.0"
+    with pytest.raises(DreamvidError, match=r"'pann'.*pan"):
+        load_settings(flow="pann")
+
+
+def test_the_example_of_a_flow_estimator(examples: Path) -> None:
+    image = texture(48, 80)
+    previous, this = image[..., :64], image[..., 5:69]  # the camera moves 5 pixels to the right
+    estimator = load_estimator("pan")
+    backward, forward = estimator.estimate(estimator.prepare(this), estimator.prepare(previous))
+    assert backward.shape == forward.shape == (1, 2, 48, 64)
+    torch.testing.assert_close(backward.mean(dim=(2, 3)), torch.tensor([[5.0, 0.0]]), atol=0.5, rtol=0)
+    torch.testing.assert_close(forward, -backward)
+    assert not np.array_equal(tiny(flow="pan"), tiny(flow="none"))
+
+
+def test_the_example_of_an_objective_term(examples: Path) -> None:
+    text = "peak(blocks.1.0) - 0.2*blocks.0.0"
+    objective = parse_objective(text)
+    assert str(objective) == text
+    with pytest.raises(DreamvidError, match="peak"):
+        parse_objective("peek(blocks.1.0)")
+    x = torch.tensor([[[[1.0]], [[-3.0]], [[2.0]]]])
+    term = objective.terms[0][1]
+    from dreamvid.networks.network import load_network
+
+    resolved = parse_objective("peak(blocks.1.0)").resolve(load_network("efficientnet_lite2", "random").table)
+    assert term.fingerprint() == ""
+    assert resolved({"blocks.1.0": x}).item() == 4.0
+    assert not np.array_equal(tiny(objective=text), tiny(objective="blocks.1.0 - 0.2*blocks.0.0"))
+
+
+def test_the_drawing_is_up_to_date() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "draw_architecture.py"))
+    order = runpy.run_path(str(ROOT / "tests" / "test_layering.py"))["ORDER"]
+    drawn = [name for row in script["LAYERS"] for name, _purpose in row]
+    assert drawn[::-1] == [name for name in order if name != "__main__"]
+    assert script["OUTPUT"].read_text(encoding="utf-8") == script["draw"]()
+
+
+PRIVATE = re.compile(
+    r"\btorch(?:\.\w+)*\._[a-z]\w*|\btorch\.ops\.(?!aten)\w+\.\w+|\bfrom (?!dreamvid)\S+ import _\w+"
+    r"|\bfrom \S+\._\w+ import|\._(?:parameters|modules|buffers)\b"
+)
+
+
+def test_private_interfaces_of_libraries_are_listed() -> None:
+    listed = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "dreamvid").rglob("*.py")]
+    used = {match for source in sources for match in PRIVATE.findall(source)}
+    assert used, "the pattern finds nothing"
+    assert sorted(name for name in used if f"{name}`" not in listed) == []

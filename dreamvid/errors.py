@@ -52,9 +52,15 @@ class FfmpegError(DreamvidError):
 
 
 class Interrupted(DreamvidError):
-    """The user stopped the work (Ctrl-C); the message says what is kept and how to go on."""
+    """The work was stopped from outside; the message says what is kept and how to go on.
 
-    exit_code = 130
+    exit_code: 128 plus the signal, as shells count: 130 after Ctrl-C (SIGINT) or a host's cancel event, 143 after
+    SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def nearest(got: str, allowed: Iterable[str], count: int = 3) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from dreamvid import __version__
-from dreamvid.errors import DreamvidError, nearest
+from dreamvid.errors import DreamvidError, Interrupted, nearest
 from dreamvid.ui import console
 
 _LAYERS = (
@@ -62,8 +62,8 @@ def build_app() -> App:
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run the command line (`tokens`: the words behind the program's name; None: those it was started with).
 
-    Returns the exit code: 0 done, 2 the user's mistake, 1 any other failure, 130 interrupted. Never raises
-    for bad input; its message goes to stderr.
+    Returns the exit code: 0 done, 2 the user's mistake, 1 any other failure, 130 stopped by Ctrl-C, 143 stopped by
+    SIGTERM. Never raises for bad input; its message goes to stderr.
     """
     words = [_current_flag(word) for word in (sys.argv[1:] if tokens is None else tokens)]
     return guarded(lambda: build_app()(words, exit_on_error=False, print_error=False))
@@ -103,7 +103,7 @@ def guarded(call: Callable[[], object]) -> int:
             console.error(f"{_explain(error)} See: {place} --help")
             return 2
         except DreamvidError as error:
-            if error.exit_code == 130:
+            if isinstance(error, Interrupted):
                 console.say(str(error))
             else:
                 console.error(str(error))

@@ -1,6 +1,7 @@
-"""How far a render is, how fast, and which of its stages the others wait for."""
+"""Measure how far a render is, how fast it goes and which of its stages the others wait for."""
 
 import html
+import json
 import time
 from collections import deque
 from dataclasses import astuple, dataclass
@@ -10,26 +11,7 @@ from typing import Literal
 from dreamvid.runtime.profiler import BusySeconds, Profile
 
 STAGES = {"scan": "Reading", "plan": "Planning", "dream": "Dreaming", "join": "Joining"}
-
-
-def describe(progress: "Progress") -> str:
-    """Say a state in words: `frame 12 of 300, 2.3 fps, 2:05 left, slow: dream`."""
-    words = [f"frame {progress.done}" + (f" of {progress.total}" if progress.total else "")]
-    if progress.stage == "dream" and progress.fps > 0:
-        words.append(f"{progress.fps:.2f} fps" if progress.fps < 10 else f"{progress.fps:.0f} fps")
-    if progress.seconds_left is not None and progress.done != progress.total:
-        words.append(f"{clock(progress.seconds_left)} left")
-    if progress.bottleneck:
-        words.append(f"slow: {progress.bottleneck}")
-    return ", ".join(words)
-
-
-def clock(seconds: float) -> str:
-    """Write a time as m:ss, or h:mm:ss."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
+JSON_VERSION = 1
 
 _WINDOW_FRAMES = 30
 
@@ -38,9 +20,10 @@ _WINDOW_FRAMES = 30
 class Progress:
     """One moment of a render.
 
-    `done` of `total` (None: not known yet) frames of this `stage`. `fps`: frames a second lately, 0 at first.
-    `bottleneck`: decode, motion, dream or encode, the one that the others wait for. `message`: something to
-    tell the user once.
+    stage: scan (the source is read), plan (shots and segments are found), dream, join. done, total: frames of this
+    stage; `total` is None while it is not known. fps: frames per second lately, 0 at first. seconds_left: estimate,
+    None while there is none. bottleneck: decode, motion, dream or encode, the stage that the others wait for.
+    message: something to tell the user once, or "".
     """
 
     stage: Literal["scan", "plan", "dream", "join"]
@@ -51,13 +34,59 @@ class Progress:
     bottleneck: str | None = None
     message: str = ""
 
+    def to_json(self) -> str:
+        """Write as one line of JSON, for other programs.
+
+        An object with these keys, always all of them:
+
+            version       1; a change that breaks readers gets another number, new keys do not
+            stage         "scan", "plan", "dream" or "join"
+            frame         frames done in this stage
+            total         frames of this stage, or null
+            fps           frames per second lately, 0 at first
+            seconds_left  of this stage, or null
+            message       something to tell the user once, or ""
+            bottleneck    "decode", "motion", "dream", "encode" or null
+        """
+        return json.dumps(
+            {
+                "version": JSON_VERSION,
+                "stage": self.stage,
+                "frame": self.done,
+                "total": self.total,
+                "fps": round(self.fps, 3),
+                "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
+                "message": self.message,
+                "bottleneck": self.bottleneck,
+            }
+        )
+
+
+def describe(progress: Progress) -> str:
+    """Describe a state in a few words: `frame 12 of 300, 2.3 fps, 2:05 left, slow: dream`."""
+    parts = [f"frame {progress.done}" + (f" of {progress.total}" if progress.total else "")]
+    if progress.stage == "dream" and progress.fps > 0:
+        parts.append(f"{progress.fps:.2f} fps" if progress.fps < 10 else f"{progress.fps:.0f} fps")
+    if progress.seconds_left is not None and progress.done != progress.total:
+        parts.append(f"{clock(progress.seconds_left)} left")
+    if progress.bottleneck:
+        parts.append(f"slow: {progress.bottleneck}")
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Write a time as m:ss, or h:mm:ss."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
 
 @dataclass(frozen=True)
 class RenderResult:
     """A finished render.
 
-    `output`, `recipe`: the files. `frames`: how many the film has. `warnings`: what was lost or changed, as
-    sentences. `resumed_from`: how many frames were there already. `profile`: where the time went.
+    output, recipe: the files. frames: how many the video has. warnings: what was lost or changed, as sentences.
+    resumed_from: how many frames an earlier run had done. profile: where the time went.
     """
 
     output: Path
@@ -72,12 +101,12 @@ class RenderResult:
         from dreamvid.image.html import file_html  # with numpy, which the command line's help does without
 
         lines = [f"{self.frames} frames: {self.output.name}, with its recipe, {self.recipe.name}", *self.warnings]
-        said = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
-        return f"<div>{file_html(self.output)}</div>{said}"
+        text = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
+        return f"<div>{file_html(self.output)}</div>{text}"
 
 
 class ThroughputMeter:
-    """Speed and slowest stage over the last frames."""
+    """Measures the speed and the slowest stage over the last frames."""
 
     def __init__(self, busy: BusySeconds) -> None:
         self._busy = busy
@@ -89,12 +118,11 @@ class ThroughputMeter:
         self._moments.append((time.perf_counter(), astuple(self._busy)))
 
     def measure(self, done: int, total: int, message: str = "") -> Progress:
-        """Note that another frame is done, and say how it goes."""
+        """Count one more frame as done and return the progress."""
         self.start()
         (began, before), (now, after) = self._moments[0], self._moments[-1]
         fps = (len(self._moments) - 1) / max(now - began, 1e-9)
-        spent = {
-            name: after[place] - before[place] for place, name in enumerate(("decode", "motion", "dream", "encode"))
-        }
-        slow = max(spent, key=lambda name: spent[name])
-        return Progress("dream", done, total, fps, (total - done) / fps, slow, message)
+        stages = ("decode", "motion", "dream", "encode")
+        spent = {name: after[index] - before[index] for index, name in enumerate(stages)}
+        slowest = max(spent, key=lambda name: spent[name])
+        return Progress("dream", done, total, fps, (total - done) / fps, slowest, message)

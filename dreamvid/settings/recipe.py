@@ -7,6 +7,7 @@ from typing import Any
 
 import tomli_w
 
+from dreamvid.runtime.files import part_path, replace_atomically
 from dreamvid.settings.schema import Settings
 
 # Groups of settings that the commands of the same names take.
@@ -38,8 +39,14 @@ def used_tables(settings: Settings, kind: str) -> dict[str, dict[str, Any]]:
     return {name: tables[name] for name in (*GROUPS_OF_KIND[kind], "schedules") if tables[name]}
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write the recipe to `path`, at once or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(recipe.to_toml(), encoding="utf-8")
-    part.replace(path)
+def write_recipe(recipe: Recipe, path: Path, *, part: Path | None = None) -> None:
+    """Write the recipe to `path`, at once or not at all; it survives a power cut. Raises OSError.
+
+    part: the name that it has until it is whole, on the same disk; without, a hidden one next to `path`.
+    """
+    part = part_path(path) if part is None else part
+    try:
+        part.write_text(recipe.to_toml(), encoding="utf-8")
+        replace_atomically(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,9 +1,10 @@
-"""A tiny film with two shots, settings that dream it in a second, and renders in processes that die on the way."""
+"""A tiny video with two shots, settings that dream it in a second, and renders in processes that are stopped."""
 
 import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dreamvid.cli.app import guarded
 from dreamvid.render.engine import render_video, render_zoom
+from dreamvid.render.progress import Progress
 from dreamvid.settings import Settings, load_settings
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.ffmpeg import run_ffmpeg
@@ -97,6 +100,22 @@ def _render(source: str, output: str, settings: Settings, die_at: int | None) ->
     if die_at is not None:
         _die_at(die_at, os.path.dirname(output))  # noqa: PTH120
     render_video(source, output, settings)
+
+
+def start_command(source: Path, output: Path, settings: Settings, slow_from: int) -> BaseProcess:
+    """Render in another process as the command line does, with its exit code; slow from a frame on, to be stopped."""
+    _CONTEXT.set_forkserver_preload(["dreamvid.render.engine"])
+    process = _CONTEXT.Process(target=_command, args=(str(source), str(output), settings, slow_from))
+    process.start()
+    return process
+
+
+def _command(source: str, output: str, settings: Settings, slow_from: int) -> None:
+    def look(progress: Progress) -> None:
+        if progress.stage == "dream" and progress.done >= slow_from:
+            time.sleep(0.5)
+
+    sys.exit(guarded(lambda: render_video(source, output, settings, on_progress=look) and 0))
 
 
 def finish_render_zoom(start: str, output: Path, settings: Settings, die_at: int) -> int:

@@ -52,7 +52,7 @@ def test_an_encoder_that_dies(film: Path, undisturbed: Path, tmp_path: Path) -> 
 
     with pytest.raises(FfmpegError, match=r"encoding .*signal 9") as caught:
         render_video(film, output, tiny(**FFV1), on_progress=look)
-    assert f"of {FRAMES} frames are kept; the same command again goes on" in str(caught.value)
+    assert f"of {FRAMES} frames are kept; the same command again continues" in str(caught.value)
     assert render_video(film, output, tiny(**FFV1)).resumed_from > 0
     assert (frames_of(output) == frames_of(undisturbed)).all()
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]

@@ -1,0 +1,52 @@
+"""How a render is carried out, as opposed to the settings, which say what its frames are."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from dreamvid.errors import OutputError, SettingsError
+from dreamvid.render.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderOptions:
+    """The choices of one render's host; none of them changes a frame.
+
+    overwrite: replace an output that exists. restart: discard an unfinished render of the same output and begin again.
+    on_progress: is called in the rendering thread, about once a frame. cancel: the host sets this event, from any
+    thread, to stop the render as Ctrl-C does. preview_every_seconds: how often `<stem>.partial<suffix>` and the image
+    `<stem>.partial.png` are refreshed; None: never. profile: measure the device's peak too, for the result's
+    `profile.roofline`, and wait for a GPU at the end of every stage. trace: file for the times at which each stage
+    worked, in Chrome's trace format.
+
+    Raises SettingsError for a number out of range, OutputError if the trace's folder does not exist.
+    """
+
+    overwrite: bool = False
+    restart: bool = False
+    on_progress: Callable[[Progress], None] | None = None
+    cancel: threading.Event | None = None
+    preview_every_seconds: float | None = None
+    profile: bool = False
+    trace: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        every = self.preview_every_seconds
+        if every is not None and not every > 0:
+            raise SettingsError(f"preview_every_seconds must be greater than 0, got {every}. Give for example 10.")
+        if self.trace is not None and not (folder := Path(self.trace).parent).is_dir():
+            raise OutputError(f"the folder for the trace does not exist: {folder}. Make it first: mkdir -p {folder}")
+
+
+class RenderKeywords(TypedDict, total=False):
+    """The fields of `RenderOptions` as keyword arguments."""
+
+    overwrite: bool
+    restart: bool
+    on_progress: Callable[[Progress], None] | None
+    cancel: threading.Event | None
+    preview_every_seconds: float | None
+    profile: bool
+    trace: str | Path | None

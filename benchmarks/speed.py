@@ -34,10 +34,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-
-import dreamvid  # noqa: F401  before torch, so that OpenMP hears how its threads are to wait
-
-import torch  # isort: skip
+import torch
 from torch import Tensor
 
 from benchmarks.baselines import LAYER, NOTEBOOK_LAYER, NOTEBOOK_SIZE, NOTEBOOK_STEP, OCTAVE_SCALE, OCTAVES

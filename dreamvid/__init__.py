@@ -1,17 +1,10 @@
 """Dreams on video and animation: the public names, loaded when they are first used."""
 
 import importlib
-import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
-
-# Read by OpenMP (GNU's) as torch loads it, so said before: threads that wait for one another look out for some
-# microseconds and then sleep. By default they look out for milliseconds, on cores that decoding, motion and encoding
-# need meanwhile; and two renders at once bring each other to a halt.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # Where each public name lives. Importing dreamvid stays instant: torch comes with the first name that needs it.
 _HOMES = {
@@ -32,6 +25,7 @@ _HOMES = {
     "show": "dreamvid.ui.notebook",
     "zoom_frames": "dreamvid.api",
     "zoom_video": "dreamvid.api",
+    "tune_process": "dreamvid.runtime.process",
     "Score": "dreamvid.api",
     "score": "dreamvid.api",
     "score_frames": "dreamvid.api",
@@ -54,6 +48,7 @@ if TYPE_CHECKING:
     )
     from dreamvid.camera.movement import Camera
     from dreamvid.errors import DreamvidError, InputError
+    from dreamvid.runtime.process import tune_process
     from dreamvid.settings import Settings, list_presets, load_settings
     from dreamvid.ui.notebook import progress_bar, show
 
@@ -77,6 +72,7 @@ __all__ = [
     "score",
     "score_frames",
     "show",
+    "tune_process",
     "zoom_frames",
     "zoom_video",
 ]

@@ -12,6 +12,10 @@ from pathlib import Path
 import clips
 import pytest
 
+from dreamvid import tune_process
+
+tune_process()  # as the command line does
+
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:

@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from dreamvid import __version__
 from dreamvid.errors import DreamvidError, Interrupted, nearest
+from dreamvid.runtime.process import tune_process
 from dreamvid.ui import console
 
 _LAYERS = (
@@ -65,6 +66,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     Returns the exit code: 0 done, 2 the user's mistake, 1 any other failure, 130 stopped by Ctrl-C, 143 stopped by
     SIGTERM. Never raises for bad input; its message goes to stderr.
     """
+    tune_process()
     words = [_current_flag(word) for word in (sys.argv[1:] if tokens is None else tokens)]
     return guarded(lambda: build_app()(words, exit_on_error=False, print_error=False))
 

@@ -1,9 +1,7 @@
-"""Choosing the compute device; what is said when its memory is too small."""
+"""Choose the compute device, check what it can do, and explain errors of its memory."""
 
-import ctypes
 import functools
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.errors import DeviceError
+from dreamvid.runtime.process import process_is_tuned, tune_malloc
 
 
 def resolve_device(name: str) -> torch.device:
@@ -43,7 +42,9 @@ def resolve_device(name: str) -> torch.device:
 
 
 def configure_backend(device: torch.device) -> None:
-    """Set up what holds for everything that is computed on a device from now on."""
+    """Set PyTorch and the allocator up for a device, if `tune_process` has allowed it; else leave them alone."""
+    if not process_is_tuned():
+        return
     if device.type == "cpu":
         tune_malloc()
     elif device.type == "cuda":
@@ -80,29 +81,6 @@ def translate_out_of_memory() -> Iterator[None]:
             "same command again; or use a smaller --size, a lower --dream-height, a smaller --tile, a smaller network "
             "(--model), or --device cpu."
         ) from error
-
-
-# glibc's names for mallopt (malloc.h), and the highest threshold it takes for memory maps.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-_LARGEST_MMAP_THRESHOLD = 32 * 2**20
-_LARGEST_TRIM_THRESHOLD = 2**31 - 1
-
-
-def tune_malloc() -> None:
-    """Let the process keep the memory of freed activations for the next step; a wish, nothing where it has no effect.
-
-    By default glibc gives image-sized blocks back to the system as soon as they are free, which then has to clear and
-    map every page anew at the next step: a quarter of the time of a gradient at 640 x 480. Blocks above 32 MiB are
-    still given back.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is None:
-        return
-    mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
-    mallopt(_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
-    mallopt(_TOP_PAD, _LARGEST_MMAP_THRESHOLD)
 
 
 _CLOSE = 1e-3

@@ -1,0 +1,81 @@
+"""A library leaves its process alone; the command line tunes it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import dreamvid
+from dreamvid.cli.app import main
+from dreamvid.runtime import process
+from dreamvid.runtime.device import configure_backend
+
+# Libraries first: OpenCV sets variables of its own when it is imported.
+_STATE = """
+import json, os, signal, tempfile, warnings
+import cv2, numpy, torch, torchvision
+
+def state():
+    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda.matmul
+    return {
+        "environment": dict(os.environ),
+        "flags": [cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, cuda.allow_tf32],
+        "matmul": torch.get_float32_matmul_precision(),
+        "threads": [torch.get_num_threads(), torch.get_num_interop_threads(), cv2.getNumThreads()],
+        "modes": [torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled(), torch.backends.mkldnn.enabled],
+        "dtype": str(torch.get_default_dtype()),
+        "random": [torch.get_rng_state().sum().item(), int(numpy.random.get_state()[1].sum())],
+        "signals": [str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)],
+        "warnings": [str(entry) for entry in warnings.filters],
+    }
+
+before = state()
+import dreamvid
+imported = state()
+settings = dreamvid.load_settings(octaves=1, iterations=1, dream_height=32, objective="blocks.1.0")
+dreamvid.dream_image(numpy.zeros((48, 64, 3), numpy.uint8), settings)
+dreamvid.dream_video("lavfi:testsrc2=s=64x48:d=0.2", tempfile.mkdtemp() + "/dream.mp4", settings)
+print(json.dumps([before, imported, state()]))
+"""
+_NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+def test_importing_and_using_it_changes_nothing_in_the_process() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in _NAMES}
+    done = subprocess.run([sys.executable, "-c", _STATE], env=environment, capture_output=True, text=True, check=True)
+    before, imported, used = json.loads(done.stdout)
+    assert imported == before
+    assert used == before
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, None)],
+)
+def test_the_command_line_tunes_it_and_respects_what_is_set(
+    given: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in _NAMES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert main(["--version"]) == 0
+    assert os.environ.get("GOMP_SPINCOUNT") == expected
+
+
+def test_a_library_user_may_call_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in _NAMES:
+        monkeypatch.delenv(name, raising=False)
+    dreamvid.tune_process()
+    assert os.environ["GOMP_SPINCOUNT"] == "10000"
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_cudnn_is_only_set_up_in_a_tuned_process(tuned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_tuned", tuned)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    configure_backend(torch.device("cuda"))  # sets flags, needs no GPU
+    assert torch.backends.cudnn.benchmark is tuned

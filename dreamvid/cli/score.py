@@ -1,4 +1,4 @@
-"""`dreamvid score`: how steady and how strong a dream is, beside its source."""
+"""`dreamvid score`: measure how steady and how strong a dream is, against its source."""
 
 import math
 from pathlib import Path
@@ -13,17 +13,25 @@ from dreamvid.ui import console
 if TYPE_CHECKING:
     from dreamvid.metrics.report import Score
 
-_INSTEAD = "In place of that of the recipe beside the dream (DREAM.toml):"
+_INSTEAD = "In place of that of the recipe next to the dream (DREAM.toml):"
 
 
 def score(
-    source: Annotated[str, Parameter(help="FrameProducer that was dreamed on.")],
-    dream: Annotated[str, Parameter(help="What was dreamed of it.")],
+    source: Annotated[str, Parameter(help="Source that was dreamed on.")],
+    dream: Annotated[str, Parameter(help="Video that was dreamed of it.")],
     /,
     *,
     json: Annotated[bool, Parameter(negative=(), help="Print everything as JSON.")] = False,
     plot: Annotated[
         str | None, Parameter(metavar="FILE", help="Draw the curves into this image, such as out.png.")
+    ] = None,
+    sheet: Annotated[
+        str | None,
+        Parameter(
+            metavar="FILE",
+            help="Write the worst frames and their neighbors into this image, such as worst.png: the source above, the "
+            "dream below.",
+        ),
     ] = None,
     objective: Annotated[
         str | None,
@@ -39,7 +47,7 @@ def score(
     quiet: Annotated[bool, Parameter(alias="-q", negative=(), help="Show no progress.")] = False,
 ) -> None:
     """Measure a dream against its source: how much it flickers, how strong it is, whether it drifts."""
-    image = None if plot is None else _plot_target(plot)
+    plot_file, sheet_file = _output_image(plot), _output_image(sheet)
     from dreamvid.metrics.score import score as measure  # torch comes with it
 
     terminal = console.stderr()
@@ -55,19 +63,28 @@ def score(
             device=device,
             on_frame=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    if image is not None:
+    if plot_file is not None:
         from dreamvid.figures.charts import plot_score
 
-        plot_score(result, image)
+        plot_score(result, plot_file)
+    if sheet_file is not None:
+        from dreamvid.figures.worst_frames import plot_worst_frames
+
+        if result.worst_frames:
+            plot_worst_frames(result, source, dream, sheet_file, frames=frames)
+        else:
+            console.warning(f"{sheet_file} is not written: no frame of the dream changes what it adds to the source.")
     if json:
         console.result(result.to_json())
     else:
         _print(result)
 
 
-def _plot_target(plot: str) -> Path:
-    """Refuse before the work what cannot be written after it."""
-    path = Path(plot).expanduser()
+def _output_image(text: str | None) -> Path | None:
+    """Refuse before the work what cannot be written after it. Raises OutputError."""
+    if text is None:
+        return None
+    path = Path(text).expanduser()
     check_output_file(path, (".png",), overwrite=True)
     return path
 
@@ -83,6 +100,9 @@ def _print(result: "Score") -> None:
             (f"drift of {name}", _percent(value, sign=True), "first to last quarter, after the first second")
             for name, value in drift.items()
         ),
+        ("flashes", _flashes(result), "places bare for one frame, of blocks of 8 pixels"),
+        ("noise", _per_mille(result.mean_noise), "fine, saturated grain, of blocks of 8 pixels"),
+        ("evenness", _number(result.mean_evenness) + "%", "change of the dream's strength by frame: 0 is even"),
         ("clipped", _percent(result.mean_clipped), "pixels that the dream drove to 0 or 255"),
         ("cuts", str(len(result.cuts)), "left out of the error"),
     ]
@@ -97,6 +117,27 @@ def _print(result: "Score") -> None:
         ),
     )
     console.result("\nStrength and change there are relative to the rest of the image at the same time.")
+    if result.worst_frames:
+        console.result("")
+        console.print_table(
+            [
+                ("worst frame", "right"),
+                ("time", "right"),
+                ("flashing", "right"),
+                ("noisy", "right"),
+                ("evenness", "right"),
+            ],
+            (
+                (
+                    str(frame.index),
+                    f"{frame.time_seconds:.2f} s",
+                    str(frame.flashing_blocks),
+                    str(frame.noisy_blocks),
+                    _percent(frame.evenness),
+                )
+                for frame in result.worst_frames
+            ),
+        )
     if math.isnan(result.mean_strength):
         console.warning(
             f"{result.objective} is not above 0 on the source, so it gives no strength. Measure with a whole "
@@ -106,6 +147,14 @@ def _print(result: "Score") -> None:
 
 def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _flashes(result: "Score") -> str:
+    return f"{_per_mille(result.mean_flashes)}, {result.flash_frames} of {result.frames} frames"
+
+
+def _per_mille(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}‰"
 
 
 def _percent(value: float, *, sign: bool = False) -> str:

@@ -167,6 +167,9 @@ def plot_score(score: Score, path: str | Path) -> None:
         panel("strength (objective over the source's)", seconds, [Line("", score.strength, blue)]),
         panel("tone of the dream (pale: of the source)", seconds, tone),
         panel("clipped by the dream, % of pixels", seconds, [Line("", 100 * score.clipped, green)]),
+        panel("flashing blocks, number", seconds, [Line("", score.flashing_blocks, orange)]),
+        panel("noisy blocks, per mille", seconds, [Line("", score.noise, orange)]),
+        panel("evenness: mean change of the blocks' strength, %", seconds, [Line("", score.evenness, orange)]),
         panel("newly seen places relative to the rest, over frames since first seen", ages, revealed),
     ]
     write_image(path, np.concatenate(panels))

@@ -3,18 +3,40 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dreamvid.metrics.residual_blocks import FLASH_FRAME_BLOCKS
+
 Curve = npt.NDArray[np.float64]
+
+SCORE_VERSION = 2
+"""Version of what the score measures and of its JSON: it rises whenever a name or a definition changes."""
+
+# How many of the worst frames are named.
+_WORST_FRAMES = 5
 
 # The drift is measured after this time: the dream may grow at first.
 SETTLING_SECONDS = 1.0
 # Fewer frames than this make no quarters.
 _LEAST_FRAMES = 4
+
+
+@dataclass(frozen=True)
+class WorstFrame:
+    """A frame of the dream that looks wrong: its number (from 0), its time, and what is wrong with it.
+
+    `flashing_blocks` and `noisy_blocks` are numbers of blocks of 8 × 8 pixels; `evenness` is in percent.
+    """
+
+    index: int
+    time_seconds: float
+    flashing_blocks: int
+    noisy_blocks: int
+    evenness: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +55,13 @@ class Score:
             channel of the dream, 0 to 1; `source_brightness` … of the source.
         clipped: share of the dream's pixels with a channel at 0 or 255 (rounded to 8 bits) where the source
             has none, at the dream's own size.
+        blocks: number of blocks of 8 × 8 pixels in the frame; the next five are over these, at the dream's own size,
+            without optical flow (`residual_blocks` has the definitions).
+        flashing_blocks: how many blocks have a hole for this one frame; NaN for the first and the last frame of a shot.
+        judged_blocks: how many blocks could have flashed.
+        noisy_blocks: how many blocks are fine, saturated grain.
+        evenness: mean change of the blocks' strength since the frame before, in percent; 0 is perfectly even.
+        compared_blocks: how many blocks the evenness is the mean of.
         cuts: frames (from 0) that begin a new shot.
         revealed_strength: strength of newly seen places relative to the rest's at the same time, by the
             frames since they were first seen, 0, 1, 2, …, 12: (13,). NaN for an age that never was.
@@ -56,6 +85,12 @@ class Score:
     source_contrast: Curve
     source_saturation: Curve
     clipped: Curve
+    blocks: Curve
+    flashing_blocks: Curve
+    judged_blocks: Curve
+    noisy_blocks: Curve
+    evenness: Curve
+    compared_blocks: Curve
     cuts: tuple[int, ...]
     revealed_strength: Curve
     revealed_change: Curve
@@ -97,6 +132,61 @@ class Score:
         return _mean(self.clipped)
 
     @property
+    def flashes(self) -> Curve:
+        """Share of each frame's judged blocks that flash, in per mille."""
+        return _per_mille(self.flashing_blocks, self.judged_blocks)
+
+    @property
+    def noise(self) -> Curve:
+        """Share of each frame's blocks that are noisy, in per mille."""
+        return _per_mille(self.noisy_blocks, self.blocks)
+
+    @property
+    def mean_flashes(self) -> float:
+        """Share of all judged blocks that flash, in per mille; NaN if none was judged."""
+        return float(_per_mille(np.nansum(self.flashing_blocks), self.judged_blocks.sum()))
+
+    @property
+    def flash_frames(self) -> int:
+        """How many frames have more than 4 blocks that flash."""
+        return int((self.flashing_blocks > FLASH_FRAME_BLOCKS).sum())
+
+    @property
+    def mean_noise(self) -> float:
+        """Share of all blocks that are noisy, in per mille."""
+        return float(_per_mille(self.noisy_blocks.sum(), self.blocks.sum()))
+
+    @property
+    def mean_evenness(self) -> float:
+        """Mean change of a block's strength from frame to frame, in percent; NaN if no blocks were compared."""
+        compared = float(self.compared_blocks.sum())
+        return float(np.nansum(self.evenness * self.compared_blocks)) / compared if compared else math.nan
+
+    @property
+    def worst_frames(self) -> tuple[WorstFrame, ...]:
+        """Name up to five frames, the worst first: those with the most flashing and noisy blocks, then the least even.
+
+        Of neighboring frames only the worst is named.
+        """
+        faults = np.nan_to_num(self.flashing_blocks) + self.noisy_blocks
+        uneven = np.nan_to_num(self.evenness)
+        worst: list[int] = []
+        for index in np.lexsort((-uneven, -faults)).tolist():
+            wrong = faults[index] > 0 or uneven[index] > 0
+            if wrong and len(worst) < _WORST_FRAMES and all(abs(index - other) > 1 for other in worst):
+                worst.append(index)
+        return tuple(
+            WorstFrame(
+                index,
+                time_seconds=float(self.times_seconds[index]),
+                flashing_blocks=int(np.nan_to_num(self.flashing_blocks[index])),
+                noisy_blocks=int(self.noisy_blocks[index]),
+                evenness=float(self.evenness[index]),
+            )
+            for index in worst
+        )
+
+    @property
     def drift(self) -> dict[str, float]:
         """Relative change from the first to the last quarter of the frames after the first second.
 
@@ -122,6 +212,7 @@ class Score:
     def summary(self) -> dict[str, Any]:
         """The numbers, by name, without the curves."""
         return {
+            "version": SCORE_VERSION,
             "model": self.model,
             "objective": self.objective,
             "size": list(self.size),
@@ -133,6 +224,11 @@ class Score:
             "strength": self.mean_strength,
             "drift": self.drift,
             "clipped": self.mean_clipped,
+            "flashes": self.mean_flashes,
+            "flash_frames": self.flash_frames,
+            "noise": self.mean_noise,
+            "evenness": self.mean_evenness,
+            "worst_frames": [asdict(frame) for frame in self.worst_frames],
             "cuts": list(self.cuts),
             "revealed_strength": self.revealed_strength.tolist(),
             "revealed_change": self.revealed_change.tolist(),
@@ -145,6 +241,7 @@ class Score:
             *("times_seconds", "dream_error", "source_error", "excess", "valid_fraction", "strength"),
             *("brightness", "contrast", "saturation"),
             *("source_brightness", "source_contrast", "source_saturation", "clipped"),
+            *("flashing_blocks", "flashes", "noise", "evenness"),
         )
         return {name: getattr(self, name) for name in names}
 
@@ -152,6 +249,12 @@ class Score:
         """Write as JSON: the summary's names, and the curves under "curves"; NaN becomes null."""
         curves = {name: curve.tolist() for name, curve in self.curves().items()}
         return json.dumps(_finite({**self.summary(), "curves": curves}), indent=2, allow_nan=False)
+
+
+def _per_mille(parts: Curve | float, wholes: Curve | float) -> Curve:
+    """Divide; NaN where there is nothing to divide by."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.asarray(wholes) > 0, 1000 * np.asarray(parts) / np.asarray(wholes), np.nan)
 
 
 def _mean(values: Curve | Sequence[float]) -> float:

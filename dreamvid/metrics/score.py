@@ -1,20 +1,22 @@
-"""How good a dream is: `score` of two films, `score_frames` of images in memory.
+"""Score a dream against its source: `score` of two videos, `score_frames` of images in memory.
 
 Source and dream are brought to one working size by area averaging. There, for each frame and the one before:
 
 - backward flow f of the *source* (DIS, medium preset), and the hard occlusion mask m of Ruder et al. 2016
   (forward and backward flow agree, inside the frame, off motion boundaries),
 - warping error of the dream and of the source × 1e4 over m (after Lai et al. 2018 and Ruder et al. 2016; the
-  formula is in `score_measures.warping_error`); their difference is the excess,
+  formula is in `temporal.warping_error`); their difference is the excess,
 - strength: objective(dream) / objective(source),
 - brightness, contrast and saturation of both,
-- the strength of newly seen places by the time since they were seen (`score_measures.RevealedPlaces`),
+- the strength of newly seen places by the time since they were seen (`temporal.RevealedPlaces`),
 
-and at the dream's own size the share of pixels that it clipped. A copy of the source has excess 0 and
-strength 1. An error says nothing without the strength beside it: the steadiest film is the undreamed one.
+and at the dream's own size the share of pixels that it clipped, and flashes, noise and evenness, which need no flow
+(`residual_blocks`). A copy of the source has excess 0 and strength 1. An error says nothing without its strength: the
+steadiest video is the undreamed one.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from dreamvid.dream.objectives.term import Reduction
 from dreamvid.errors import InputError, SettingsError
 from dreamvid.image.tensors import to_8_bits, to_image
 from dreamvid.metrics.report import Score
+from dreamvid.metrics.residual_blocks import ResidualBlocks
 from dreamvid.metrics.temporal import RevealedPlaces, Tone, warping_error
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.occlusion import occlusion_mask, was_visible
@@ -41,12 +44,12 @@ from dreamvid.networks.network import load_network
 from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, find_preset, load_settings, merge
 from dreamvid.settings.merge import to_tables
-from dreamvid.video.decode import FrameReader
-from dreamvid.video.probe import VideoInfo, probe, scan
-from dreamvid.video.shots import DETECTION_HEIGHT, find_cuts
+from dreamvid.video.decode import FrameReader, VideoFrame
+from dreamvid.video.probe import probe, scan
+from dreamvid.video.shots import detection_size, find_cuts
 from dreamvid.video.source import Source, open_source
 
-# Width in pixels at which films are compared: flow holds, noise does not count, and it is quick.
+# Width in pixels at which videos are compared: flow holds, noise does not count, and it is quick.
 WORKING_WIDTH = 320
 # How far in pixels an image is continued by its mirror image.
 _MIRRORED = 32
@@ -125,18 +128,20 @@ class Scorer:
         self._estimator = load_estimator("dis")
         self._previous: tuple[Tensor, Tensor] | None = None
         self._revealed = RevealedPlaces()
+        self._blocks = ResidualBlocks()
         self._rows: list[dict[str, float]] = []
         self._cuts: list[int] = []
 
     def add(self, source: Frame, dream: Frame, time_seconds: float, *, cut: bool = False) -> None:
         """Take in a frame of the source and what was dreamed of it. cut: it begins a new shot.
 
-        Raises InputError for what is no image.
+        Raises InputError for what is not an image.
         """
         images = _image(source), _image(dream)
         if self._size is None:
             self._size = _working_size(images[0], images[1], self._width)
         this = _at_size(images[0], self._size), _at_size(images[1], self._size)
+        self._blocks.add(*images, cut=cut)
         values = [self._meter.value(image) for image in this]
         row = {
             "times_seconds": time_seconds,
@@ -185,6 +190,7 @@ class Scorer:
             revealed_change=np.array(self._revealed.change()),
             revealed_share=np.array(self._revealed.share()),
             **curves,
+            **vars(self._blocks.curves()),
         )
 
 
@@ -223,14 +229,14 @@ def score(
     width: int = WORKING_WIDTH,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Score:
-    """Score a dreamed film against its source; memory does not grow with their length.
+    """Score a dreamed video against its source; memory hardly grows with their length.
 
-    The recipe beside the dream (`<dream>.toml`) says which of the source's frames were dreamed, at which
+    The recipe next to the dream (`<dream>.toml`) says which of the source's frames were dreamed, at which
     rate, and with which objective and network; without one, the default settings do. Cuts are found in the
     source.
 
     Args:
-        source, dream: films, as `dreamvid run` takes them.
+        source, dream: videos, as `dreamvid run` takes them.
         objective, model, weights: to measure strength with, in place of the recipe's.
         frames: range START:STOP of the source's frames that the dream shows, in place of the recipe's.
         device: where the network runs, in place of the recipe's; everything else runs on the CPU.
@@ -238,48 +244,84 @@ def score(
         on_frame: called with the number of frames done and their total.
 
     Raises:
-        InputError (one of its kinds): a film cannot be read, their numbers of frames differ, an unknown
+        InputError (one of its kinds): a video cannot be read, their numbers of frames differ, an unknown
         objective, network or range, or a dream without a source (a zoom).
     """
     settings = _settings(dream, objective=objective, model=model, weights=weights, frames=frames, device=device)
-    films = open_source(source), open_source(dream)
-    infos = probe(films[0]), probe(films[1])
-    settings = draft(settings, infos[0])  # of which the recipe says only that it is one
-    start, stop = settings.video.frame_range()
-    rate = settings.video.rate()
-    if films[0].kind == "lavfi" and stop is None:
-        scan(films[0], infos[0])  # refuses a graph without an end
-    meter = ObjectiveMeter.from_settings(settings)
-
-    small = _detection_size(infos[0])
-    counted = 0
-
-    def images() -> Iterator[npt.NDArray[np.uint8]]:
-        nonlocal counted
-        with FrameReader(films[0], infos[0], start=start, stop=stop, fps=rate, size=small) as reader:
-            for frame in reader:
-                counted += 1
-                yield to_8_bits(frame.pixels)
-
-    cuts = set(find_cuts(images()))
-    total = scan(films[1], infos[1]).count
-    if counted != total:
-        raise _counts_differ(counted, total, films[0], films[1], settings)
-
+    pair = _Pair(source, dream, settings)
+    meter = ObjectiveMeter.from_settings(pair.settings)
+    cuts, total = pair.check()
     scorer = Scorer(meter, width=width)
-    with (
-        FrameReader(films[0], infos[0], start=start, stop=stop, fps=rate) as source_reader,
-        FrameReader(films[1], infos[1]) as dream_reader,
-    ):
-        for index, (original, dreamed) in enumerate(_pairs(source_reader, dream_reader)):
+    with pair.frames() as both:
+        for index, (original, dreamed) in enumerate(both):
             scorer.add(original.pixels, dreamed.pixels, original.time_seconds, cut=index in cuts)
             if on_frame is not None:
                 on_frame(index + 1, total)
     return scorer.result()
 
 
+def read_pairs(
+    source: str | Path, dream: str | Path, indices: Collection[int], *, frames: str | None = None
+) -> dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+    """Read some frames of a dream (numbers from 0) with their source's: uint8 (H, W, 3), by number.
+
+    Numbers that the dream does not have are left out. frames: as in `score`. Raises InputError.
+    """
+    found = {}
+    with _Pair(source, dream, _settings(dream, frames=frames)).frames(stop=max(indices, default=0) + 1) as both:
+        for index, (original, dreamed) in enumerate(both):
+            if index in indices:
+                found[index] = to_8_bits(original.pixels), to_8_bits(dreamed.pixels)
+    return found
+
+
+class _Pair:
+    """A dream and the frames of its source that it shows. Raises InputError for videos that cannot be read."""
+
+    def __init__(self, source: str | Path, dream: str | Path, settings: Settings) -> None:
+        self._source, self._dream = open_source(source), open_source(dream)
+        self._source_info, self._dream_info = probe(self._source), probe(self._dream)
+        self.settings = draft(settings, self._source_info)  # the recipe only says that it is a draft
+        self._start, self._stop = self.settings.video.frame_range()
+        self._rate = self.settings.video.rate()
+        if self._source.kind == "lavfi" and self._stop is None:
+            scan(self._source, self._source_info)  # refuses a graph without an end
+
+    def check(self) -> tuple[set[int], int]:
+        """Find the source's cuts, and count the frames. Raises InputError when the counts differ."""
+        small = detection_size(self._source_info)
+        counted = 0
+
+        def images() -> Iterator[npt.NDArray[np.uint8]]:
+            nonlocal counted
+            with FrameReader(
+                self._source, self._source_info, start=self._start, stop=self._stop, fps=self._rate, size=small
+            ) as reader:
+                for frame in reader:
+                    counted += 1
+                    yield to_8_bits(frame.pixels)
+
+        cuts = set(find_cuts(images()))
+        total = scan(self._dream, self._dream_info).count
+        if counted != total:
+            raise _counts_differ(counted, total, self._source, self._dream, self.settings)
+        return cuts, total
+
+    @contextmanager
+    def frames(self, stop: int | None = None) -> Generator[Iterator[tuple[VideoFrame, VideoFrame]]]:
+        """Open both, from the dream's first frame to `stop` (exclusive)."""
+        source_stop = self._stop if stop is None else self._start + stop
+        with (
+            FrameReader(
+                self._source, self._source_info, start=self._start, stop=source_stop, fps=self._rate
+            ) as source_frames,
+            FrameReader(self._dream, self._dream_info, stop=stop) as dream_frames,
+        ):
+            yield _pairs(source_frames, dream_frames)
+
+
 def _settings(dream: str | Path, **overrides: str | None) -> Settings:
-    """Lay what was asked for over the recipe beside the dream, if there is one."""
+    """Lay what was asked for over the recipe next to the dream, if there is one."""
     recipe = Path(f"{Path(dream)}.toml")
     given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     if "model" in given:
@@ -324,7 +366,7 @@ def _image(frame: Frame) -> _Image:
 
 
 def _working_size(source: _Image, dream: _Image, width: int) -> tuple[int, int]:
-    """(width, height) in the source's shape, no wider than either film."""
+    """(width, height) in the source's shape, no wider than either video."""
     height, full = source.shape[:2]
     width = min(width, full, dream.shape[1])
     return width, max(1, round(width * height / full))
@@ -350,8 +392,3 @@ def _clipped(image: _Image) -> npt.NDArray[np.uint8]:
     """1 where a channel, rounded to 8 bits, is 0 or 255."""
     half = np.float32(0.5 / 255)
     return np.asarray(((image < half) | (image >= 1 - half)).any(axis=2), dtype=np.uint8)
-
-
-def _detection_size(info: VideoInfo) -> tuple[int, int]:
-    height = min(DETECTION_HEIGHT, info.height)
-    return max(1, round(info.width * height / info.height)), height

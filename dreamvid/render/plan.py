@@ -15,7 +15,7 @@ from dreamvid.settings import Settings
 from dreamvid.video.decode import FrameReader, Pixels
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.probe import Scan, VideoInfo, scan
-from dreamvid.video.shots import _detection_size, find_cuts
+from dreamvid.video.shots import detection_size, find_cuts
 from dreamvid.video.source import Source
 
 # At most this much film is dreamed again after a crash. Each segment costs one key frame and the start of an
@@ -138,7 +138,7 @@ def make_plan(
         # One frame more than is rendered tells when the last one ends, and whether there is more.
         further = None if stop is None else stop + 1
         with FrameReader(
-            source, info, start=start, stop=further, size=_detection_size(info), fps=fps, queue_frames=8
+            source, info, start=start, stop=further, size=detection_size(info), fps=fps, queue_frames=8
         ) as reader:
             for frame in reader:
                 if stop is not None and frame.index >= stop:

@@ -42,6 +42,7 @@ def _positions(detector: AdaptiveDetector, position: int, frame: np.ndarray) -> 
     return [cut.frame_num for cut in found]
 
 
-def _detection_size(info: VideoInfo) -> tuple[int, int]:
+def detection_size(info: VideoInfo) -> tuple[int, int]:
+    """Work out the size (width, height) in pixels at which cuts are looked for."""
     height = min(info.height, DETECTION_HEIGHT)
     return max(1, round(info.width * height / info.height)), height

@@ -19,6 +19,7 @@ from dreamvid.dream.optimizer import UpdateRule
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.errors import InputError, OutputError
 from dreamvid.figures.charts import plot_score
+from dreamvid.figures.worst_frames import plot_worst_frames, worst_frames_sheet
 from dreamvid.image.io import read_image
 from dreamvid.metrics.report import Score
 from dreamvid.metrics.score import ObjectiveMeter, Scorer, score, score_frames
@@ -264,6 +265,11 @@ def test_wrong_input_is_refused(meter: ObjectiveMeter) -> None:
 
 def test_json_and_plot(riding: Score, tmp_path: Path) -> None:
     read = json.loads(riding.to_json())
+    assert read["version"] == 2
+    assert read["valid_fraction"] == pytest.approx(np.nanmean(riding.valid_fraction))
+    assert [read[name] for name in ("flashes", "flash_frames", "noise")] == [0, 0, 0]
+    assert read["evenness"] == riding.mean_evenness
+    assert read["curves"]["flashing_blocks"] == [None, *[0] * (FRAMES - 2), None]
     assert read["excess"] == riding.mean_excess
     assert read["drift"]["strength"] is None  # 8 frames at 25 a second are too short
     assert read["curves"]["dream_error"][0] is None
@@ -276,6 +282,48 @@ def test_json_and_plot(riding: Score, tmp_path: Path) -> None:
     assert np.ptp(columns) > 600
     with pytest.raises(OutputError):
         plot_score(riding, tmp_path / "nowhere" / "out.png")
+
+
+def test_flashes_and_grain_are_counted_and_the_worst_frames_named(meter: ObjectiveMeter, tmp_path: Path) -> None:
+    source = [np.full((64, 80, 3), 100, np.uint8)] * 12
+    dream = [np.full((64, 80, 3), 130, np.uint8) for _ in source]
+    dream[3][:24, :32] = 100  # 12 blocks
+    dream[4][:8, :8] = 140
+    dream[8][32:40, 32:48] = 100  # 2 blocks
+    dream[10][::2, :16] = 60  # 16 blocks
+    dream[10][1::2, :16] = 160
+    result = score_frames(source, dream, meter, fps=8)
+    assert result.flashing_blocks[1:-1].tolist() == [0, 0, 12, 0, 0, 0, 0, 2, 0, 0]
+    assert result.flash_frames == 1
+    assert result.mean_flashes == pytest.approx(1000 * 14 / (10 * 80 - 2 * 14))  # a hole is no neighbor of a hole
+    assert result.flashes[3] == pytest.approx(1000 * 12 / 80)
+    assert result.mean_noise == pytest.approx(1000 * 16 / (12 * 80))
+    assert result.noise[10] == pytest.approx(200)
+    named = [(frame.index, frame.time_seconds) for frame in result.worst_frames]
+    # Frame 4 is as uneven as 5, but next to frame 3; 11 is next to 10.
+    assert named == [(10, 1.25), (3, 0.375), (8, 1.0), (5, 0.625)]
+    assert [frame.flashing_blocks for frame in result.worst_frames] == [0, 12, 2, 0]
+    assert [frame.noisy_blocks for frame in result.worst_frames] == [16, 0, 0, 0]
+
+    plot_worst_frames(
+        result,
+        _write_film(tmp_path / "source.mkv", source),
+        _write_film(tmp_path / "dream.mkv", dream),
+        tmp_path / "worst.png",
+    )
+    sheet = read_image(tmp_path / "worst.png")
+    # Rows of three, the source's above the dream's: frames 9, 10, 11 of the dream are in the second.
+    top, left = sheet.shape[0] // 8 + 4, sheet.shape[1] // 3 + 4
+    assert np.array_equal(sheet[top : top + 64, left : left + 80], dream[10])
+
+
+def test_a_copy_names_no_frame_and_has_no_sheet(meter: ObjectiveMeter) -> None:
+    source = [np.full((64, 80, 3), 100, np.uint8)] * 3
+    result = score_frames(source, source, meter, fps=25)
+    assert result.worst_frames == ()
+    assert math.isnan(result.mean_evenness)
+    with pytest.raises(InputError, match="names no frame"):
+        worst_frames_sheet(result, {})
 
 
 def _write_film(path: Path, frames: list[np.ndarray]) -> Path:

@@ -23,11 +23,10 @@ from dreamvid.networks.weights import read_checkpoint
 from dreamvid.render.engine import render_video
 from dreamvid.settings import load_settings
 from dreamvid.video.decode import FrameReader
-from dreamvid.video.encode import SegmentWriter, StreamSpec
+from dreamvid.video.encode import StreamSpec
 from dreamvid.video.ffmpeg import run_ffmpeg
-from dreamvid.video.formats import output_format
-from dreamvid.video.mux import join_segments
 from dreamvid.video.probe import probe, scan
+from dreamvid.video.sink import Recording, open_sink
 from dreamvid.video.source import open_source
 
 PLAIN = tiny(iterations=0, octaves=1, dream_height=16, half_life_seconds=0, frames="0:3")
@@ -181,12 +180,14 @@ def test_a_strange_name_is_a_name(film: Path, tmp_path: Path, monkeypatch: pytes
     source, output = open_source(name), Path(name).with_suffix(".mkv")
     info = probe(source)
     seen = scan(source, info)
-    spec, fmt = StreamSpec.from_source(info, seen), output_format(output)
-    part = Path(name).with_suffix(f".part{fmt.segment_suffix}")
-    with FrameReader(source, info) as reader, SegmentWriter(part, spec, fmt) as writer:
+    spec, sink = StreamSpec.from_source(info, seen), open_sink(output)
+    part = Path(name).with_suffix(f".part{sink.segment_suffix}")
+    writer = sink.open_segment(part, spec)
+    with FrameReader(source, info) as reader:
         for frame in reader:
             writer.write(frame.pixels, frame.pts)
-    join_segments([part], output, fmt, spec=spec, pts=[seen.pts], source=source, info=info)
+    writer.close()
+    sink.join(Recording([part], spec, [seen.pts], source=source, info=info), output)
     part.unlink()
     assert frames_of(output).shape == (5, 48, 64, 3)
     assert decode_audio(name)[0].size > 0

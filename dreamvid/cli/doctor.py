@@ -63,8 +63,8 @@ def _devices() -> Iterator[tuple[str, str]]:
 
 
 def _ffmpeg() -> list[tuple[str, str]]:
+    from dreamvid.video.encoders import ENCODERS, check_encoder
     from dreamvid.video.ffmpeg import ffmpeg_path, ffmpeg_version
-    from dreamvid.video.formats import ENCODERS, check_encoder
 
     def state(name: str) -> str:
         try:

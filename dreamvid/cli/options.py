@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dreamvid.cli.flags import JOB, MAIN
+from dreamvid.video.sink import output_forms
 
 Overwrite = Annotated[
     bool, Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already.")
@@ -60,8 +61,5 @@ def output(default: str, help: str) -> Parameter:
     return Parameter(alias="-o", group=MAIN, metavar="PATH", show_default=f"{default} in the current folder", help=help)
 
 
-FILMS = (
-    "Result: .mp4 .mkv .webm .mov .gif .webp, name_%06d.png, or a folder of PNGs (ends in /). "
-    "The recipe is written beside it, as OUTPUT.toml."
-)
+FILMS = f"Result: {output_forms()}. The recipe is written next to it, as OUTPUT.toml."
 IMAGES = "Result: .png .jpg .webp .bmp .tif."

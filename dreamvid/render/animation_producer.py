@@ -25,9 +25,9 @@ from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings, merge
 from dreamvid.settings.schedule import parse_schedule
 from dreamvid.settings.schema import flag_name
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.formats import OutputFormat
 from dreamvid.video.mask import Mask
 from dreamvid.video.probe import probe_sound
+from dreamvid.video.sink import Sink
 from dreamvid.video.source import Source
 
 
@@ -111,7 +111,7 @@ class AnimationProducer:
         source = Source("sound", str(path), (path,))
         self.sound = Sound(source, probe_sound(source))
 
-    def identity(self, fmt: OutputFormat) -> dict[str, str]:
+    def identity(self, sink: Sink) -> dict[str, str]:
         """Write down what the frames depend on."""
         path = self._settings.camera.camera_path
         contents = {
@@ -119,7 +119,7 @@ class AnimationProducer:
             "the sound's content": "" if self.sound is None else self.sound.source.fingerprint(),
             "the path's content": "" if path is None else Path(path).expanduser().read_text(encoding="utf-8"),
         }
-        return render_fingerprint(self._settings, contents, fmt, self.device)
+        return render_fingerprint(self._settings, contents, sink, self.device)
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
         """All frames, in segments that each need what the one before left."""

@@ -27,7 +27,7 @@ from dreamvid.runtime.roofline import gradient_flop, measured_peak
 from dreamvid.settings import DEFAULT_ZOOM_PRESET, Recipe, Settings, load_settings, write_recipe
 from dreamvid.settings.renamed import accept_old_arguments
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.mux import join_segments
+from dreamvid.video.sink import Recording
 from dreamvid.video.source import open_source
 
 __all__ = ["Progress", "RenderResult", "render_video", "render_zoom"]
@@ -124,6 +124,8 @@ class _Render:
         joined = self.job.joined_warnings()
         unfinished = [] if joined is not None else self.job.unfinished(self.plan)
         resumed_from = self.plan.count - sum(segment.count for segment in unfinished)
+        if unfinished:
+            self.job.destination.sink.check(self.spec)
         self.segments = SegmentRenderer(
             self.producer,
             self.job,
@@ -168,7 +170,7 @@ class _Render:
     def _prepare(self) -> None:
         """Resume the plan of an unfinished render, or make a new one."""
         destination = self.job.destination
-        identity = self.producer.identity(destination.fmt)
+        identity = self.producer.identity(destination.sink)
         complete = published(destination)
         # Where another render left nothing to lose, or nothing to do but to clean up, nobody has to be asked.
         if self.options.restart or (self.job.differs_from(identity) and (complete or not self.job.has_segments)):
@@ -197,19 +199,18 @@ class _Render:
     # --- the end
 
     def _join(self) -> list[str]:
-        fmt, sound = self.job.destination.fmt, self.producer.sound
+        sound = self.producer.sound
+        recording = Recording(
+            [self.job.segment_path(segment) for segment in self.plan.segments],
+            self.spec,
+            [self.plan.segment_pts(segment) for segment in self.plan.segments],
+            end_pts=self.plan.end_pts,
+            source=None if sound is None else sound.source,
+            info=None if sound is None else sound.info,
+            trimmed=self.plan.trimmed,
+        )
         with disk_errors_as_output_errors(self.job.folder):
-            warnings = join_segments(
-                [self.job.segment_path(segment) for segment in self.plan.segments],
-                self.job.joined,
-                fmt,
-                spec=self.spec,
-                pts=[self.plan.segment_pts(segment) for segment in self.plan.segments],
-                end_pts=self.plan.end_pts,
-                source=None if sound is None else sound.source,
-                info=None if sound is None else sound.info,
-                trimmed=self.plan.trimmed,
-            )
+            warnings = self.job.destination.sink.join(recording, self.job.joined)
         self.job.record_joined(warnings)
         return warnings
 

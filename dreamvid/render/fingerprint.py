@@ -13,8 +13,8 @@ from dreamvid.settings import Settings
 from dreamvid.settings.merge import setting_fields
 from dreamvid.settings.schema import flag_name
 from dreamvid.video.ffmpeg import ffmpeg_version
-from dreamvid.video.formats import OutputFormat
 from dreamvid.video.mask import mask_fingerprint
+from dreamvid.video.sink import Sink, sink_fingerprint
 
 # Settings by which one may go on differently: where the memory was too small, a smaller tile has to be
 # allowed.
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 def render_fingerprint(
     settings: Settings,
     contents: Mapping[str, str],
-    fmt: OutputFormat,
+    sink: Sink,
     device: torch.device,
     *,
     bit_depth: int = 8,
@@ -54,7 +54,7 @@ def render_fingerprint(
         "the content of the mask": "" if settings.dream.mask is None else mask_fingerprint(settings.dream.mask),
         "the content of the guides": " ".join(objective_fingerprints(settings.dream.objective)),
         "the device": str(device),
-        "the encoding": " ".join((fmt.container, *fmt.encoder_args(bit_depth, hdr))),
+        "the encoding": sink_fingerprint(sink, bit_depth, hdr),
         **versions(),
     }
 

@@ -121,7 +121,7 @@ class Job:
 
     def segment_path(self, segment: Segment) -> Path:
         """Name the file of a segment."""
-        return self.folder / f"{segment.index:06d}{self.destination.fmt.segment_suffix}"
+        return self.folder / f"{segment.index:06d}{self.destination.sink.segment_suffix}"
 
     def _checkpoint_path(self, index: int) -> Path:
         return self.folder / f"{index:06d}.safetensors"
@@ -176,7 +176,7 @@ class Job:
     def record_joined(self, warnings: Sequence[str]) -> None:
         """Note that the joined result is whole; only its name is to be given. Raises OutputError."""
         with disk_errors_as_output_errors(self.folder):
-            file = self.destination.fmt.file_pattern is None
+            file = self.destination.sink.sequence is None
             stamp = _stamp(self.joined) if file else []
             self._write(_JOINED, {"stamp": stamp, "warnings": list(warnings)})
 
@@ -197,7 +197,7 @@ class Job:
             return list(record.get("warnings", [])) if record is not None else []
         if not {"stamp", "warnings"} <= (record or {}).keys():
             return None
-        file = self.destination.fmt.file_pattern is None
+        file = self.destination.sink.sequence is None
         done = record["stamp"] == _stamp(self.joined) if file else self.joined.is_dir()
         return list(record["warnings"]) if done else None
 
@@ -257,7 +257,7 @@ def published(destination: OutputTarget) -> bool:
 
 def owns_output(destination: OutputTarget) -> bool:
     """Whether what bears the final name is, or for a sequence is becoming, the result of an unfinished job."""
-    moving = destination.fmt.file_pattern is not None and (destination.job_folder / _JOINED).exists()
+    moving = destination.sink.sequence is not None and (destination.job_folder / _JOINED).exists()
     return moving or published(destination)
 
 

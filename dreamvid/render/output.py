@@ -1,7 +1,6 @@
-"""Where a result goes: the names beside it, what is there already, and the last step that puts it there."""
+"""Describe where a result goes: the names next to it, what exists already, and the step that gives it its name."""
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,28 +8,26 @@ from typing import Self
 from dreamvid.errors import OutputError
 from dreamvid.runtime.files import replace_atomically, sync_folder
 from dreamvid.settings import Settings
-from dreamvid.video.formats import OutputFormat, check_encoder, output_format
+from dreamvid.video.sink import FileSequence, Sink, open_sink
 
 
 @dataclass(frozen=True)
 class OutputTarget:
     """A render's output.
 
-    `path`: the film, or for a PNG sequence what the user named: a folder or a pattern. `fmt`: what it is made
-    of.
+    path: the file, or for a sequence of images what the user named: a folder or a pattern. sink: what writes it.
     """
 
     path: Path
-    fmt: OutputFormat
+    sink: Sink
 
     @classmethod
     def from_path(cls, output: str | Path, settings: Settings) -> Self:
-        """Understand what the user named as an output, and make sure that it can be encoded and written.
+        """Choose the sink of what the user named as an output, and make sure that it can be encoded and written.
 
-        Raises OutputError: an unknown suffix or codec, an encoder that does not run, no folder, no
-        permission.
+        Raises OutputError: an unknown suffix or codec, an encoder that does not work, no folder, no permission.
         """
-        fmt = output_format(output, settings.video.codec, settings.video.crf)
+        sink = open_sink(output, settings.video.codec, settings.video.crf)
         path = Path(output).expanduser()
         if not path.name or path.name == "..":
             path = path.resolve()
@@ -43,44 +40,39 @@ class OutputTarget:
             raise OutputError(
                 f"the folder {folder} cannot be written to. Change its permissions or give another output with -o."
             )
-        check_encoder(fmt.codec)
-        return cls(path, fmt)
+        sink.check()
+        return cls(path, sink)
 
     @property
     def recipe(self) -> Path:
-        """The recipe beside the result."""
+        """Path of the recipe, next to the result."""
         return self.path.with_name(f"{self.path.name}.toml")
 
     @property
     def job_folder(self) -> Path:
-        """Where the work is kept until it is done."""
+        """Path of the folder that keeps the work until it is done."""
         return self.path.with_name(f".{self.path.name}.job")
 
     @property
     def partial(self) -> Path:
-        """The film of what is done so far; a sequence's is a lossless film."""
-        suffix = ".mkv" if self.fmt.file_pattern is not None else self.path.suffix
+        """Path of the video of what is done so far, which `Sink.preview` writes; a sequence's is a video too."""
+        preview = self.sink.preview()
+        suffix = self.path.suffix if preview is None or self.sink.sequence is None else preview.suffix
         return self.path.with_name(f"{self.path.stem}.partial{suffix}")
 
     @property
-    def partial_format(self) -> OutputFormat:
-        """What the film of what is done so far is made of: the same segments."""
-        return self.fmt if self.fmt.file_pattern is None else output_format(self.partial, self.fmt.codec)
-
-    @property
     def still(self) -> Path:
-        """The latest image."""
+        """Path of the latest frame."""
         return self.path.with_name(f"{self.path.stem}.partial.png")
 
     def joined(self, folder: Path) -> Path:
         """Name, inside the job's folder, of the result before its last step."""
-        return folder / (f"result{self.path.suffix}" if self.fmt.file_pattern is None else "result")
+        return folder / (f"result{self.path.suffix}" if self.sink.sequence is None else "result")
 
     def exists(self) -> bool:
-        """Whether something would be overwritten."""
-        if self.fmt.file_pattern is None:
-            return os.path.lexists(self.path)
-        return bool(self._images())
+        """Tell if something would be overwritten."""
+        sequence = self.sink.sequence
+        return os.path.lexists(self.path) if sequence is None else bool(sequence.files(sequence.folder(self.path)))
 
     def refuse_overwriting(self) -> None:
         """Raise the OutputError for a result that is there already."""
@@ -94,36 +86,23 @@ class OutputTarget:
         May be called again after a crash. Raises OutputError.
         """
         try:
-            if self.fmt.file_pattern is None:
+            if self.sink.sequence is None:
                 replace_atomically(joined, self.path)
             else:
-                self._publish_images(joined, count)
+                _publish_files(self.sink.sequence, joined, self.path, count)
         except OSError as error:
             raise OutputError(
                 f"cannot write {self.path}: {error.strerror or error}. Everything is rendered; run the same "
                 "command again when it can be written."
             ) from error
 
-    def _image_folder(self) -> Path:
-        return self.path.parent if self.path.name == self.fmt.file_pattern else self.path
 
-    def _images(self) -> list[tuple[int, Path]]:
-        """Numbers and paths of the images of this name that are there."""
-        assert self.fmt.file_pattern is not None
-        folder = self._image_folder()
-        if not folder.is_dir():
-            return []
-        head, tail = re.split(r"%0?\d*d", self.fmt.file_pattern, maxsplit=1)
-        name = re.compile(re.escape(head.replace("%%", "%")) + r"(\d+)" + re.escape(tail.replace("%%", "%")))
-        matches = ((name.fullmatch(path.name), path) for path in folder.iterdir())
-        return sorted((int(match[1]), path) for match, path in matches if match)
-
-    def _publish_images(self, joined: Path, count: int) -> None:
-        folder = self._image_folder()
-        folder.mkdir(exist_ok=True)
-        for image in sorted(joined.iterdir()):
-            image.replace(folder / image.name)
-        for number, image in self._images():
-            if number >= count:  # of a longer sequence that was overwritten
-                image.unlink()
-        sync_folder(folder)
+def _publish_files(sequence: FileSequence, joined: Path, output: Path, count: int) -> None:
+    folder = sequence.folder(output)
+    folder.mkdir(exist_ok=True)
+    for file in sorted(joined.iterdir()):
+        file.replace(folder / file.name)
+    for number, file in sequence.files(folder):
+        if number >= count:  # of a longer sequence that was overwritten
+            file.unlink()
+    sync_folder(folder)

@@ -1,4 +1,4 @@
-"""A film of what is done so far, beside a job: at its interruption, or kept fresh while it renders."""
+"""Write a video of what is done so far, next to the output: when a render is interrupted, or while it runs."""
 
 import time
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from dreamvid.render.job import Job
 from dreamvid.render.plan import Plan
 from dreamvid.render.producer import Sound
 from dreamvid.video.decode import Pixels
-from dreamvid.video.encode import SegmentWriter, StreamSpec
-from dreamvid.video.mux import join_segments
+from dreamvid.video.encode import StreamSpec
+from dreamvid.video.sink import FrameWriter, Recording
 
-# A long film takes long to join; previews get this small a share of the time.
+# A long video takes long to join; previews get this share of the time.
 _PREVIEW_SHARE = 0.1
 
 
@@ -32,7 +32,7 @@ class PreviewChunk:
 
 @dataclass(frozen=True)
 class PartialVideo:
-    """Joins the finished segments, and pieces of the one after them, with the sound of that span."""
+    """Joins the finished segments, and chunks of the one after them, with the sound of that span."""
 
     job: Job
     plan: Plan
@@ -40,7 +40,7 @@ class PartialVideo:
     sound: Sound | None
 
     def write(self, pieces: Sequence[PreviewChunk]) -> Path | None:
-        """Join; None when there is no frame yet. Raises OutputError and FfmpegError."""
+        """Join; None if there is no frame yet or no preview of the output. Raises OutputError and FfmpegError."""
         paths: list[Path] = []
         pts: list[Sequence[int]] = []
         begin = self.plan.start
@@ -51,39 +51,32 @@ class PartialVideo:
             pts.append(self.plan.segment_pts(segment))
             begin = segment.stop
         for piece in pieces:
-            if piece.start == begin:  # otherwise something before it has to be rendered anew
+            if piece.start == begin:  # otherwise something before it has to be rendered again
                 paths.append(piece.path)
                 pts.append(self.plan.pts[piece.start - self.plan.start : piece.stop - self.plan.start])
                 begin = piece.stop
-        if not paths:
-            return None
         destination = self.job.destination
+        sink = destination.sink.preview()
+        if not paths or sink is None:
+            return None
         self.job.claim(destination.partial)
-        join_segments(
-            paths,
-            destination.partial,
-            destination.partial_format,
-            spec=self.spec,
-            pts=pts,
-            source=None if self.sound is None else self.sound.source,
-            info=None if self.sound is None else self.sound.info,
-            trimmed=True,
-        )
+        source, info = (None, None) if self.sound is None else (self.sound.source, self.sound.info)
+        sink.join(Recording(paths, self.spec, pts, source=source, info=info, trimmed=True), destination.partial)
         return destination.partial
 
 
 class Preview:
-    """Keeps the partial film and a still image beside the output fresh, every so many seconds.
+    """Rewrites the partial video and an image of the latest frame, next to the output, every so many seconds.
 
-    Frames of the segment that is being rendered are encoded a second time, in pieces that can be closed at
-    any time. Used by one thread. A context manager: leaving it removes the pieces.
+    Frames of the segment that is being rendered are encoded a second time, in chunks that can be closed at any time.
+    Used by one thread. A context manager: leaving it removes the chunks.
     """
 
     def __init__(self, film: PartialVideo, every_seconds: float) -> None:
         self._film = film
         self._every_seconds = every_seconds
         self._due = time.monotonic() + every_seconds
-        self._writer: SegmentWriter | None = None
+        self._writer: FrameWriter | None = None
         self._begin = 0
         self._pieces: list[PreviewChunk] = []
 
@@ -96,10 +89,11 @@ class Preview:
         self.forget_pieces()
 
     def add(self, index: int, pixels: Pixels) -> None:
-        """Take in the next frame; refresh what is on disk when it is time. Raises DreamvidError, OSError."""
+        """Take in the next frame; rewrite what is on disk when it is time. Raises DreamvidError, OSError."""
         if self._writer is None:
-            name = f"preview-{index:09d}{self._film.job.destination.fmt.segment_suffix}"
-            self._writer = SegmentWriter(self._film.job.folder / name, self._film.spec, self._film.job.destination.fmt)
+            sink = self._film.job.destination.sink
+            name = f"preview-{index:09d}{sink.segment_suffix}"
+            self._writer = sink.open_segment(self._film.job.folder / name, self._film.spec)
             self._begin = index
         self._writer.write(pixels, self._film.plan.pts[index - self._film.plan.start])
         if time.monotonic() < self._due:
@@ -116,7 +110,7 @@ class Preview:
         self._due = now + max(self._every_seconds, (now - began) / _PREVIEW_SHARE)
 
     def forget_pieces(self) -> None:
-        """Drop the pieces of a segment that is finished itself."""
+        """Remove the chunks of a segment that is finished itself."""
         if self._writer is not None:
             self._writer.abort()
             self._writer = None

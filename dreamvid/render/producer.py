@@ -13,8 +13,8 @@ from dreamvid.render.plan import Plan, Segment
 from dreamvid.render.progress import Progress
 from dreamvid.runtime.profiler import Stopwatch
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.formats import OutputFormat
 from dreamvid.video.probe import VideoInfo
+from dreamvid.video.sink import Sink
 from dreamvid.video.source import Source
 
 
@@ -38,7 +38,7 @@ class FrameProducer(Protocol):
     stopwatch: Stopwatch
     ascent: OctaveAscent
 
-    def identity(self, fmt: OutputFormat) -> dict[str, str]:
+    def identity(self, sink: Sink) -> dict[str, str]:
         """Write down what the frames depend on."""
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:

@@ -26,7 +26,8 @@ from dreamvid.runtime.interrupt import StopRequest
 from dreamvid.runtime.profiler import Stopwatch
 from dreamvid.runtime.queues import BoundedQueue, Closed, Worker
 from dreamvid.video.decode import Pixels
-from dreamvid.video.encode import SegmentWriter, StreamSpec
+from dreamvid.video.encode import StreamSpec
+from dreamvid.video.sink import FrameWriter
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ class _SegmentEncoder:
         self._job, self._plan, self._spec, self._stopwatch = partial.job, partial.plan, partial.spec, stopwatch
         self._preview = None if preview_every_seconds is None else Preview(partial, preview_every_seconds)
         self._segment: Segment | None = None
-        self._writer: SegmentWriter | None = None
+        self._writer: FrameWriter | None = None
         self.chunks: list[PreviewChunk] = []
         self.warnings: list[str] = []
         self.failure: BaseException | None = None
@@ -205,7 +206,7 @@ class _SegmentEncoder:
     def _open(self, segment: Segment) -> None:
         _log.debug("segment %d: frames %d to %d", segment.index, segment.start, segment.stop)
         self._segment = segment
-        self._writer = SegmentWriter(self._job.segment_path(segment), self._spec, self._job.destination.fmt)
+        self._writer = self._job.destination.sink.open_segment(self._job.segment_path(segment), self._spec)
 
     def _write(self, index: int, pixels: Pixels) -> None:
         assert self._writer is not None

@@ -24,9 +24,9 @@ from dreamvid.runtime.queues import BoundedQueue, Worker
 from dreamvid.settings import Settings
 from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.formats import OutputFormat
 from dreamvid.video.mask import Mask
 from dreamvid.video.probe import VideoInfo, probe
+from dreamvid.video.sink import Sink
 from dreamvid.video.source import Source
 
 _MOTION_QUEUE = 2  # frames that may wait: enough to even out, few enough for 8K
@@ -66,11 +66,11 @@ class VideoProducer:
         info = probe(source)
         return cls(draft(settings, info), source, info)
 
-    def identity(self, fmt: OutputFormat) -> dict[str, str]:
+    def identity(self, sink: Sink) -> dict[str, str]:
         """Write down what the frames depend on."""
         contents = {"the source's content": self._source.fingerprint()}
         return render_fingerprint(
-            self._settings, contents, fmt, self.device, bit_depth=self._info.bit_depth, hdr=self._info.hdr
+            self._settings, contents, sink, self.device, bit_depth=self._info.bit_depth, hdr=self._info.hdr
         )
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:

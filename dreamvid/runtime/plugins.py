@@ -83,5 +83,6 @@ def _origin(entry: EntryPoint) -> str:
     return entry.value if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
 
 
-# A registry that a setting chooses from stands here, below the settings.
+# A registry that a setting or the help reads stands here, below the settings.
 FLOW_ESTIMATORS: Registry[Any] = Registry("flow estimator", "dreamvid.motion.estimators", "dreamvid.flow_estimators")
+SINKS: Registry[Any] = Registry("output format", "dreamvid.video.sinks", "dreamvid.sinks")

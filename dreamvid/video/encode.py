@@ -1,4 +1,4 @@
-"""One segment of the result: frames in, a finished file out, or none."""
+"""Encode one segment of a result: frames in, a finished file out, or none."""
 
 import struct
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ import numpy.typing as npt
 from dreamvid.errors import FfmpegError, OutputError
 from dreamvid.runtime.files import part_path, replace_atomically
 from dreamvid.video.decode import SCALE_FLAGS
+from dreamvid.video.encoders import Encoding
 from dreamvid.video.ffmpeg import Ffmpeg
-from dreamvid.video.formats import OutputFormat
 from dreamvid.video.probe import Scan, VideoInfo
 
 _SCALE_MATRICES = {"bt2020nc": "bt2020", "bt709": "bt709"}
@@ -22,7 +22,7 @@ _SCALE_MATRICES = {"bt2020nc": "bt2020", "bt709": "bt709"}
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """What every frame of a result has in common.
+    """Describe what all frames of a result have in common.
 
     `width`, `height` in stored pixels; `sample_aspect` a pixel's width over its height. `rate`: frames per
     second (nominal where the rate varies). `time_base`: the unit, in seconds, of every `pts` given to a
@@ -51,7 +51,7 @@ class StreamSpec:
         size: tuple[int, int] | None = None,
         fps: Fraction | None = None,
     ) -> Self:
-        """The spec of a result that follows its source: its times, its pixel shape, its depth, its gamut.
+        """Derive the spec of a result from its source: times, pixel shape, depth and gamut.
 
         `size` (width, height) keeps the shape of the image, so pixels change theirs if it must.
         `fps`: the constant rate to which a `FrameReader` with the same `fps` resamples.
@@ -59,7 +59,7 @@ class StreamSpec:
         width, height = size or (info.width, info.height)
         aspect = info.sample_aspect * Fraction(info.width, info.height) / Fraction(width, height)
         if abs(aspect / info.sample_aspect - 1) < Fraction(1, 50):
-            aspect = info.sample_aspect  # what rounding to whole pixels did is no change of shape
+            aspect = info.sample_aspect  # rounding to whole pixels is not a change of shape
         wide = info.primaries == "bt2020"
         return cls(
             width=width,
@@ -76,12 +76,12 @@ class StreamSpec:
 
     @property
     def hdr(self) -> bool:
-        """Whether the code values are PQ or HLG."""
+        """Tell if the code values are PQ or HLG."""
         return self.transfer in ("smpte2084", "arib-std-b67")
 
     @property
     def timescale(self) -> int:
-        """Ticks a second of an mp4's track: every frame's time is a whole number of them."""
+        """Ticks per second of an mp4 track: every frame's time is a whole number of them."""
         if not self.constant_rate:
             return self.time_base.denominator
         ticks = self.rate.numerator
@@ -90,34 +90,34 @@ class StreamSpec:
         return ticks
 
     def seconds(self, pts: int) -> Fraction:
-        """The time of a `pts`."""
+        """Convert a `pts` to seconds."""
         return pts * self.time_base
 
 
 class SegmentWriter:
     """Encode frames to one file that appears under its name only when it is whole and on the disk.
 
-    `with SegmentWriter(path, spec, fmt) as writer: writer.write(pixels, pts)`: closed at the end of the
+    `with SegmentWriter(path, spec, encoding) as writer: writer.write(pixels, pts)`: closed at the end of the
     block, aborted if it raises. The first frame is the segment's zero; later times count from there.
 
     Args:
-        path: with the suffix `fmt.segment_suffix`; its folder must exist.
+        path: with the suffix `encoding.segment_suffix`; its folder must exist.
         spec: size, times and color. Odd sizes are padded to even ones by repeating the last row and column
             where the pixel format needs it.
-        fmt: the encoder.
+        encoding: the encoder and its quality.
 
     Raises:
         OutputError: a wrong suffix or no writable folder. FfmpegError: encoding failed or the disk is full.
     """
 
-    def __init__(self, path: Path, spec: StreamSpec, fmt: OutputFormat) -> None:
-        if path.suffix != fmt.segment_suffix:
-            raise OutputError(f"a segment of {fmt.codec} is named *{fmt.segment_suffix}, not {path.name!r}")
-        self.path, self.spec, self.fmt = path, spec, fmt
+    def __init__(self, path: Path, spec: StreamSpec, encoding: Encoding) -> None:
+        if path.suffix != encoding.segment_suffix:
+            raise OutputError(f"a segment of {encoding.codec} is named *{encoding.segment_suffix}, not {path.name!r}")
+        self.path, self.spec, self.encoding = path, spec, encoding
         self.count = 0
         self._first_pts = self._last_pts = 0
         self._dtype = np.dtype(np.uint8) if spec.bit_depth <= 8 else np.dtype("<u2")
-        even = 1 if fmt.encoder.is_rgb else 2
+        even = 1 if encoding.encoder.is_rgb else 2
         self._pad = (-spec.height % even, -spec.width % even)
         self._width, self._height = spec.width + self._pad[1], spec.height + self._pad[0]
         self._part = part_path(path)
@@ -146,7 +146,7 @@ class SegmentWriter:
             self.abort()
 
     def _args(self) -> list[str]:
-        spec, fmt = self.spec, self.fmt
+        spec, encoding = self.spec, self.encoding
         if spec.constant_rate:
             pixel_format = "rgb24" if self._dtype.itemsize == 1 else "rgb48le"
             given = ["-f", "rawvideo", "-pixel_format", pixel_format]
@@ -154,8 +154,8 @@ class SegmentWriter:
             given += ["-framerate", f"{spec.rate.numerator}/{spec.rate.denominator}"]
         else:
             given = ["-f", "ivf", "-c:v", "rawvideo"]  # the one raw form that carries times through a pipe
-        stored = fmt.pixel_format(spec.bit_depth, spec.hdr)
-        if fmt.encoder.is_rgb:
+        stored = encoding.pixel_format(spec.bit_depth, spec.hdr)
+        if encoding.encoder.is_rgb:
             filters = [f"format={stored}"]
             tags = "range=pc:colorspace=gbr"
         else:
@@ -169,16 +169,16 @@ class SegmentWriter:
         filters.append(f"setsar={spec.sample_aspect.numerator}/{spec.sample_aspect.denominator}")
         return [
             *(*given, "-i", "pipe:0", "-vf", ",".join(filters)),
-            *fmt.encoder_args(spec.bit_depth, spec.hdr),
+            *encoding.args(spec.bit_depth, spec.hdr),
             *("-fps_mode", "passthrough"),
             *([] if spec.constant_rate else self._variable_args()),
             *("-video_track_timescale", str(spec.timescale)),
-            *("-f", fmt.segment_suffix.removeprefix("."), f"file:{self._part.absolute()}"),
+            *("-f", encoding.segment_suffix.removeprefix("."), f"file:{self._part.absolute()}"),
         ]
 
     def _variable_args(self) -> list[str]:
         args = ["-enc_time_base", "demux"]
-        if self.fmt.codec == "libsvtav1":  # of few frames it takes the time base for the rate, and refuses it
+        if self.encoding.codec == "libsvtav1":  # with few frames it takes the time base for the rate, and refuses it
             rate = min(self.spec.rate, Fraction(240)).limit_denominator(1001)
             args += ["-svtav1-params", f"fps-num={rate.numerator}:fps-denom={rate.denominator}"]
         return args
@@ -197,7 +197,7 @@ class SegmentWriter:
     def _send(self, data: bytes | memoryview) -> None:
         try:
             self._process.stdin.write(data)
-        except OSError as error:  # it has ended; its own words say why
+        except OSError as error:  # ffmpeg has ended; its log says why
             failure = self._process.failure(self._doing())
             self.abort()
             raise failure from error

@@ -6,10 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from dreamvid.video.decode import FrameReader, VideoFrame
-from dreamvid.video.encode import SegmentWriter, StreamSpec
-from dreamvid.video.formats import output_format
-from dreamvid.video.mux import join_segments
+from dreamvid.video.encode import StreamSpec
 from dreamvid.video.probe import Scan, VideoInfo, probe, scan
+from dreamvid.video.sink import Recording, open_sink
 from dreamvid.video.source import Source, open_source
 
 
@@ -46,25 +45,25 @@ def pass_through(
     source = open_source(path)
     info = probe(source)
     found = scan(source, info, stop)
-    fmt = output_format(output, codec)
+    sink = open_sink(output, codec)
     spec = StreamSpec.from_source(info, found, fps=fps)
     with FrameReader(source, info, start=start, stop=stop, fps=fps) as reader:
         frames = list(reader)
     pieces = [frames[a:b] for a, b in zip((0, *cuts), (*cuts, len(frames)), strict=True) if frames[a:b]]
     paths = []
     for number, piece in enumerate(pieces):
-        paths.append(folder / f"piece {number} %d '{fmt.segment_suffix}")
-        with SegmentWriter(paths[-1], spec, fmt) as writer:
-            for frame in piece:
-                writer.write(frame.pixels, frame.pts)
-    return join_segments(
+        paths.append(folder / f"piece {number} %d '{sink.segment_suffix}")
+        writer = sink.open_segment(paths[-1], spec)
+        for frame in piece:
+            writer.write(frame.pixels, frame.pts)
+        writer.close()
+    recording = Recording(
         paths,
-        output,
-        fmt,
-        spec=spec,
-        pts=[[frame.pts for frame in piece] for piece in pieces],
+        spec,
+        [[frame.pts for frame in piece] for piece in pieces],
         source=source,
         info=info,
-        scan=found,
         trimmed=start > 0 or stop is not None,
     )
+    target = Path(output)
+    return sink.join(recording, target if sink.sequence is None else sink.sequence.folder(target))

@@ -9,11 +9,10 @@ from passthrough import read
 
 from dreamvid.errors import FfmpegError, OutputError
 from dreamvid.video.encode import SegmentWriter, StreamSpec
-from dreamvid.video.formats import output_format
+from dreamvid.video.encoders import ENCODERS, LOSSLESS, Encoding
 
 SPEC = StreamSpec(96, 64, Fraction(30), Fraction(1, 30))
-LOSSLESS = output_format("a.mkv", "ffv1")
-H264 = output_format("a.mp4")
+H264 = Encoding(ENCODERS["libx264"])
 
 
 def test_lossless_is_bit_exact(tmp_path: Path) -> None:
@@ -37,11 +36,11 @@ def test_sixteen_bits_lossless_are_bit_exact(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1"])
 @pytest.mark.parametrize("constant", [True, False])
 def test_every_encoder_keeps_colors_and_times(tmp_path: Path, codec: str, constant: bool) -> None:
-    fmt = output_format("a.mkv", codec)
-    path = tmp_path / f"a{fmt.segment_suffix}"
+    encoding = Encoding(ENCODERS[codec])
+    path = tmp_path / f"a{encoding.segment_suffix}"
     spec = StreamSpec(96, 64, Fraction(24000, 1001), Fraction(1, 24000), constant, Fraction(4, 3))
     pts = [1001 * n for n in range(12)] if constant else [1001 * n + 77 * (n % 3) for n in range(12)]
-    with SegmentWriter(path, spec, fmt) as writer:
+    with SegmentWriter(path, spec, encoding) as writer:
         for number, ticks in enumerate(pts):
             writer.write(image(number), ticks)
     got = read(path)
@@ -56,9 +55,9 @@ def test_every_encoder_keeps_colors_and_times(tmp_path: Path, codec: str, consta
 
 
 def test_hdr_keeps_code_values_and_tags(tmp_path: Path) -> None:
-    fmt = output_format("a.mp4", "libx265", 4)
+    encoding = Encoding(ENCODERS["libx265"], 4)
     spec = replace(SPEC, bit_depth=10, matrix="bt2020nc", primaries="bt2020", transfer="smpte2084")
-    with SegmentWriter(tmp_path / "a.mp4", spec, fmt) as writer:
+    with SegmentWriter(tmp_path / "a.mp4", spec, encoding) as writer:
         for number in range(3):
             writer.write(image(number).astype(np.uint16) * 257, number)
     got = read(tmp_path / "a.mp4")
@@ -121,10 +120,10 @@ def test_nothing_is_left_of_an_unfinished_segment(tmp_path: Path) -> None:
 
 def test_an_encoder_that_gives_up_is_an_error(tmp_path: Path) -> None:
     tiny = replace(SPEC, width=2, height=2)  # too small for this one
-    fmt = output_format("a.mkv", "libsvtav1")
+    encoding = Encoding(ENCODERS["libsvtav1"])
 
     def encode() -> None:
-        with SegmentWriter(tmp_path / "a.mp4", tiny, fmt) as writer:
+        with SegmentWriter(tmp_path / "a.mp4", tiny, encoding) as writer:
             for number in range(10_000):
                 writer.write(np.zeros((2, 2, 3), np.uint8), number)
 

@@ -22,10 +22,9 @@ from clips import (
 from passthrough import pass_through, read
 
 from dreamvid.errors import FfmpegError, OutputError
-from dreamvid.video.encode import SegmentWriter, StreamSpec
+from dreamvid.video.encode import StreamSpec
 from dreamvid.video.ffmpeg import ffmpeg_path
-from dreamvid.video.formats import output_format
-from dreamvid.video.mux import join_segments
+from dreamvid.video.sink import Recording, open_sink
 from dreamvid.video.source import open_source
 
 Zoo = Callable[[str], Path]
@@ -107,17 +106,17 @@ def test_a_part_keeps_its_sound_in_time(zoo: Zoo, tmp_path: Path, name: str, sta
 def test_every_output_plays_back_and_decodes_like_its_segments(
     zoo: Zoo, tmp_path: Path, suffix: str, codec: str | None
 ) -> None:
-    fmt = output_format(f"a{suffix}", codec)
+    sink = open_sink(f"a{suffix}", codec)
     spec = StreamSpec(96, 64, RATE, 1 / RATE)
     pieces = [range(7), range(7, 8), range(8, 30)]
-    paths = [tmp_path / f"{piece.start} %d '{fmt.segment_suffix}" for piece in pieces]
+    paths = [tmp_path / f"{piece.start} %d '{sink.segment_suffix}" for piece in pieces]
     for path, piece in zip(paths, pieces, strict=True):
-        with SegmentWriter(path, spec, fmt) as writer:
+        with sink.open_segment(path, spec) as writer:
             for number in piece:
                 writer.write(image(number), number)
     output = tmp_path / f"{ODD_NAME}{suffix}"
     source = read(zoo("constant.mp4"))
-    join_segments(paths, output, fmt, spec=spec, pts=pieces, source=source.source, info=source.info)
+    sink.join(Recording(paths, spec, pieces, source=source.source, info=source.info), output)
     joined = read(output)
     segments = [frame for path in paths for frame in read(path).frames]
     assert len(joined.frames) == FRAMES
@@ -182,14 +181,14 @@ def test_another_rate(zoo: Zoo, tmp_path: Path) -> None:
 
 
 def test_many_segments_do_not_drift(tmp_path: Path) -> None:
-    fmt = output_format("a.mp4")
+    sink = open_sink("a.mp4")
     rate = Fraction(60000, 1001)
     spec = StreamSpec(16, 16, rate, 1 / rate)
-    with SegmentWriter(tmp_path / "s.mp4", spec, fmt) as writer:
+    with sink.open_segment(tmp_path / "s.mp4", spec) as writer:
         for number in range(2):
             writer.write(image(number, 16, 16), number)
     pts = [(2 * n, 2 * n + 1) for n in range(120)]
-    join_segments([tmp_path / "s.mp4"] * 120, tmp_path / "o.mp4", fmt, spec=spec, pts=pts)
+    sink.join(Recording([tmp_path / "s.mp4"] * 120, spec, pts), tmp_path / "o.mp4")
     after = read(tmp_path / "o.mp4")
     assert after.info.time_base == Fraction(1, 60000)
     assert [frame.pts for frame in after.frames] == [1001 * n for n in range(240)]
@@ -224,13 +223,11 @@ def test_what_a_container_refuses_is_encoded_or_left_out_with_a_word(tmp_path: P
 
 
 def test_no_sound_when_none_is_wanted(zoo: Zoo, tmp_path: Path) -> None:
-    fmt, spec = output_format("a.mp4"), StreamSpec(96, 64, RATE, 1 / RATE)
-    with SegmentWriter(tmp_path / "s.mp4", spec, fmt) as writer:
+    sink, spec = open_sink("a.mp4"), StreamSpec(96, 64, RATE, 1 / RATE)
+    with sink.open_segment(tmp_path / "s.mp4", spec) as writer:
         writer.write(image(0), 0)
-    got = read(zoo("constant.mp4"))
-    for options in ({"with_sound": False, "source": got.source, "info": got.info}, {}):
-        join_segments([tmp_path / "s.mp4"], tmp_path / "o.mp4", fmt, spec=spec, pts=[[0]], **options)
-        assert not read(tmp_path / "o.mp4").info.audio
+    sink.join(Recording([tmp_path / "s.mp4"], spec, [[0]]), tmp_path / "o.mp4")
+    assert not read(tmp_path / "o.mp4").info.audio
 
 
 def test_title_and_chapters_are_kept(tmp_path: Path) -> None:
@@ -251,21 +248,21 @@ def test_title_and_chapters_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_failed_join_leaves_the_old_result_alone(tmp_path: Path) -> None:
-    fmt, spec = output_format("a.mp4"), StreamSpec(96, 64, RATE, 1 / RATE)
+    sink, spec = open_sink("a.mp4"), StreamSpec(96, 64, RATE, 1 / RATE)
     output = tmp_path / "o.mp4"
     output.write_bytes(b"the old one")
-    with SegmentWriter(tmp_path / "s.mp4", spec, fmt) as writer:
+    with sink.open_segment(tmp_path / "s.mp4", spec) as writer:
         for number in range(3):
             writer.write(image(number), number)
     with pytest.raises(FfmpegError, match="is missing"):
-        join_segments([tmp_path / "none.mp4"], output, fmt, spec=spec, pts=[[0]])
+        sink.join(Recording([tmp_path / "none.mp4"], spec, [[0]]), output)
     with pytest.raises(FfmpegError, match="3 frames where 4"):
-        join_segments([tmp_path / "s.mp4"], output, fmt, spec=spec, pts=[[0, 1, 2, 3]])
+        sink.join(Recording([tmp_path / "s.mp4"], spec, [[0, 1, 2, 3]]), output)
     (tmp_path / "bad.mp4").write_bytes(b"no film at all")
     with pytest.raises(FfmpegError):
-        join_segments([tmp_path / "bad.mp4"], output, fmt, spec=spec, pts=[[0, 1, 2]])
+        sink.join(Recording([tmp_path / "bad.mp4"], spec, [[0, 1, 2]]), output)
     with pytest.raises(OutputError, match="cannot write in the folder"):
-        join_segments([tmp_path / "s.mp4"], tmp_path / "no" / "o.mp4", fmt, spec=spec, pts=[[0, 1, 2]])
+        sink.join(Recording([tmp_path / "s.mp4"], spec, [[0, 1, 2]]), tmp_path / "no" / "o.mp4")
     assert output.read_bytes() == b"the old one"
     assert {path.name for path in tmp_path.iterdir()} == {"o.mp4", "s.mp4", "bad.mp4"}
 

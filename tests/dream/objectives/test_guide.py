@@ -19,7 +19,7 @@ from dreamvid.networks.network import Network
 from dreamvid.render.fingerprint import diff_fingerprints, render_fingerprint
 from dreamvid.settings import load_settings
 from dreamvid.settings.objective_timeline import parse_timeline
-from dreamvid.video.formats import output_format
+from dreamvid.video.sink import open_sink
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,6 @@ def test_another_guide_of_the_same_name_is_another_render(tmp_path: Path) -> Non
     seen = []
     for level in (10, 200, 10):
         write_image(guide, np.full((8, 8, 3), level, np.uint8))
-        seen.append(render_fingerprint(settings, {}, output_format("a.mp4", None, None), torch.device("cpu")))
+        seen.append(render_fingerprint(settings, {}, open_sink("a.mp4"), torch.device("cpu")))
     assert seen[0] == seen[2]
     assert diff_fingerprints(seen[0], seen[1]) == ["the content of the guides has changed"]

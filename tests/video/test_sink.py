@@ -1,7 +1,9 @@
 import pytest
 
 from dreamvid.errors import OutputError
-from dreamvid.video.formats import check_encoder, output_format
+from dreamvid.video.encoders import check_encoder
+from dreamvid.video.mux import EncodedSink
+from dreamvid.video.sink import open_sink
 
 
 @pytest.mark.parametrize(
@@ -18,13 +20,14 @@ from dreamvid.video.formats import check_encoder, output_format
     ],
 )
 def test_the_suffix_chooses(path: str, container: str, codec: str, segment: str) -> None:
-    fmt = output_format(path)
-    assert (fmt.container, fmt.codec, fmt.segment_suffix) == (container, codec, segment)
+    sink = open_sink(path)
+    assert isinstance(sink, EncodedSink)
+    assert (sink.muxer, sink.encoding.codec, sink.segment_suffix) == (container, codec, segment)
 
 
 def test_what_cannot_be_written_is_refused() -> None:
     for path, codec, crf, words in (
-        ("a.avi", None, None, r"Allowed: \.mp4"),
+        ("a.avi", None, None, r"Allowed: .*\.mp4"),
         ("a", None, None, r"suffix '\(none\)'"),
         ("a.png", None, None, r"write name_%06d\.png"),
         ("a.mp4", "libx256", None, r"Did you mean 'libx26[45]'"),
@@ -35,10 +38,10 @@ def test_what_cannot_be_written_is_refused() -> None:
         ("a.gif", None, 20, "has no crf"),
     ):
         with pytest.raises(OutputError, match=words):
-            output_format(path, codec, crf)
+            open_sink(path, codec, crf)
 
 
 def test_an_encoder_that_does_not_run_names_those_that_do() -> None:
     check_encoder("libx264")
-    with pytest.raises(OutputError, match=r"'h264_nosuch' does not run here.*libx264"):
+    with pytest.raises(OutputError, match=r"'h264_nosuch' does not work here.*libx264"):
         check_encoder("h264_nosuch")

@@ -14,7 +14,7 @@ import timm
 import torch
 
 from dreamvid.errors import DreamvidError
-from dreamvid.video.formats import ENCODERS, check_encoder
+from dreamvid.video.encoders import ENCODERS, check_encoder
 
 Run = Callable[..., Any]
 

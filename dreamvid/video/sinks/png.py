@@ -10,7 +10,7 @@ from dreamvid.runtime.files import part_path, sync_folder
 from dreamvid.video.encoders import LOSSLESS, refuse_choices
 from dreamvid.video.ffmpeg import Ffmpeg
 from dreamvid.video.mux import EncodedSink, joined_segments
-from dreamvid.video.sink import FileSequence, Recording, Sink, open_sink
+from dreamvid.video.sink import FileSequence, Recording, Sink, open_sink, output_forms
 
 _NAME_IN_FOLDER = "frame_%06d.png"
 
@@ -67,6 +67,9 @@ class PLUGIN:
         if Path(output).suffix.lower() == ".png" and not Path(output).is_dir() and not output.endswith("/"):
             named = FileSequence.from_name(Path(output).name)
             if named is None:
-                raise OutputError(f"a single PNG is not a video: {output}. Number the images: write name_%06d.png.")
+                raise OutputError(
+                    f"cannot write a video with the suffix '.png': {output}. A single PNG is not a video: write "
+                    f"name_%06d.png. Allowed: {output_forms()}."
+                )
             sequence = named
         return PngSequence(".png", LOSSLESS, "image2", sequence)

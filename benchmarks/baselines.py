@@ -60,7 +60,7 @@ class HookedNetwork:
         self.module.zero_grad()
         self.module((x - self._mean) / self._deviation)
         assert self.caught is not None
-        self.caught.square().mean().backward()
+        self.caught.square().mean().backward()  # type: ignore[no-untyped-call]
         assert x.grad is not None
         return x.grad
 
@@ -78,7 +78,8 @@ def build_inception() -> nn.Module:
     """Inception V3 as torchvision builds it, random weights."""
     from torchvision.models import inception_v3
 
-    return inception_v3(weights=None, init_weights=False)
+    module: nn.Module = inception_v3(weights=None, init_weights=False)
+    return module
 
 
 def sizes(height: int, width: int, octaves: int) -> list[tuple[int, int]]:

@@ -19,6 +19,7 @@ from PIL import Image
 from benchmarks.record import keep
 from dreamvid import load_settings
 from dreamvid.figures.contact_sheet import contact_sheet
+from dreamvid.metrics.report import Score
 from dreamvid.metrics.score import ObjectiveMeter, score_frames
 from dreamvid.render.engine import render_video
 from dreamvid.render.progress import Progress
@@ -60,7 +61,7 @@ def main() -> None:
         draft, draft_seconds = render(given.clip, Path(folder) / "draft.mkv", draft=True, **chosen)
     meter = ObjectiveMeter.from_settings(load_settings(None, device="cpu"))
 
-    def score(dream: npt.NDArray[np.uint8], every: int, width: int):
+    def score(dream: npt.NDArray[np.uint8], every: int, width: int) -> Score:
         size = dream.shape[2], dream.shape[1]
         with FrameReader(source, info, stop=given.frames, size=size) as reader:
             originals = [frame.pixels for frame in reader][::every]

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,12 @@ def one_frame(lines: int, device: str, **overrides: Any) -> dict[str, float]:
     images = [torch.roll(clouds, shift, dims=3).to(dreamer.device) for shift in range(5)]
 
     def go(index: int) -> None:
-        this, before = (dreamer.small(images[number]) for number in (index, index - 1))
-        dreamer.dream(images[index], dreamer.motion(this, before), index=index, elapsed_seconds=1 / 30)
+        motion = dreamer.motion(images[index], images[index - 1])
+        dreamer.dream(images[index], motion, index=index, elapsed_seconds=1 / 30)
 
     dreamer.dream(images[0], None, index=0, elapsed_seconds=0.0)
     go(1)
-    best = min(seconds(lambda index=index: go(index), dreamer.device) for index in range(2, 5))
+    best = min(seconds(partial(go, index), dreamer.device) for index in range(2, 5))
     return {"seconds": best, "mib": _peak_mib(dreamer.device)}
 
 
@@ -122,6 +123,8 @@ def main(words: Sequence[str] | None = None) -> None:
     report: dict[str, Any] = {"machine": machine(resolve_device(device))}
     panels = []
     for name, (unit, x, todo) in cases.items():
+        if len(todo) < 2:  # --lines has none for it
+            continue
         results = [apart(case) for case in todo]
         report[name] = {"cases": [case | result for case, result in zip(todo, results, strict=True)]}
         for quantity in ("seconds", "mib"):

@@ -1,6 +1,6 @@
 """How fast, against the ways in which others dream: ratios, each from one run on one machine.
 
-    python -m benchmarks.speed [--clamp CLIP] [--record]     some minutes; --record keeps the ratios as the known ones
+    python -m benchmarks.speed [--clip CLIP] [--record]     some minutes; --record keeps the ratios as the known ones
     python -m benchmarks.speed --quick --check              under 3 minutes; exit code 1 if a ratio lost a quarter
 
     notebook   time of the PyTorch notebook's way (a) over ours for the same gradients: Inception V3, Mixed_6c, 4
@@ -46,8 +46,8 @@ from dreamvid.dream.tiles import TiledGradient
 from dreamvid.metrics.score import ObjectiveMeter, score_frames
 from dreamvid.networks.network import load_network
 from dreamvid.render.engine import render_video
-from dreamvid.runtime.device import configure_backend, resolve_device
-from dreamvid.runtime.roofline import gradient_flop, measured_peak, synchronize
+from dreamvid.runtime.device import configure_backend, resolve_device, synchronize
+from dreamvid.runtime.roofline import gradient_flop, measured_peak
 from dreamvid.settings import load_settings
 
 RECORD = Path(__file__).parent / "results" / "speed.json"
@@ -165,7 +165,7 @@ def _cpu_lines() -> list[str]:
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clamp", default="demo")
+    parser.add_argument("--clip", default="demo")
     parser.add_argument("--device", default="auto", help="for `notebook` and `peak`; `alone` and `peer` are of the CPU")
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--quick", action="store_true", help="smaller images, fewer frames")

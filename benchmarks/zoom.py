@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,8 @@ def main() -> None:
     given = parser.parse_args()
     settings = load_settings(given.preset, size=given.size, seed=given.seed)
     shown = [number for number in SHOWN if number <= given.frames]
-    measures, cells = [], []
+    measures: list[dict[str, Any]] = []
+    cells = []
     began = time.perf_counter()
     for number, frame in enumerate(zoom_frames(None, settings, given.frames), 1):
         measures.append(measure(frame))

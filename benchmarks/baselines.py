@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dreamvid.dream import laplacian as pyramid
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.warp import warp
-from dreamvid.networks.weights import load_embedded
+from dreamvid.networks.families.embedded import load_embedded
 
 # The same for everyone: the default network's layer, ten steps an octave, Laplacian levels.
 LAYER, STEPS, STEP, LEVELS = "blocks.4.1", 10, 0.012, 4

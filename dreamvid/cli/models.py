@@ -8,7 +8,7 @@ from dreamvid.errors import NetworkError
 from dreamvid.ui import console
 
 if TYPE_CHECKING:
-    from dreamvid.networks.catalog import ModelEntry
+    from dreamvid.networks.family import PublishedWeights
 
 
 def models(
@@ -24,15 +24,15 @@ def models(
     if not entries:
         raise NetworkError(f"No model matches {pattern!r}. List those that are tried: dreamvid models")
     console.print_table(
-        [("model", "left"), ("library", "left"), ("weights", "left"), ("licence", "left")],
-        [(entry.name, entry.library, _weights(entry), entry.licence or "") for entry in entries],
+        [("model", "left"), ("family", "left"), ("weights", "left"), ("licence", "left")],
+        [(entry.name, entry.family, _weights(entry.weights), entry.weights.licence or "") for entry in entries],
     )
     if pattern is None:
-        counts = " and ".join(f"{count} of {library}'s" for library, count in model_counts().items())
+        counts = " and ".join(f"{count} of {family}'s" for family, count in model_counts().items())
         console.result(f"\nIn all {counts}. Find them by a part of their name: dreamvid models resnet")
 
 
-def _weights(entry: "ModelEntry") -> str:
-    size = f", {entry.size_mb:.0f} MB" if entry.size_mb and entry.weights == "needs a download" else ""
-    own = ": give --weights FILE" if entry.weights == "none published" else ""
-    return f"{entry.weights}{size}{own}"
+def _weights(weights: "PublishedWeights") -> str:
+    size = f", {weights.size_mb:.0f} MB" if weights.size_mb and weights.state == "needs a download" else ""
+    own = ": give --weights FILE" if weights.state == "none published" else ""
+    return f"{weights.state}{size}{own}"

@@ -10,10 +10,8 @@ from torch import nn
 
 from dreamvid.errors import NetworkError
 from dreamvid.networks import efficientnet_lite
-from dreamvid.networks import registry as architectures
-from dreamvid.networks import weights as weight_files
 from dreamvid.networks.layer_table import LayerTable, describe_layers
-from dreamvid.networks.tensorflow.inception5h import Inception5h
+from dreamvid.networks.registry import find
 from dreamvid.networks.trace import LayerInputs, layer_flow, trace
 from dreamvid.networks.truncate import Truncated, truncate
 from dreamvid.runtime.autograd import outside_inference_mode
@@ -98,24 +96,17 @@ def load_network(
 ) -> Network:
     """Load a classifier.
 
-    `model` is the embedded one, "inception5h", or a torchvision or timm classifier's name (`timm:` or
-    `torchvision:` in front decides between the two). `weights` is None for the published ones (downloaded and checked
-    where they are not here yet), a checkpoint file, or "random" for a fixed random network; inception5h's file is the
-    frozen graph. Raises NetworkError if any of it cannot be had.
+    model: its name, or FAMILY:NAME, as `dreamvid models` lists them. weights: None for the published ones (downloaded
+    and checked where they are not here yet), a checkpoint file (inception5h's is the frozen graph), or "random" for a
+    fixed random network. Raises NetworkError if any of it cannot be had.
     """
-    architecture = architectures.find(model)
+    architecture = find(model)
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # of the CPU only
         module = architecture.build()
     if weights is None:
         architecture.load_published(module)
-    elif isinstance(module, Inception5h) and weights != "random":
-        module.load(Path(weights))
     elif weights != "random":
-        remedy = f"They are of another architecture than {model!r}: give the matching --model."
-        state = weight_files.read_checkpoint(Path(weights))
-        if model == efficientnet_lite.NAME and list(state)[:1] == ["_conv_stem.weight"]:
-            state = dict(zip(module.state_dict(), state.values(), strict=False))
-        weight_files.load_state(module, state, f"The weights in {weights!r}", remedy)
+        architecture.load_file(module, Path(weights).expanduser())
     module = module.to(device).to(memory_format=torch.channels_last)
     return Network(model, module, architecture.mean, architecture.std, architecture.input_size)

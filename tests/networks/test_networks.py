@@ -115,7 +115,7 @@ def test_the_embedded_network_is_timms(embedded: Network) -> None:
 def test_gradient_is_that_of_the_untouched_network(embedded: Network, size: tuple[int, int]) -> None:
     import timm
 
-    from dreamvid.networks.weights import load_embedded
+    from dreamvid.networks.families.embedded import load_embedded
 
     module = timm.create_model("tf_efficientnet_lite2").eval()
     load_embedded(module)
@@ -238,7 +238,7 @@ def test_unknown_layer_names_the_nearest_and_what_to_type(embedded: Network) -> 
     [
         ("googlenett", "no model 'googlenett'.*'googlenet'.*`dreamvid models`"),
         ("timm:googlenet", "no model 'timm:googlenet'"),
-        ("keras:vgg16", "'keras' is no library.*`torchvision:NAME` or `timm:NAME`"),
+        ("keras:vgg16", "'keras' is not a family.*torchvision, timm"),
         ("timm:efficientnet_lite2", "no published weights.*--weights FILE"),
     ],
 )
@@ -333,9 +333,9 @@ def test_a_module_that_does_not_trace_stays_one_piece() -> None:
 
 def test_available_models() -> None:
     short = available_models()
-    assert (short[0].name, short[0].weights) == (efficientnet_lite.NAME, "embedded")
+    assert (short[0].name, short[0].weights.state) == (efficientnet_lite.NAME, "embedded")
     assert {"googlenet", "inception_v3", "vgg16", "resnet50"} <= {entry.name for entry in short}
-    assert all(architectures.find(entry.name).library == entry.library for entry in short)
+    assert all(architectures.family_of(entry.name) == entry.family for entry in short)
     everything = available_models("*")
     assert len(everything) == len({entry.name for entry in everything})
     assert len(everything) == sum(model_counts().values()) + 2  # the embedded one and inception5h

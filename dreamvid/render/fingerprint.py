@@ -9,6 +9,7 @@ import torch
 
 from dreamvid.dream.objectives.binding import objective_fingerprints
 from dreamvid.errors import NetworkError
+from dreamvid.networks.registry import network_fingerprint
 from dreamvid.settings import Settings
 from dreamvid.settings.merge import setting_fields
 from dreamvid.settings.schema import flag_name
@@ -50,7 +51,8 @@ def render_fingerprint(
     return {
         **chosen,
         **contents,
-        "the content of the weights": "" if weights in (None, "random") else _hash(Path(weights)),
+        "the network": network_fingerprint(settings.network.model),
+        "the content of the weights": "" if weights in (None, "random") else _hash(Path(weights).expanduser()),
         "the content of the mask": "" if settings.dream.mask is None else mask_fingerprint(settings.dream.mask),
         "the content of the guides": " ".join(objective_fingerprints(settings.dream.objective)),
         "the device": str(device),

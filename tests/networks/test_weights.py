@@ -265,8 +265,5 @@ def test_the_home_folder_may_be_a_tilde(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_fingerprints_of_networks_name_what_they_depend_on() -> None:
     assert network_fingerprint("efficientnet_lite2") == f"embedded, {embedded.SHA256}"
-    assert (
-        network_fingerprint("resnet18")
-        == f"torchvision, torchvision {torchvision.__version__.split('+')[0]}, resnet18-f37072fd.pth"
-    )
+    assert re.fullmatch(r"torchvision, torchvision \S+, resnet18-f37072fd\.pth", network_fingerprint("resnet18"))
     assert network_fingerprint("timm:resnet18").startswith("timm, timm ")

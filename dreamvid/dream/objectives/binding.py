@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dreamvid.dream.objectives.objective import Objective, ResolvedObjective
 from dreamvid.dream.objectives.parser import parse_objective
-from dreamvid.dream.objectives.term import Reduction
+from dreamvid.dream.objectives.term import TERMS, Reduction
 from dreamvid.image.io import read_image
 from dreamvid.image.tensors import resize, to_tensor
 from dreamvid.networks.network import Network
@@ -35,10 +35,17 @@ def resolve_objective(objective: Objective, network: Network, *, reduction: Redu
 
 
 def objective_fingerprints(timeline: str) -> list[str]:
-    """Hash what the terms of an objective timeline depend on besides their text; raises as `resolve_objective`."""
+    """Say what the terms of an objective timeline depend on besides their text: files, and the versions of plugins.
+
+    Raises as `resolve_objective`.
+    """
     texts = parse_timeline(timeline).objectives
     terms = dict.fromkeys(term for text in texts for _, term in parse_objective(text).terms)
-    return [fingerprint for term in terms if (fingerprint := term.fingerprint())]
+    origins: dict[type, str] = {
+        TERMS.load(name): TERMS.origin(name) for name in TERMS.names() if TERMS.origin(name) and name in timeline
+    }
+    parts = (part for term in terms for part in (origins.get(type(term), ""), term.fingerprint()))
+    return [part for part in parts if part]
 
 
 def _guide(name: str) -> Tensor:

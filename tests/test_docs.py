@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 from motion_textures import texture
+from renders import frames_of
+from renders import tiny as small
 
 from dreamvid import dream_frames, load_settings
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.errors import DreamvidError
 from dreamvid.motion.estimator import load_estimator
+from dreamvid.render.engine import render_video
 from dreamvid.runtime import plugins
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 
@@ -97,6 +100,25 @@ def test_the_example_of_an_objective_term(examples: Path) -> None:
     assert term.fingerprint() == ""
     assert resolved({"blocks.1.0": x}).item() == 4.0
     assert not np.array_equal(tiny(objective=text), tiny(objective="blocks.1.0 - 0.2*blocks.0.0"))
+
+
+def test_the_example_of_a_sink(examples: Path, film: Path) -> None:
+    output = examples / "dream.npy"
+    result = render_video(film, output, small(frames="0:10"))
+    lossless = examples / "dream.mkv"
+    render_video(film, lossless, small(frames="0:10", codec="ffv1"))
+    frames = np.load(output)
+    assert frames.dtype == np.uint8
+    assert np.array_equal(frames, frames_of(lossless))
+    assert any("sound" in warning for warning in result.warnings)
+    assert {path.name for path in examples.glob("*dream*") if path.is_file()} == {
+        "dream.npy",
+        "dream.npy.toml",
+        "dream.mkv",
+        "dream.mkv.toml",
+    }
+    with pytest.raises(DreamvidError, match=r"\.npy"):
+        render_video(film, examples / "dream.npz", small())
 
 
 def test_the_drawing_is_up_to_date() -> None:

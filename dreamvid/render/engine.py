@@ -126,6 +126,9 @@ class _Render:
         resumed_from = self.plan.count - sum(segment.count for segment in unfinished)
         if unfinished:
             self.job.destination.sink.check(self.spec)
+        for warning in self.job.warnings:
+            self.warnings.append(warning)
+            self._report(Progress("dream", resumed_from, self.plan.count, message=warning))
         self.segments = SegmentRenderer(
             self.producer,
             self.job,

@@ -1,14 +1,14 @@
-"""The work of one render on disk, beside its output, so that it is never lost.
+"""Keep the work of one render on disk, in a folder next to its output, so that it is never lost.
 
-The folder holds: `manifest.json` (what is rendered, written once), a file per finished segment,
-`finished.json` (which of them are whole), the carried state at the end of the last one, and at the end the
-joined result. A file that counts is written under another name, synced, and renamed; so at any moment the
-folder tells the truth.
+The folder holds `manifest.json` (what is rendered, written once), a file for each finished segment, `finished.json`
+(which of them are whole), the carried state at the end of the last one, and at the end the joined result. Each file is
+written under another name, synced and renamed, so that the folder is consistent at any moment.
 """
 
 import contextlib
 import errno
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +27,12 @@ from dreamvid.render.output import OutputTarget
 from dreamvid.render.plan import Plan, Segment
 from dreamvid.runtime.files import LOCK_NAME, acquire, part_path, replace_atomically
 
-_FORMAT = 1
+_log = logging.getLogger(__name__)
+
+# Format 1 was that of dreamvid 0.1, whose settings had other names.
+_FORMAT = 2
 _MANIFEST, _FINISHED, _JOINED, _CLAIMS = "manifest.json", "finished.json", "joined.json", "beside.json"
-# What each of them holds; a file that a bad disk has changed is as good as none.
+# What each of them holds. A file that a bad disk has changed counts as missing.
 _SHAPES: Mapping[str, TypeAdapter[Any]] = {
     _MANIFEST: TypeAdapter(dict[str, Any]),
     _FINISHED: TypeAdapter(list[tuple[int, int]]),
@@ -43,18 +46,20 @@ class Job:
 
     Leaving the context frees the lock, and removes the folder if nothing in it is worth keeping.
 
-    Raises JobError when another render works on the same output, OutputError when the folder cannot be
-    written.
+    `warnings`: what was found to be lost of an earlier run, as sentences.
+
+    Raises JobError when another render works on the same output, OutputError when the folder cannot be written.
     """
 
     def __init__(self, destination: OutputTarget) -> None:
         self.destination = destination
         self.folder = destination.job_folder
+        self.warnings: list[str] = []
         with disk_errors_as_output_errors(self.folder):
             self._lock = acquire(self.folder)
         if self._lock is None:
             raise JobError(
-                f"another render is writing {destination.path} just now. Wait for it to finish, stop it, or "
+                f"another render is writing {destination.path} at the moment. Wait for it to finish, stop it, or "
                 "give another output with -o."
             )
         self._manifest = self._read(_MANIFEST)
@@ -86,24 +91,38 @@ class Job:
         return bool(self._finished)
 
     def clear(self) -> None:
-        """Begin anew: remove all work, and what was left beside the output."""
+        """Remove all work, and what was left next to the output."""
         self._remove_claimed()
         self._empty()
         self._manifest, self._finished = None, {}
 
     def begin(self, identity: Mapping[str, str], plan: Plan) -> None:
-        """Write down what is rendered. Raises OutputError."""
+        """Start a job: write down what is rendered. Raises OutputError.
+
+        Segments without a manifest cannot be attributed to any render, so they are removed.
+        """
+        if self._finished:
+            self.warnings.append(
+                f"what an earlier render left in {self.folder} has lost its {_MANIFEST} and cannot be continued; all "
+                "frames are rendered again."
+            )
+        self.clear()
         self._manifest = {"format": _FORMAT, "identity": dict(identity), "plan": plan.to_json()}
         self._write(_MANIFEST, self._manifest)
 
     def resume(self, identity: Mapping[str, str]) -> Plan:
-        """Take up what was begun and return its plan. Raises JobError if it was another render."""
+        """Return the plan of the job that was begun. Raises JobError if it was another render."""
         assert self._manifest is not None
-        ways_out = "Add --restart to begin anew (what is done so far is thrown away), or give another output with -o."
+        ways_out = "Add --restart to begin again (what is done so far is thrown away), or give another output with -o."
         try:
+            before = dict(self._manifest["identity"])
             if self._manifest["format"] != _FORMAT:
-                raise ValueError("another format")
-            before, plan = dict(self._manifest["identity"]), Plan.from_json(self._manifest["plan"])
+                version = before.get("dreamvid", "another version")
+                raise JobError(
+                    f"{self.destination.path} was begun by dreamvid {version}, whose unfinished renders cannot be "
+                    f"continued by this version. The first command finishes it with that version. {ways_out}"
+                )
+            plan = Plan.from_json(self._manifest["plan"])
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
             raise JobError(
                 f"the unfinished render of {self.destination.path} cannot be read (in {self.folder}). {ways_out}"
@@ -153,17 +172,30 @@ class Job:
     def unfinished(self, plan: Plan) -> list[Segment]:
         """List, in order, the segments that have to be rendered.
 
-        Where the state before one is lost, that is from the beginning of its shot.
+        Where the state before a segment is lost, the segment before it is needed too, back to the beginning of the
+        shot. What was finished and has to be rendered again is told in `warnings`.
         """
         needed = {segment.index for segment in plan.segments if not self.is_finished(segment)}
+        damaged = sorted(needed & self._finished.keys())
+        stateless: list[int] = []
         for segment in reversed(plan.segments):
             carried = segment.new_shot or segment.index - 1 in needed
             if segment.index in needed and not carried and self.load_state(segment) is None:
+                stateless.append(segment.index - 1)
                 needed.add(segment.index - 1)
+        if damaged:
+            self._tell_lost("segments that were finished are missing or damaged", [plan.segments[i] for i in damaged])
+        if stateless:
+            cause = "the state that the next frames need cannot be read"
+            self._tell_lost(cause, [plan.segments[i] for i in reversed(stateless)])
         return [plan.segments[index] for index in sorted(needed)]
 
+    def _tell_lost(self, cause: str, segments: Sequence[Segment]) -> None:
+        frames = ", ".join(f"{segment.start}:{segment.stop}" for segment in segments)
+        self.warnings.append(f"in {self.folder} {cause}, so these frames are rendered again: {frames}.")
+
     def claim(self, path: Path) -> None:
-        """Note a file beside the output that has to go when the result is there. Raises OutputError."""
+        """Note a file next to the output that is to be removed when the result is there. Raises OutputError."""
         claims = self._read(_CLAIMS) or []
         if path.name not in claims:
             self._write(_CLAIMS, [*claims, path.name])
@@ -174,7 +206,7 @@ class Job:
         return self.destination.joined(self.folder)
 
     def record_joined(self, warnings: Sequence[str]) -> None:
-        """Note that the joined result is whole; only its name is to be given. Raises OutputError."""
+        """Note that the joined result is whole and only needs its final name. Raises OutputError."""
         with disk_errors_as_output_errors(self.folder):
             file = self.destination.sink.sequence is None
             stamp = _stamp(self.joined) if file else []
@@ -202,7 +234,7 @@ class Job:
         return list(record["warnings"]) if done else None
 
     def remove(self) -> None:
-        """Remove the folder and what was left beside the output; frees the lock."""
+        """Remove the folder and what was left next to the output; frees the lock."""
         self._remove_claimed()
         self._empty()
         if os.name == "nt":
@@ -267,20 +299,23 @@ def disk_errors_as_output_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        _log.info("a disk error in %s", folder, exc_info=error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            said = f"the disk is full: no space left in {folder}. Free some, then run the same command again."
+            message = f"the disk is full: no space left in {folder}. Free some, then run the same command again."
         elif error.errno == errno.EFBIG:
-            said = f"the limit on file sizes was reached in {folder}; raise it (ulimit -f) and run again."
+            message = f"the limit on file sizes was reached in {folder}; raise it (ulimit -f) and run again."
         elif not folder.parent.is_dir():
-            said = f"the folder for the output is gone: {folder.parent}. Make it again, or give another output with -o."
+            message = (
+                f"the folder for the output is gone: {folder.parent}. Make it again, or give another output with -o."
+            )
         elif error.errno == errno.ENOENT:
-            said = f"files are gone from {folder}. Run the same command again."
+            message = f"files are gone from {folder}. Run the same command again."
         else:
-            said = (
+            message = (
                 f"cannot write in the folder {folder.parent}: {error.strerror or error}. Change its "
                 "permissions or give another output with -o."
             )
-        raise OutputError(said) from error
+        raise OutputError(message) from error
 
 
 def _read_json(path: Path) -> Any:
@@ -291,7 +326,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _stamp(path: Path) -> list[int]:
-    """What a rename leaves as it is and a new file has not."""
+    """Return what identifies a file and survives its renaming: inode, size and time; [] if there is none."""
     try:
         status = path.stat()
     except OSError:

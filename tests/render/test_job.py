@@ -5,19 +5,22 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
-from renders import SEGMENTS, finish_render, frames_of, names, segments_done, start_render, tiny
+from renders import FRAMES, SEGMENTS, finish_render, frames_of, names, segments_done, start_render, tiny
 
-from dreamvid.errors import JobError, OutputError
+from dreamvid.errors import JobError, OutputError, SourceError
 from dreamvid.render.engine import render_video
 from dreamvid.render.job import Job, load_checkpoint, save_checkpoint
 from dreamvid.render.output import OutputTarget
 from dreamvid.render.progress import Progress
+from dreamvid.render.video_producer import VideoProducer
 from dreamvid.runtime.files import acquire
 
+OLD = Path(__file__).resolve().parent.parent / "data" / "version-0.1"
 FFV1 = {"codec": "ffv1"}
 
 
@@ -148,6 +151,7 @@ def test_lost_parts_of_a_job_are_rendered_again(film: Path, tmp_path: Path, undi
     (folder / "000000.safetensors").unlink()  # the second segment cannot go on without it
     first = render_video(film, output, tiny(**FFV1))
     assert first.resumed_from == 0
+    assert [warning for warning in first.warnings if "state" in warning and "rendered again: 0:7." in warning]
     assert (frames_of(output) == frames_of(undisturbed)).all()
     output.unlink()
     begin(film, output, 3)
@@ -155,8 +159,59 @@ def test_lost_parts_of_a_job_are_rendered_again(film: Path, tmp_path: Path, undi
     (folder / ".000002.mov.1-2.part").write_bytes(b"an orphan's")
     second = render_video(film, output, tiny(**FFV1))
     assert second.resumed_from == SEGMENTS[2][1] - SEGMENTS[2][0]
+    assert [warning for warning in second.warnings if "damaged" in warning and "rendered again: 7:16." in warning]
     assert (frames_of(output) == frames_of(undisturbed)).all()
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]
+
+
+def test_a_damaged_state_is_told_at_once(film: Path, tmp_path: Path, undisturbed: Path) -> None:
+    output = tmp_path / "dream.mkv"
+    begin(film, output, 1)
+    state = tmp_path / ".dream.mkv.job" / "000000.safetensors"
+    state.write_bytes(state.read_bytes()[:100])
+    told: list[str] = []
+    result = render_video(film, output, tiny(**FFV1), on_progress=lambda progress: told.append(progress.message))
+    assert "rendered again: 0:7." in told[0]
+    assert result.warnings == (told[0],)
+    assert (frames_of(output) == frames_of(undisturbed)).all()
+
+
+@pytest.mark.parametrize("damage", [None, b"[1, 2"])
+def test_segments_without_a_manifest_are_nobodys(film: Path, tmp_path: Path, damage: bytes | None) -> None:
+    """A render with other settings must not take them for its own, and what is thrown away is told."""
+    output, changed = tmp_path / "dream.mkv", tiny(**FFV1, iterations=0, warm_iterations=0)
+    begin(film, output, 1)
+    manifest = tmp_path / ".dream.mkv.job" / "manifest.json"
+    manifest.unlink()
+    if damage is not None:
+        manifest.write_bytes(damage)
+    result = render_video(film, output, changed)
+    assert result.resumed_from == 0
+    assert [warning for warning in result.warnings if "manifest.json" in warning and "rendered again" in warning]
+    other = render_video(film, tmp_path / "other.mkv", changed)
+    assert other.warnings == ()
+    assert (frames_of(output) == frames_of(other.output)).all()
+
+
+def test_a_job_of_version_0_1_is_refused_and_both_ways_out_lead_out(tmp_path: Path) -> None:
+    output, source = tmp_path / "dream.mp4", "lavfi:testsrc2=size=48x32:rate=5/2:duration=10"
+    shutil.copytree(OLD / "dream.mp4.job", tmp_path / ".dream.mp4.job")
+    settings = tiny(dream_height=24, reduction="l2", step_size=0.02, octave_carry="image", disocclusion_iterations=2)
+    with pytest.raises(JobError, match=r"was begun by dreamvid 0\.1\.0, .*--restart.* -o") as caught:
+        render_video(source, output, settings)
+    assert "--reduction" not in str(caught.value), "the names that have changed explain nothing"
+    assert segments_done(output) == 1, "a refusal must not cost what is done"
+    few = tiny(iterations=0, warm_iterations=0, frames="0:3")
+    assert render_video(source, tmp_path / "other.mp4", few).frames == 3
+    assert render_video(source, output, few, restart=True).frames == 3
+    assert names(tmp_path) == ["dream.mp4", "dream.mp4.toml", "other.mp4", "other.mp4.toml"]
+
+
+def test_frames_that_run_out_are_an_error_in_words(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dreams = VideoProducer._dream
+    monkeypatch.setattr(VideoProducer, "_dream", lambda *arguments: islice(dreams(*arguments), 5))
+    with pytest.raises(SourceError, match=rf"no more frames after 5 of {FRAMES}"):
+        render_video(film, tmp_path / "dream.mkv", tiny(**FFV1))
 
 
 def test_an_unreadable_manifest_is_refused_with_a_way_out(film: Path, tmp_path: Path) -> None:

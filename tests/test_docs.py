@@ -1,5 +1,6 @@
 """The documents: links lead somewhere, commands are known, and the examples of docs/extending.md run."""
 
+import math
 import re
 import runpy
 import sys
@@ -18,6 +19,8 @@ from dreamvid import dream_frames, load_settings
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.errors import DreamvidError
 from dreamvid.motion.estimator import load_estimator
+from dreamvid.networks.network import load_network
+from dreamvid.networks.registry import network_fingerprint
 from dreamvid.render.engine import render_video
 from dreamvid.runtime import plugins
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
@@ -94,12 +97,23 @@ def test_the_example_of_an_objective_term(examples: Path) -> None:
         parse_objective("peek(blocks.1.0)")
     x = torch.tensor([[[[1.0]], [[-3.0]], [[2.0]]]])
     term = objective.terms[0][1]
-    from dreamvid.networks.network import load_network
-
     resolved = parse_objective("peak(blocks.1.0)").resolve(load_network("efficientnet_lite2", "random").table)
     assert term.fingerprint() == ""
     assert resolved({"blocks.1.0": x}).item() == 4.0
     assert not np.array_equal(tiny(objective=text), tiny(objective="blocks.1.0 - 0.2*blocks.0.0"))
+
+
+def test_the_example_of_a_network_family(examples: Path) -> None:
+    network = load_network("gabor:edges")
+    assert [row for row in network.table.rows if network.table.resolve(row) == row] == ["filters", "stripes"]
+    across = torch.linspace(0, 64 * math.tau / 8, 65)[:-1]
+    upright = (0.5 + 0.5 * torch.cos(across)).expand(1, 3, 64, 64)  # stripes of 8 pixels that run down
+    responses = network.truncate(["stripes"])(upright)["stripes"][..., 16:-16, 16:-16].mean(dim=(0, 2, 3))
+    assert responses.argmax() == 8
+    assert not np.array_equal(tiny(model="edges", objective="stripes"), tiny(objective="blocks.1.0"))
+    assert network_fingerprint("edges") == "gabor, dreamvid-examples 1.0, 1"
+    with pytest.raises(DreamvidError, match="edges"):
+        load_network("gabor:edgse")
 
 
 def test_the_example_of_a_sink(examples: Path, film: Path) -> None:

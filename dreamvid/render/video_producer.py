@@ -68,7 +68,10 @@ class VideoProducer:
 
     def identity(self, sink: Sink) -> dict[str, str]:
         """Write down what the frames depend on."""
-        contents = {"the source's content": self._source.fingerprint()}
+        contents = {
+            "the source's content": self._source.fingerprint(),
+            "the content of the flow estimator": self._dreamer.flow_fingerprint,
+        }
         return render_fingerprint(
             self._settings, contents, sink, self.device, bit_depth=self._info.bit_depth, hdr=self._info.hdr
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
-# Where each public name lives. Importing dreamvid stays instant: torch comes with the first name that needs it.
+# Where each public name is defined. Importing dreamvid stays instant: torch comes with the first name that needs it.
 _HOMES = {
     "Camera": "dreamvid.camera.movement",
     "Dreamer": "dreamvid.api",
@@ -84,7 +84,9 @@ _RENAMED = {"read_still": "read_frame"}
 
 def __getattr__(name: str) -> Any:
     if name in _RENAMED:
-        warnings.warn(f"dreamvid.{name} is called dreamvid.{_RENAMED[name]} now.", DeprecationWarning, stacklevel=2)
+        from dreamvid.settings.renamed import tell_once
+
+        tell_once(f"dreamvid.{name} is called dreamvid.{_RENAMED[name]} now.")
         name = _RENAMED[name]
     if name not in _HOMES:
         raise AttributeError(f"module 'dreamvid' has no attribute {name!r}")

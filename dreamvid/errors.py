@@ -1,4 +1,8 @@
-"""The one family of errors: what was got, what is allowed, what to type next."""
+"""Define the one family of errors. A message says what was got, what is allowed and what to type next.
+
+A message names a parameter or a setting in backticks, as Python knows it: `half_life_seconds`, or with a value
+`overwrite=True`, `device='cpu'`. The command line shows the flag instead: `--half-life`, `--overwrite`, `--device cpu`.
+"""
 
 import difflib
 from collections.abc import Iterable
@@ -14,7 +18,7 @@ class DreamvidError(Exception):
 
 
 class InputError(DreamvidError):
-    """Something that the user gave is wrong: a path, a name, a value, a combination."""
+    """Something that the user gave is wrong: a path, a name, a value or a combination of them."""
 
     exit_code = 2
 
@@ -28,19 +32,19 @@ class SourceError(InputError):
 
 
 class OutputError(InputError):
-    """The result cannot be written where, or in the way, that was asked for."""
+    """The result cannot be written to the place or in the format that was asked for."""
 
 
 class NetworkError(InputError):
-    """A network, its weights or one of its layers cannot be had."""
+    """A network, its weights or one of its layers is missing or cannot be loaded."""
 
 
 class ObjectiveError(InputError):
-    """An objective's text does not parse or names what the network lacks."""
+    """An objective's text does not parse, or names something that the network does not have."""
 
 
 class JobError(InputError):
-    """A render cannot start or go on beside what is already on disk."""
+    """A render cannot start or resume because of what is already on disk."""
 
 
 class DeviceError(InputError):
@@ -48,11 +52,12 @@ class DeviceError(InputError):
 
 
 class FfmpegError(DreamvidError):
-    """ffmpeg failed; the message carries the last lines of its own words."""
+    """ffmpeg failed; the message ends with the last lines of its output."""
 
 
 class Interrupted(DreamvidError):
-    """The work was stopped from outside; the message says what is kept and how to go on.
+    """The work was stopped from outside; the message says what is kept and how to resume.
+
 
     exit_code: 128 plus the signal, as shells count: 130 after Ctrl-C (SIGINT) or a host's cancel event, 143 after
     SIGTERM.
@@ -63,7 +68,11 @@ class Interrupted(DreamvidError):
         self.exit_code = exit_code
 
 
+class RenamedWarning(DeprecationWarning):
+    """A setting, an argument or a function is used by a name of an earlier version, which still works."""
+
+
 def nearest(got: str, allowed: Iterable[str], count: int = 3) -> str:
-    """Name the allowed words closest to `got`, as a sentence to append to a message ('' if none is close)."""
+    """Name the allowed words closest to `got`, as a sentence to append to a message ("" if none is close)."""
     close = difflib.get_close_matches(got.lower(), list(allowed), n=count, cutoff=0.4)
     return f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""

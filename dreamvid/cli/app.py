@@ -1,19 +1,25 @@
-"""The registry of commands, and the one place where errors become messages and exit codes."""
+"""The list of commands, and the one place where errors become messages and exit codes."""
 
 import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
+from cyclopts.help import DefaultFormatter
 
 from dreamvid import __version__
-from dreamvid.errors import DreamvidError, Interrupted, nearest
+from dreamvid.errors import DreamvidError, Interrupted, RenamedWarning, nearest
 from dreamvid.runtime.process import tune_process
 from dreamvid.ui import console
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
 
 _LAYERS = (
     "List the layers of a network that can be dreamed on, or draw them (--graph).\n\n"
@@ -23,68 +29,113 @@ _LAYERS = (
 # Name, where it is, what it does. A command is imported only when it is called: `--help` stays fast.
 _COMMANDS = (
     ("run", "dreamvid.cli.run:run", "Dream on a video."),
-    ("zoom", "dreamvid.cli.zoom:zoom", "Make a film from one image, or from noise: the camera moves on."),
+    ("zoom", "dreamvid.cli.zoom:zoom", "Make a video from one image, or from noise, with a moving camera."),
     ("image", "dreamvid.cli.image:image", "Dream on a single image."),
     ("presets", "dreamvid.cli.presets:presets", "List the presets; `presets show NAME` prints one in full."),
     ("models", "dreamvid.cli.models:models", "List the networks that can dream, and which need a download."),
     ("layers", "dreamvid.cli.layers:layers", _LAYERS),
-    ("sheet", "dreamvid.cli.sheet:sheet", "Compare layers, channels, presets or networks on a frame of yours."),
+    ("sheet", "dreamvid.cli.sheet:sheet", "Compare layers, channels, presets or networks on one frame."),
     ("score", "dreamvid.cli.score:score", "Measure a dream against its source: flicker, strength, drift."),
     ("features", "dreamvid.cli.features:features", "Show what the features of a network look for."),
-    ("doctor", "dreamvid.cli.doctor:doctor", "Say what is installed here, and what works."),
+    ("doctor", "dreamvid.cli.doctor:doctor", "Show what is installed and what works on this machine."),
 )
 
 _PURPOSE = """\
-Dream on video: a network's patterns grow out of it, ride on what moves, and never flicker.
+Dream on video: a network's patterns grow out of it, move with what is in it, and do not flicker.
 
 Begin with:  dreamvid run clip.mp4 -o dream.mp4
 
 Without a clip:  dreamvid run demo -o dream.mp4
 
-All flags of a command:  dreamvid run --help
+The main flags of a command:  dreamvid run --help
+
+All of its flags:  dreamvid run --help-all
 """
+_HELP_ALL = "--help-all"
+_WITH_SETTINGS = ("run", "zoom", "image", "sheet", "features")  # commands with more flags than fit a screen
+# Panels of a help page that `--help` shows; `--help-all` shows the others too.
+_FIRST_PANELS = ("Commands", "Parameters", "Arguments", "Main flags")
 
 
-def build_app() -> App:
-    """Put the commands together."""
+def build_app(*, all_help: bool = False) -> App:
+    """Put the commands together; `all_help` makes their help pages show every flag."""
     app = App(
         "dreamvid",
         _PURPOSE,
         version=f"dreamvid {__version__}",
         help_format="plaintext",
+        help_formatter=None if all_help else _FirstPanels(),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
     for order, (name, place, purpose) in enumerate(_COMMANDS):
-        app.command(place, name=name, help=purpose, sort_key=order)
+        pointer = {"help_epilogue": f"All flags, by groups:  dreamvid {name} {_HELP_ALL}"}
+        shows_more = name in _WITH_SETTINGS and not all_help
+        app.command(place, name=name, help=purpose, sort_key=order, **(pointer if shows_more else {}))
     return app
 
 
-def main(tokens: Sequence[str] | None = None) -> int:
-    """Run the command line (`tokens`: the words behind the program's name; None: those it was started with).
+class _FirstPanels(DefaultFormatter):
+    """Prints only the first panels of a help page."""
 
-    Returns the exit code: 0 done, 2 the user's mistake, 1 any other failure, 130 stopped by Ctrl-C, 143 stopped by
-    SIGTERM. Never raises for bad input; its message goes to stderr.
+    def __call__(self, console: "Console", options: "ConsoleOptions", panel: "HelpPanel") -> None:
+        if panel.title in _FIRST_PANELS:
+            super().__call__(console, options, panel)
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    tokens: the words that follow the program's name; None for those that the program was started with. Returns the exit
+    code: 0 done, 2 the user's mistake, 1 any other failure, 130 stopped by Ctrl-C, 143 stopped by SIGTERM. Never raises
+    for bad input: its message goes to stderr.
     """
     tune_process()
-    words = [_current_flag(word) for word in (sys.argv[1:] if tokens is None else tokens)]
-    return guarded(lambda: build_app()(words, exit_on_error=False, print_error=False))
+    given = list(sys.argv[1:] if tokens is None else tokens)
+    app = build_app(all_help=_HELP_ALL in given)
+    words = ["--help" if word == _HELP_ALL else word for word in given]
+    with console.speaking(lambda: _flags(app, words), as_json=_asks_for_json(words)):
+        return guarded(lambda: app(_current(words), exit_on_error=False, print_error=False))
 
 
-def _current_flag(word: str) -> str:
-    """Return a flag by its present name; an old one is told once, as a warning."""
-    if not word.startswith("--") or word in ("--help", "--version"):
-        return word
-    from dreamvid.settings.renamed import RENAMED  # with pydantic, which the first screen does without
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Return whether `--progress json` is among the words."""
+    return "--progress=json" in words or ("--progress", "json") in pairwise(words)
 
-    flag, equals, value = word.partition("=")
-    for old, new in {"fresh": "restart", **RENAMED}.items():
-        old, new = old.replace("_", "-"), new.replace("_", "-")
-        for before, now in ((f"--{old}", f"--{new}"), (f"--no-{old}", f"--no-{new}")):
-            if flag == before:
-                console.warning(f"{before} is called {now} now.")
-                return now + equals + value
-    return word
+
+def _flags(app: App, words: Sequence[str]) -> Mapping[str, str]:
+    """Map each parameter of the command that was called to its flag."""
+    _, apps, _ = app.parse_commands(words)
+    return {
+        argument.field_info.name: next(name for name in argument.names if name.startswith("--"))
+        for argument in apps[-1].assemble_argument_collection()
+        if any(name.startswith("--") for name in argument.names)
+    }
+
+
+def _current(words: Sequence[str]) -> list[str]:
+    """Replace flags of version 0.1 by their present names; each is told once, as a warning."""
+    quiet = "--quiet" in words or "-q" in words
+    current = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        new = _current_flag(flag)
+        if new != flag and not quiet:
+            console.warning(f"{flag} is called {new} now.")
+        current.append(new + equals + value)
+    return current
+
+
+def _current_flag(flag: str) -> str:
+    if not flag.startswith("--") or flag in ("--help", "--version"):
+        return flag
+    from dreamvid.settings.renamed import RENAMED, RENAMED_FLAGS  # imports pydantic, which the first screen needs not
+
+    for old, new in {**RENAMED, **RENAMED_FLAGS}.items():
+        for prefix in ("--", "--no-"):
+            if flag == prefix + old.replace("_", "-"):
+                return prefix + new.replace("_", "-")
+    return flag
 
 
 def guarded(call: Callable[[], object]) -> int:
@@ -99,10 +150,9 @@ def guarded(call: Callable[[], object]) -> int:
         _show_warnings_once()
         try:
             result = call()
-            sys.stdout.flush()  # a reader that is gone is noticed here, not while Python shuts down
         except CycloptsError as error:
-            place = " ".join(["dreamvid", *(error.command_chain or ())])
-            console.error(f"{_explain(error)} See: {place} --help")
+            command = " ".join(["dreamvid", *(error.command_chain or ())])
+            console.error(f"{_explain(error)} See: {command} --help")
             return 2
         except DreamvidError as error:
             if isinstance(error, Interrupted):
@@ -114,9 +164,9 @@ def guarded(call: Callable[[], object]) -> int:
             console.say("Interrupted.")
             return 130
         except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            console.discard_stdout()
             return 0
-        except Exception as error:  # what is left is a mistake of the program's
+        except Exception as error:  # anything else is a mistake in dreamvid
             _report_bug(error)
             return 1
     return result if isinstance(result, int) else 0
@@ -128,18 +178,23 @@ def _explain(error: CycloptsError) -> str:
     word = error.unused_tokens[0]
     commands = [name for name in error.app or () if not name.startswith("-")]
     allowed = f" Allowed here: {', '.join(commands)}." if commands else ""
-    return f"{word!r} is one word too many.{nearest(word, commands)}{allowed}"
+    return f"Unexpected argument {word!r}.{nearest(word, commands)}{allowed}"
 
 
 def _show_warnings_once() -> None:
-    """Turn Python's warnings into plain lines, each text once."""
+    """Turn Python's warnings into plain lines, each text once. Of those for developers, only renamed settings."""
+    warnings.simplefilter("always", RenamedWarning)
     shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         text = str(message)
-        if text not in shown and not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
-            shown.add(text)
-            console.warning(text)
+        if text in shown or (
+            issubclass(category, DeprecationWarning | PendingDeprecationWarning)
+            and not issubclass(category, RenamedWarning)
+        ):
+            return
+        shown.add(text)
+        console.warning(text)
 
     warnings.showwarning = show
 

@@ -84,7 +84,7 @@ def features(
         )
     write_image(place, sheet)
     if not quiet:
-        console.result(str(place))
+        console.result_file(place)
 
 
 def _file_name(target: str) -> str:

@@ -1,4 +1,4 @@
-"""Command-line flags read off the settings model: nothing about a setting is said again here."""
+"""Make command-line flags from the settings model, which alone describes a setting."""
 
 import inspect
 import types
@@ -18,7 +18,7 @@ MAIN = Group("Main flags", sort_key=1)
 JOB = Group("Job", sort_key=90)  # below the groups of the settings
 
 _TYPES = {int: "INT", float: "NUMBER", str: "TEXT"}
-# Values that may begin with a minus. Elsewhere a flag behind a forgotten value must be noticed.
+# Values that may begin with a minus. Elsewhere a flag that follows a forgotten value must be noticed.
 _SIGNED = ("objective",)
 
 
@@ -27,18 +27,18 @@ def with_settings(
 ) -> Callable[[Command], Command]:
     """Give a command that takes `**overrides` a flag for every setting of these groups of the model.
 
-    Flags are texts (yes or no is a bool), None when not given, for `load_settings`, whose messages name them.
-    `defaults`: what the help page shows; those of the default preset without.
-    `main`: the settings on the help page's first panel, behind `--preset`; others stand under their group.
+    A flag's value is text (a bool for yes or no) and None when it is not given: `load_settings` checks it. main: the
+    settings in the first panel of the help page, after `--preset`; the others are in the panel of their group, which
+    `--help-all` shows. defaults: the values that the help page shows; None for those of the default preset.
     """
 
     def decorate(command: Command) -> Command:
         own = inspect.signature(command)
         kept = [entry for entry in own.parameters.values() if entry.kind is not entry.VAR_KEYWORD]
-        place = list(own.parameters).index("preset") + 1
+        after_preset = list(own.parameters).index("preset") + 1
         flags = _flags(groups, main, (defaults or load_settings()).model_dump())
         command.__signature__ = own.replace(  # type: ignore[attr-defined]
-            parameters=[*kept[:place], *flags[: len(main)], *kept[place:], *flags[len(main) :]]
+            parameters=[*kept[:after_preset], *flags[: len(main)], *kept[after_preset:], *flags[len(main) :]]
         )
         return command
 
@@ -93,7 +93,7 @@ def _metavar(field: FieldInfo) -> str:
 
 
 def _forms(kind: Any) -> list[str]:
-    """What a value of this type may look like."""
+    """List the forms that a value of this type can have."""
     if get_origin(kind) in (Union, types.UnionType):
         return [form for part in get_args(kind) if part is not types.NoneType for form in _forms(part)]
     if get_origin(kind) is Annotated:

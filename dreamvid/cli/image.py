@@ -1,4 +1,4 @@
-"""`dreamvid image`: an image in, its dream out."""
+"""`dreamvid image`: dream on a single image."""
 
 import warnings
 from pathlib import Path
@@ -9,25 +9,18 @@ from cyclopts import Parameter
 from dreamvid.cli.flags import MAIN, with_settings
 from dreamvid.cli.options import IMAGES, AllowPrivateAddresses, Overwrite, Quiet
 from dreamvid.cli.options import output as output_flag
+from dreamvid.cli.options import preset as preset_flag
 from dreamvid.settings import DEFAULT_PRESET, load_settings
 from dreamvid.ui import console
 
 
-@with_settings(("network", "dream", "render"), main=("objective",))
+@with_settings(("network", "dream", "render"), main=("objective", "octaves", "iterations", "dream_height"))
 def image(
     source: Annotated[str, Parameter(group=MAIN, help="Image to dream on: a file, or an http(s) address.")],
     /,
     *,
     output: Annotated[str | None, output_flag("NAME-OF-SOURCE.dream.png", IMAGES)] = None,
-    preset: Annotated[
-        str | None,
-        Parameter(
-            group=MAIN,
-            metavar="NAME",
-            show_default=DEFAULT_PRESET,
-            help="Look to start from: a name from `dreamvid presets`, or a .toml file. Flags go over it.",
-        ),
-    ] = None,
+    preset: Annotated[str | None, preset_flag(DEFAULT_PRESET)] = None,
     overwrite: Overwrite = False,
     allow_private_addresses: AllowPrivateAddresses = False,
     quiet: Quiet = False,
@@ -51,4 +44,4 @@ def image(
 
     write_image(target, dream_image(image, settings))
     if not quiet:
-        console.result(str(target))
+        console.result_file(target)

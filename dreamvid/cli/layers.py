@@ -104,15 +104,15 @@ def _dreamed(network: "Network", objective: str | None) -> set[str]:
     default = load_settings()
     if objective is None and network.name != default.network.model:
         return set()
-    stations = parse_timeline(default.dream.objective if objective is None else objective)
-    return {layer for text in stations.objectives for layer in parse_objective(text).layers(network.table)}
+    timeline = parse_timeline(default.dream.objective if objective is None else objective)
+    return {layer for text in timeline.objectives for layer in parse_objective(text).layers(network.table)}
 
 
 def _draw(network: "Network", dreamed: set[str], target: Path) -> None:
     if target.suffix.lower() != ".svg":
         from dreamvid.figures.network_tensorboard import write_graph_log
 
-        console.result(str(write_graph_log(network, dreamed, target)))
+        console.result_file(write_graph_log(network, dreamed, target))
         return
     from dreamvid.figures.network_diagram import draw_network
 
@@ -120,4 +120,4 @@ def _draw(network: "Network", dreamed: set[str], target: Path) -> None:
         target.write_text(draw_network(network, dreamed), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
-    console.result(str(target))
+    console.result_file(target)

@@ -1,6 +1,7 @@
-"""Flags that several commands share, each said once."""
+"""Flags that several commands share, each defined once."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -8,7 +9,7 @@ from dreamvid.cli.flags import JOB, MAIN
 from dreamvid.video.sink import output_forms
 
 Overwrite = Annotated[
-    bool, Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it is there already.")
+    bool, Parameter(group=MAIN, negative=(), show_default=False, help="Replace the output if it exists.")
 ]
 Quiet = Annotated[
     bool, Parameter(alias="-q", group=JOB, negative=(), show_default=False, help="Print nothing but errors.")
@@ -19,47 +20,82 @@ AllowPrivateAddresses = Annotated[
         group=JOB,
         negative=(),
         show_default=False,
-        help="Fetch an image from this machine or the local network too, not only from public addresses.",
-    ),
-]
-Restart = Annotated[
-    bool,
-    Parameter(group=JOB, negative=(), show_default=False, help="Begin anew, whatever an interrupted run left behind."),
-]
-PreviewEvery = Annotated[
-    float | None,
-    Parameter(
-        group=JOB,
-        metavar="SECONDS",
-        help="Keep a film of what is done, and a still, fresh beside the output: NAME.partial.mp4 and "
-        "NAME.partial.png.",
+        help="Also fetch an image from this machine or the local network, not only from public addresses.",
     ),
 ]
 
-Profile = Annotated[
-    bool,
-    Parameter(
-        group=JOB,
-        negative=(),
-        show_default=False,
-        help="Print where the time went: what each stage worked, waited and moved, and how near the dream came to the "
-        "machine's measured peak.",
-    ),
-]
-Trace = Annotated[
-    str | None,
-    Parameter(
-        group=JOB,
-        metavar="PATH",
-        help="Write when each stage worked, for chrome://tracing or https://ui.perfetto.dev: a .json file.",
-    ),
-]
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class JobFlags:
+    """The flags of a render that are not settings: how it is run, not what it looks like."""
+
+    overwrite: Overwrite = False
+    restart: Annotated[
+        bool,
+        Parameter(
+            group=JOB, negative=(), show_default=False, help="Start from the beginning and drop an interrupted render."
+        ),
+    ] = False
+    preview_every_seconds: Annotated[
+        float | None,
+        Parameter(
+            name="--preview-every",
+            group=JOB,
+            metavar="SECONDS",
+            help="Every SECONDS, write a video of the finished part and its newest frame next to the output: "
+            "NAME.partial.mp4 and NAME.partial.png.",
+        ),
+    ] = None
+    progress: Annotated[
+        Literal["bar", "plain", "json", "none"] | None,
+        Parameter(
+            group=JOB,
+            metavar="bar|plain|json|none",
+            show_default="bar on a terminal, else plain",
+            help="How progress is shown on stderr: a bar, a line now and then, JSON lines for other programs, or not "
+            "at all.",
+        ),
+    ] = None
+    profile: Annotated[
+        bool,
+        Parameter(
+            group=JOB,
+            negative=(),
+            show_default=False,
+            help="Print how long each stage worked, waited and how much data it moved, and how close the dream came to "
+            "the machine's measured peak.",
+        ),
+    ] = False
+    trace: Annotated[
+        str | None,
+        Parameter(
+            group=JOB,
+            metavar="PATH",
+            help="Write when each stage worked to a .json file for chrome://tracing or https://ui.perfetto.dev.",
+        ),
+    ] = None
+    quiet: Quiet = False
+
+
+NO_FLAGS = JobFlags()
 
 
 def output(default: str, help: str) -> Parameter:
-    """Make the flag `-o` of a command; `default` says what it is without it."""
+    """Make the flag `-o` of a command; `default` is the name of the output without it."""
     return Parameter(alias="-o", group=MAIN, metavar="PATH", show_default=f"{default} in the current folder", help=help)
 
 
-FILMS = f"Result: {output_forms()}. The recipe is written next to it, as OUTPUT.toml."
+def preset(default: str) -> Parameter:
+    """Make the flag `--preset` of a command; `default` is the preset that it starts from without it."""
+    return Parameter(
+        group=MAIN,
+        metavar="NAME",
+        show_default=default,
+        help="Look to start from: a name from `dreamvid presets`, or a .toml file such as a recipe. Other flags "
+        "override it.",
+    )
+
+
+VIDEOS = f"Result: {output_forms()}. The recipe is written next to it, as OUTPUT.toml."
 IMAGES = "Result: .png .jpg .webp .bmp .tif."

@@ -79,7 +79,7 @@ def sheet(
     from dreamvid.image.io import write_image
 
     write_image(target, draw_gallery(chosen, size=pixels, on_preset=lambda name: console.say(f"Drawing {name}")))
-    console.result(str(target))
+    console.result_file(target)
 
 
 def _journey(name: str) -> Preset:
@@ -98,4 +98,4 @@ def _plot(settings: Settings, target: Path, name: str) -> None:
     check_output_file(target, IMAGE_SUFFIXES, overwrite=True)
     if not plot_schedules(settings, target):
         raise SettingsError(f"Nothing in {name!r} changes while the film runs: there is no schedule to draw.")
-    console.result(str(target))
+    console.result_file(target)

@@ -1,4 +1,4 @@
-"""`dreamvid sheet`: a frame of yours, dreamed in many ways, on one sheet."""
+"""`dreamvid sheet`: compare looks on one frame."""
 
 import warnings
 from pathlib import Path
@@ -20,7 +20,7 @@ def sheet(
         str,
         Parameter(
             group=MAIN,
-            help="Image (a file, or an http(s) address), or VIDEO@TIME with a time such as 12.5 (seconds) or 1:30.",
+            help="Image (a file or an http(s) address), or VIDEO@TIME with a time such as 12.5 (seconds) or 1:30.",
         ),
     ],
     /,
@@ -33,24 +33,24 @@ def sheet(
             metavar="NAME=A|B|…",
             negative=(),
             show_default="the presets of the same network",
-            help="Setting to compare values of: 'objective=blocks.3.2|blocks.4.1:7', 'objective=blocks.4.*' (all such "
-            "layers), 'objective=blocks.4.1:*' (all its channels), 'preset=animals|plants', 'model=…', 'step=…'. Give "
-            "it twice for a table.",
+            help="Setting and the values to compare: 'objective=blocks.3.2|blocks.4.1:7', 'objective=blocks.4.*' (all "
+            "layers of that name), 'objective=blocks.4.1:*' (all channels), 'preset=animals|plants', 'step-size=…'. "
+            "Give it twice for a table.",
         ),
     ] = None,
-    size: Annotated[
-        int, Parameter(group=MAIN, metavar="INT", help="Width of each image on the sheet, in pixels.")
+    width: Annotated[
+        int, Parameter(name="--size", group=MAIN, metavar="INT", help="Width of each image on the sheet, in pixels.")
     ] = 320,
     preset: Annotated[
         str | None,
-        Parameter(group=MAIN, metavar="NAME", show_default=DEFAULT_PRESET, help="Look that all start from."),
+        Parameter(group=MAIN, metavar="NAME", show_default=DEFAULT_PRESET, help="Look that all images start from."),
     ] = None,
     overwrite: Overwrite = False,
     allow_private_addresses: AllowPrivateAddresses = False,
     quiet: Quiet = False,
     **overrides: str | None,
 ) -> None:
-    """Compare looks on a frame of yours. Each image's label has the flags that give it: try them with `image`."""
+    """Compare looks on one frame. The label of each image has the flags that make it: try them with `image`."""
     load_settings(preset, **overrides)
     if quiet:
         warnings.simplefilter("ignore")
@@ -78,9 +78,9 @@ def sheet(
             given,
             vary or (),
             dream=dream_image,
-            width=size,
+            width=width,
             on_image=lambda done, total: bar.update(task, completed=done, total=total),
         )
     write_image(target, image)
     if not quiet:
-        console.result(str(target))
+        console.result_file(target)

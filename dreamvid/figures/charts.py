@@ -101,12 +101,12 @@ def plot_schedules(settings: Settings, path: str | Path) -> int:
     """
     seconds = np.arange(round(_length_seconds(settings) * _RATE) + 1) / _RATE
     panels = []
-    stations = parse_timeline(settings.dream.objective)
-    if len(stations.stations) > 1:
-        weights = [dict(stations.at(float(now))) for now in seconds]
+    timeline = parse_timeline(settings.dream.objective)
+    if len(timeline.keyframes) > 1:
+        weights = [dict(timeline.at(float(now))) for now in seconds]
         lines = [
             Line(text, np.array([weight.get(text, 0.0) for weight in weights]), COLORS[number % len(COLORS)])
-            for number, text in enumerate(stations.objectives)
+            for number, text in enumerate(timeline.objectives)
         ]
         panels.append(panel("objective", seconds, lines))
     moments = [settings.at(float(now), number, _drum(float(now))) for number, now in enumerate(seconds)]

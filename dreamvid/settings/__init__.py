@@ -1,4 +1,4 @@
-"""Every setting, said once: the model, the preset files, the one merge, the recipe."""
+"""Define every setting once: the model, the preset files, the merge and the recipe."""
 
 from dreamvid.settings.merge import merge
 from dreamvid.settings.presets import (

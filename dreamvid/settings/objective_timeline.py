@@ -1,4 +1,4 @@
-"""Objectives that the dream travels through in turn, with cross-fades.
+"""Parse objective timelines: several objectives, one after another, with cross-fades.
 
 blocks.3.2 | blocks.4.1 @ 5s | class:peacock @ 10s
 """
@@ -18,7 +18,7 @@ _EXAMPLE = "For example: blocks.3.2 | blocks.4.1 @ 5s | class:peacock @ 10s"
 
 @dataclass(frozen=True)
 class ObjectiveKeyframe:
-    """An objective's text and when the dream is wholly there; `easing` is that of the way to it."""
+    """An objective's text and the time at which it alone is dreamed; `easing` is that of the cross-fade to it."""
 
     objective: str
     time_seconds: float
@@ -31,71 +31,72 @@ class ObjectiveKeyframe:
 
 @dataclass(frozen=True)
 class ObjectiveTimeline:
-    """ObjectiveTimeline in the order of their times, at least one; `str()` gives text that parses to the same."""
+    """Objective keyframes in the order of their times, at least one; `str()` gives text that parses to the same."""
 
-    stations: tuple[ObjectiveKeyframe, ...]
+    keyframes: tuple[ObjectiveKeyframe, ...]
 
     def __str__(self) -> str:
-        first, *others = self.stations
+        first, *others = self.keyframes
         start = first.objective if first.time_seconds == 0 and first.easing == "ease-in-out" else str(first)
         return " | ".join((start, *map(str, others)))
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """The different objectives, in the order of their first station."""
-        return tuple(dict.fromkeys(station.objective for station in self.stations))
+        """Return the different objectives, in the order of their first keyframe."""
+        return tuple(dict.fromkeys(keyframe.objective for keyframe in self.keyframes))
 
     def at(self, time_seconds: float) -> list[tuple[str, float]]:
-        """Say what is dreamed at a time: one or two objectives with weights above 0 whose sum is 1.
+        """Return what is dreamed at a time: one or two objectives with weights above 0 whose sum is 1.
 
-        At a station's time it is that one alone; between two, their cross-fade. Before the first station and
-        behind the last it stays.
+        At a keyframe's time it is that objective alone; between two keyframes, their cross-fade. Before the first
+        keyframe and after the last one nothing changes.
         """
-        after = bisect_right([station.time_seconds for station in self.stations], time_seconds)
+        after = bisect_right([keyframe.time_seconds for keyframe in self.keyframes], time_seconds)
         if after == 0:
-            return [(self.stations[0].objective, 1.0)]
-        here = self.stations[after - 1]
-        if after == len(self.stations):
-            return [(here.objective, 1.0)]
-        there = self.stations[after]
-        way = (time_seconds - here.time_seconds) / (there.time_seconds - here.time_seconds)
-        weight = min(max(EASINGS[there.easing](way), 0.0), 1.0)
-        if here.objective == there.objective or weight == 0:
-            return [(here.objective, 1.0)]
+            return [(self.keyframes[0].objective, 1.0)]
+        start = self.keyframes[after - 1]
+        if after == len(self.keyframes):
+            return [(start.objective, 1.0)]
+        stop = self.keyframes[after]
+        share = (time_seconds - start.time_seconds) / (stop.time_seconds - start.time_seconds)
+        weight = min(max(EASINGS[stop.easing](share), 0.0), 1.0)
+        if start.objective == stop.objective or weight == 0:
+            return [(start.objective, 1.0)]
         if weight == 1:
-            return [(there.objective, 1.0)]
-        return [(here.objective, 1 - weight), (there.objective, weight)]
+            return [(stop.objective, 1.0)]
+        return [(start.objective, 1 - weight), (stop.objective, weight)]
 
 
 def parse_timeline(source: str | Sequence[str]) -> ObjectiveTimeline:
-    """Read stations: a list, or text with `|` or `;` between them; one objective alone is one station.
+    """Parse a timeline: a list of keyframes, or text with `|` or `;` between them; one objective is one keyframe.
 
-    A station is `OBJECTIVE [@ TIMEs [EASING]]`, such as `blocks.4.1 @ 5s` or `blocks.4.1 @ 5s hold`; the
-    first is at 0 s where it does not say. Cross-fades ease in and out; the easings are those of schedules.
-    Whether the network has such an objective is not looked at. Raises SettingsError naming the station.
+    A keyframe is `OBJECTIVE [@ TIMEs [EASING]]`, such as `blocks.4.1 @ 5s` or `blocks.4.1 @ 5s hold`; the first one is
+    at 0 s by default. Cross-fades ease in and out by default; the easings are those of schedules. Whether the network
+    has such an objective is not checked. Raises SettingsError naming the keyframe.
     """
-    texts = _split(source) if isinstance(source, str) else list(source)
+    texts = split_outside_quotes(source, "|;") if isinstance(source, str) else list(source)
     if not texts:
         raise SettingsError(f"A list of objectives needs at least one. {_EXAMPLE}")
-    stations = tuple(_station(text, number) for number, text in enumerate(texts, 1))
-    for before, after in pairwise(stations):
+    keyframes = tuple(_keyframe(text, number) for number, text in enumerate(texts, 1))
+    for before, after in pairwise(keyframes):
         if after.time_seconds <= before.time_seconds:
             raise SettingsError(
                 f"The objective {after.objective!r} at {after.time_seconds:g}s comes after "
                 f"{before.objective!r} at {before.time_seconds:g}s: "
-                "each station's time has to be above that of the one before."
+                "the times must rise."
             )
-    return ObjectiveTimeline(stations)
+    return ObjectiveTimeline(keyframes)
 
 
-def _split(text: str) -> list[str]:
-    """Cut at | and ; outside of double quotes."""
-    return re.findall(r'(?:^|[|;])((?:"[^"]*"?|[^"|;])*)', text)
+def split_outside_quotes(text: str, separators: str) -> list[str]:
+    """Split text at any of the characters in `separators` that is not inside double quotes."""
+    marks = re.escape(separators)
+    return re.findall(rf'(?:^|[{marks}])((?:"[^"]*"?|[^"{marks}])*)', text)
 
 
-def _station(text: object, number: int) -> ObjectiveKeyframe:
+def _keyframe(text: object, number: int) -> ObjectiveKeyframe:
     if not isinstance(text, str):
-        raise SettingsError(f"Objective {number} of the list has to be text, got {text!r}. {_EXAMPLE}")
+        raise SettingsError(f"Objective {number} of the list must be text, got {text!r}. {_EXAMPLE}")
     match = _TIME.search(text)
     objective = (text[: match.start()] if match else text).strip()
     if not objective:

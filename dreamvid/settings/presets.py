@@ -1,26 +1,29 @@
-"""Preset files: TOML found by name, shipped in the wheel, or given as a path."""
+"""Read preset files: TOML, shipped in the wheel and found by name, or given as a path."""
 
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from fractions import Fraction
+from pathlib import Path, PurePath
 from typing import Any
 
 from dreamvid.errors import SettingsError, nearest
 from dreamvid.settings.merge import merge, to_tables
+from dreamvid.settings.recipe import SCHEMA_VERSION
 from dreamvid.settings.schema import Settings, VideoSettings
 
 DEFAULT_PRESET = "animals"
 DEFAULT_ZOOM_PRESET = "infinite-zoom"
+_LIST = "List them: dreamvid presets"
 
-# What footage says by itself, and a journey from one image cannot.
+# What a video already has and an animation from one image needs.
 DEFAULT_ANIMATION_FORMAT = VideoSettings(frames="0:300", size="640x480", fps="30")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named layer of settings. `tables` is as in the file: {'dream': {'octaves': 3}, …}."""
+    """A named layer of settings. tables: as in the file, {'dream': {'octaves': 3}, …}."""
 
     name: str
     description: str
@@ -29,14 +32,14 @@ class Preset:
 
 
 def preset_folder() -> Path:
-    """Folder of the shipped presets: inside the wheel, or beside the package in a checkout."""
+    """Return the folder of the shipped presets: inside the wheel, or next to the package in a checkout."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "presets"
     return inside if inside.is_dir() else package.parent / "presets"
 
 
 def list_presets(kind: str | None = None) -> list[Preset]:
-    """Read every shipped preset of a kind ('run' or 'zoom'; None: all), by name, the default one first."""
+    """Read the shipped presets of a kind ('run' or 'zoom'; None: all), by name, the default one first."""
     found = [_read(path) for path in preset_folder().glob("*.toml")]
     return sorted(
         (preset for preset in found if kind in (None, preset.kind)),
@@ -47,11 +50,14 @@ def list_presets(kind: str | None = None) -> list[Preset]:
 def find_preset(name: str | Path) -> Preset:
     """Read a preset by its shipped name, or from a TOML file (a preset or the recipe of a render).
 
-    Raises SettingsError for an unknown name (with the nearest ones), an unreadable or malformed file.
+    Raises SettingsError for an unknown name (with the nearest ones), an unreadable or malformed file, and a recipe of a
+    newer version.
     """
-    path = Path(name)
+    if not isinstance(name, str | Path):
+        raise SettingsError(f"A preset is a name or the path of a .toml file, got {name!r}. {_LIST}")
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - unlike Path's it never fails
     if path.suffix == ".toml":
-        if not os.path.isfile(path):  # noqa: PTH113 - unlike Path's it knows no name that cannot be asked for
+        if not os.path.isfile(path):  # noqa: PTH113 - unlike Path's it takes every name
             raise SettingsError(f"There is no preset file {str(path)!r}. Shipped presets: {_shipped()}.")
         return _read(path)
     shipped = preset_folder() / f"{name}.toml"
@@ -59,7 +65,7 @@ def find_preset(name: str | Path) -> Preset:
         names = [preset.name for preset in list_presets()]
         raise SettingsError(
             f"There is no preset {str(name)!r}.{nearest(str(name), names)} "
-            f"Allowed: {_shipped()}, or a .toml file. See: dreamvid presets"
+            f"Allowed: {_shipped()}, or a .toml file. {_LIST}"
         )
     return _read(shipped)
 
@@ -67,24 +73,24 @@ def find_preset(name: str | Path) -> Preset:
 def load_settings(
     preset: str | Path | None = None, /, *layers: Settings | Mapping[str, Any], **overrides: Any
 ) -> Settings:
-    """Resolve settings: default < preset < layers < overrides by leaf name.
+    """Resolve settings: default < preset < layers < overrides by name.
 
-    `load_settings("plants", octaves=3, half_life_seconds=2.0)`. Overrides that are None count as not given.
-    Raises SettingsError.
+    `load_settings("plants", octaves=3, half_life_seconds=2.0)`. Numbers may be text: `octaves="3"`. An override that is
+    None counts as not given. Raises SettingsError.
     """
     chosen = find_preset(preset if preset is not None else DEFAULT_PRESET)
     base = merge(chosen.tables, origin=f"preset {chosen.name}")
-    given = {name: value for name, value in overrides.items() if value is not None}
+    given = {name: _plain(value) for name, value in overrides.items() if value is not None}
     return merge(base, *layers, to_tables(given))
 
 
 def reject_zoom_preset(preset: str | Path | None) -> None:
-    """Raise SettingsError for a preset that moves a camera, where footage is to be dreamed on."""
+    """Raise SettingsError for a preset that moves a camera, where a video is to be dreamed on."""
     if preset is not None and find_preset(preset).kind == "zoom":
         looks = ", ".join(look.name for look in list_presets("run"))
         raise SettingsError(
             f"The preset {str(preset)!r} moves a camera through one image: dreamvid zoom --preset {preset}. "
-            f"For a film choose one of: {looks}."
+            f"For a video choose one of: {looks}."
         )
 
 
@@ -92,14 +98,34 @@ def _shipped() -> str:
     return ", ".join(preset.name for preset in list_presets())
 
 
+def _plain(value: Any) -> Any:
+    """Return a path or a fraction as text, which is how settings hold them."""
+    return str(value) if isinstance(value, PurePath | Fraction) else value
+
+
+def _check_version(version: object, path: Path) -> None:
+    """Refuse a recipe whose settings may mean something else."""
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise SettingsError(
+            f"The preset file {str(path)!r} has schema_version {version!r}: allowed is a whole number from 1 to "
+            f"{SCHEMA_VERSION}."
+        )
+    if version > SCHEMA_VERSION:
+        raise SettingsError(
+            f"The preset file {str(path)!r} was written by a newer dreamvid (schema_version {version}; this one reads "
+            f"up to {SCHEMA_VERSION}). Update dreamvid: pip install -U dreamvid"
+        )
+
+
 def _read(path: Path) -> Preset:
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"The preset file {str(path)!r} cannot be read: {error}.") from None
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, or deep brackets
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits and deep brackets
         raise SettingsError(f"The preset file {str(path)!r} is not valid TOML: {error}.") from None
     description = str(tables.pop("description", ""))
     kind = str(tables.pop("kind", "run"))
     tables.pop("provenance", None)  # a recipe says where it came from; that sets nothing
+    _check_version(tables.pop("schema_version", 1), path)
     return Preset(name=path.stem, description=description, kind=kind, tables=tables)

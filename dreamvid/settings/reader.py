@@ -1,4 +1,4 @@
-"""Reads a text from left to right: what the parsers of objectives and of schedules have in common."""
+"""Read text from left to right: the common part of the parsers of objectives and of schedules."""
 
 import re
 
@@ -6,7 +6,7 @@ _SPACE = re.compile(r"\s*")
 
 
 class Reader:
-    """A position in a text. It is always at the next character that is not white space."""
+    """A position in a text, always at the next character that is not white space."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -15,7 +15,7 @@ class Reader:
 
     @property
     def at_end(self) -> bool:
-        """Whether all of the text has been read."""
+        """Return whether all of the text has been read."""
         return self.position == len(self.text)
 
     def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:

@@ -1,4 +1,4 @@
-"""The recipe of a render: its resolved settings and where they came from, as a TOML file that is a preset again."""
+"""Write the recipe of a render: its resolved settings and their provenance, as a TOML file that is also a preset."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +10,9 @@ import tomli_w
 from dreamvid.runtime.files import part_path, replace_atomically
 from dreamvid.settings.schema import Settings
 
+SCHEMA_VERSION = 2
+"""Version of the names and meanings of settings in a recipe. Recipes of dreamvid 0.1 carry none and are version 1."""
+
 # Groups of settings that the commands of the same names take.
 GROUPS_OF_KIND = {
     "run": ("network", "dream", "coherence", "video", "render"),
@@ -19,22 +22,26 @@ GROUPS_OF_KIND = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of one render with its provenance (source, fingerprint, versions: all strings or numbers)."""
+    """The settings of one render and their provenance (source, fingerprint, versions: strings or numbers)."""
 
     settings: Settings
     kind: str = "run"
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def to_toml(self) -> str:
-        """Write as TOML text; `--preset FILE` takes it back."""
+        """Return TOML text that is a preset."""
         tables = used_tables(self.settings, self.kind)
-        head = {"description": f"Recipe of {self.provenance.get('output', 'a render')}", "kind": self.kind}
+        head = {
+            "description": f"Recipe of {self.provenance.get('output', 'a render')}",
+            "kind": self.kind,
+            "schema_version": SCHEMA_VERSION,
+        }
         text = tomli_w.dumps({**head, **tables, "provenance": dict(self.provenance)})
-        return text.encode("utf-8", "replace").decode("utf-8")  # a file's name may hold what no UTF-8 can
+        return text.encode("utf-8", "replace").decode("utf-8")  # a file name may hold what UTF-8 cannot
 
 
 def used_tables(settings: Settings, kind: str) -> dict[str, dict[str, Any]]:
-    """The settings that a kind of film is made by, as tables without what is not set; schedules if there are any."""
+    """Return the settings that a kind of render uses, as tables; without those not set, with schedules if any."""
     tables = settings.model_dump(mode="json", exclude_none=True)
     return {name: tables[name] for name in (*GROUPS_OF_KIND[kind], "schedules") if tables[name]}
 

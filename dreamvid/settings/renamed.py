@@ -1,11 +1,12 @@
-"""Settings and arguments that had other names: the old name still works, and the new one is told once."""
+"""Accept settings and arguments by their names of version 0.1; the present name is told once."""
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from dreamvid.errors import InputError, SettingsError
+from dreamvid.errors import InputError, RenamedWarning, SettingsError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,11 +31,14 @@ RENAMED: Mapping[str, str] = {
 RENAMED_VALUES: Mapping[tuple[str, object], object] = {("octave_carry", "picture"): "image"}
 """Values of settings before version 0.2, by the setting's present name, and what they are called since."""
 
+RENAMED_FLAGS: Mapping[str, str] = {"fresh": "restart"}
+"""Flags of the command line that are not settings, before version 0.2, and what they are called since."""
+
 _told: set[str] = set()
 
 
 def current_name(name: str) -> str:
-    """Return the present name of a setting; an old one is told once as a DeprecationWarning."""
+    """Return the present name of a setting; an old one is told once as a RenamedWarning."""
     if name not in RENAMED:
         return name
     tell_once(f"The setting {name!r} is called {RENAMED[name]!r} now.")
@@ -53,7 +57,7 @@ def current_names(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def accept_old_arguments(**old_to_new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function take keyword arguments by their old names too; each is told once as a DeprecationWarning."""
+    """Let a function take keyword arguments by their old names too; each is told once as a RenamedWarning."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -72,7 +76,11 @@ def accept_old_arguments(**old_to_new: str) -> Callable[[Callable[P, R]], Callab
 
 
 def tell_once(message: str) -> None:
-    """Warn of an old name, once in a process."""
-    if message not in _told:
-        _told.add(message)
-        warnings.warn(message, DeprecationWarning, stacklevel=3)
+    """Warn of an old name, once in a process, at the line outside of dreamvid that used it."""
+    if message in _told:
+        return
+    _told.add(message)
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "dreamvid":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, RenamedWarning, stacklevel=level)

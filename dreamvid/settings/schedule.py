@@ -1,11 +1,11 @@
-"""Numbers that change with time, frame and sound, in a small text form.
+"""Parse schedules: numbers that change with time, frame and audio, in a small text form.
 
     1.2                                          a constant
     0s: 1.2, 4s: 1.5 ease-in-out, 8s: 1.2        keyframes, in seconds (or in frames: 0f: 1.2, 24f: 1.3)
     1.2 + 0.3*sin(tau*t/4)                       an expression
     0s: 0.01, 4s: 0.01 + 0.02*beat               both
 
-A small grammar of its own: nothing of the text is ever run as Python.
+The grammar is our own: no part of the text is ever run as Python.
 """
 
 import functools
@@ -28,11 +28,11 @@ SIGNALS = {
     "onset": "how suddenly the sound changes",
     "beat": "1 at each stroke, then fading",
 }
-"""What a schedule can ask of the sound, each from 0 to 1, and what it means."""
+"""The values of the audio that a schedule can use, each from 0 to 1, and what they mean."""
 
 _MAX_LENGTH = 2000
 _MAX_NESTING = 40
-_SHOWN = 72  # characters of a long text around the place of an error
+_SHOWN = 72  # characters of a long text around the position of an error
 
 
 class _Moment(NamedTuple):
@@ -50,7 +50,7 @@ _Unit = Literal["s", "f"]
 class Schedule:
     """A number over time, as parsed by `parse_schedule`; `str()` gives its text back.
 
-    names: the signals that it needs.
+    names: the values of the audio that it needs.
     """
 
     text: str
@@ -71,15 +71,15 @@ class Schedule:
         *,
         seed: int = 0,
     ) -> float:
-        """Evaluate at a time and frame of the result; `seed` decides what noise() draws.
+        """Evaluate at a time and frame of the result; `seed` is the random seed of noise().
 
-        Raises SettingsError naming the time where the value is not finite, or the signal that is missing.
+        Raises SettingsError naming the time where the value is not finite, or the value of the audio that is missing.
         """
         for name in self.names:
             if name not in signals:
                 raise SettingsError(
-                    f"The schedule '{self.text}' needs the sound's {name!r}, and there is no sound. "
-                    "Give one: --audio song.wav"
+                    f"The schedule '{self.text}' needs {name!r} of the audio, and there is no audio. `audio` gives it "
+                    "to a video or an animation."
                 )
         try:
             value = self._value(_Moment(float(time_seconds), float(frame), signals, seed))
@@ -99,19 +99,18 @@ class Schedule:
 
 @functools.lru_cache(maxsize=256)
 def parse_schedule(text: str) -> Schedule:
-    """Read a schedule's text: a number, keyframes with easing, or an expression.
+    """Parse a schedule's text: a number, keyframes with easing, or an expression.
 
-    Keyframes are `TIME: VALUE [EASING]`, separated by commas, TIME in seconds (`4s`) or frames (`24f`) and
-    rising. The easing is that of the way to its keyframe: linear (without any), hold, ease-in, ease-out,
-    ease-in-out, sine, elastic. Before the first keyframe and behind the last the value holds. A VALUE is an
-    expression.
+    Keyframes are `TIME: VALUE [EASING]`, separated by commas, with rising TIMEs in seconds (`4s`) or frames (`24f`).
+    The easing leads to its keyframe: linear (the default), hold, ease-in, ease-out, ease-in-out, sine, elastic. Before
+    the first keyframe and after the last one the value is constant. A VALUE is an expression.
 
     Expressions have + - * / % ** and parentheses (with Python's precedence), `t` (seconds), `f` or `frame`,
-    pi, tau, the signals, sin cos tan abs floor sqrt exp log, min and max of two values or more, pow(x, y),
+    pi, tau, the values of the audio, sin cos tan abs floor sqrt exp log, min and max of two values or more, pow(x, y),
     clamp(x, low, high), smoothstep(from, to, x), the waves triangle(x), square(x) and saw(x) from -1 to 1 of
     period 1, and noise(x) or noise(x, number): smooth random values from -1 to 1, one per unit of x.
 
-    Raises SettingsError showing the place and what was expected there.
+    Raises SettingsError showing the position and what was expected there.
     """
     return _Parser(text).schedule()
 
@@ -134,7 +133,7 @@ EASINGS: Mapping[str, Callable[[float], float]] = MappingProxyType(
         "elastic": _elastic,
     }
 )
-"""Ways from 0 at 0 to 1 at 1."""
+"""Curves from 0 at 0 to 1 at 1, by name."""
 
 
 def _clamp(x: float, low: float, high: float) -> float:
@@ -142,12 +141,12 @@ def _clamp(x: float, low: float, high: float) -> float:
 
 
 def _smoothstep(start: float, stop: float, x: float) -> float:
-    """GLSL's: 0 up to `start`, 1 from `stop` on."""
+    """Interpolate smoothly from 0 at `start` to 1 at `stop`, as GLSL does."""
     return EASINGS["ease-in-out"](_clamp((x - start) / (stop - start), 0.0, 1.0))
 
 
 def _triangle(x: float) -> float:
-    """0 at 0 and rising, like sin(tau * x)."""
+    """Return the triangle wave: 0 at 0 and rising, like sin(tau * x)."""
     return 1 - 4 * abs((x + 0.25) % 1 - 0.5)
 
 
@@ -160,7 +159,7 @@ def _saw(x: float) -> float:
 
 
 def _noise(x: float, number: float, seed: int) -> float:
-    """Value noise: a random value at each whole number, joined with the smooth quintic of Perlin (2002)."""
+    """Return value noise: a random value at each whole number, interpolated with Perlin's quintic (2002)."""
     start = math.floor(x)
     part = x - start
     weight = part**3 * (part * (6 * part - 15) + 10)
@@ -169,7 +168,7 @@ def _noise(x: float, number: float, seed: int) -> float:
 
 
 def _random(*key: int) -> float:
-    """A number from -1 to 1 that depends on the key alone (the splitmix64 mixer, Steele et al. 2014)."""
+    """Return a number from -1 to 1 that depends only on the key (the splitmix64 mixer, Steele et al. 2014)."""
     state = 0
     for part in key:
         state = (state + part + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
@@ -230,15 +229,15 @@ class _Parser(Reader):
             self.fail(f"at most {_MAX_LENGTH} characters, got {len(text)}")
 
     def fail(self, expected: str, position: int | None = None) -> NoReturn:
-        place = self.position if position is None else position
-        first = max(0, min(place - _SHOWN // 2, len(self.text) - _SHOWN))
+        position = self.position if position is None else position
+        first = max(0, min(position - _SHOWN // 2, len(self.text) - _SHOWN))
         line = re.sub(r"\s", " ", self.text[first : first + _SHOWN])
         before, after = "…" * (first > 0), "…" * (first + _SHOWN < len(self.text))
-        caret = " " * (len(before) + place - first) + "^"
+        caret = " " * (len(before) + position - first) + "^"
         raise SettingsError(f"The schedule is not understood:\n  {before}{line}{after}\n  {caret}\nExpected {expected}")
 
     def schedule(self) -> Schedule:
-        # Only keyframes have a colon, so its place alone tells which form is meant.
+        # Only keyframes have a colon.
         value = self._keyframes() if ":" in self.text else self._sum(0)
         if not self.at_end:
             self.fail(self._rest())
@@ -249,7 +248,7 @@ class _Parser(Reader):
         if rest == "^":
             return "an operator (a power is **)"
         if rest in "=<>!":
-            return "an operator; comparisons are none (square, smoothstep and hold switch)"
+            return "an operator; there are no comparisons (use square, smoothstep or hold)"
         if rest.isalpha() or rest in "_(":
             return "an operator before this, such as * (2*pi, not 2pi)"
         if rest == "," and ":" not in self.text:
@@ -262,13 +261,13 @@ class _Parser(Reader):
         easings: list[Callable[[float], float]] = []
         unit: _Unit | None = None
         while True:
-            place = self.position
+            position = self.position
             time, its_unit = self._time()
             if unit not in (None, its_unit):
-                self.fail("keyframes all in seconds or all in frames, not both", place)
+                self.fail("keyframes all in seconds or all in frames, not both", position)
             unit = its_unit
             if times and time <= times[-1]:
-                self.fail(f"a time above {times[-1]:g}{unit}: keyframes stand in the order of their times", place)
+                self.fail(f"a time above {times[-1]:g}{unit}: keyframes must be in the order of their times", position)
             times.append(time)
             values.append(self._sum(0))
             easings.append(EASINGS[self._easing()])
@@ -287,8 +286,8 @@ class _Parser(Reader):
             if after == len(times):
                 return start
             stop = values[after](moment)
-            way = easings[after]((now - times[after - 1]) / (times[after] - times[after - 1]))
-            return start + way * (stop - start)
+            weight = easings[after]((now - times[after - 1]) / (times[after] - times[after - 1]))
+            return start + weight * (stop - start)
 
         return value
 
@@ -323,7 +322,7 @@ class _Parser(Reader):
         return self._chain(("*", "/", "%"), self._signed, depth)
 
     def _chain(self, operators: tuple[str, ...], part: Callable[[int], _Value], depth: int) -> _Value:
-        """Parts joined by operators of one rank, from left to right: a loop, however many there are."""
+        """Parse parts joined by operators of one rank, from left to right, in a loop: their number is not limited."""
         first = part(depth)
         rest: list[tuple[Callable[[float, float], float], _Value]] = []
         while (operator := self._operator(operators)) is not None:
@@ -372,7 +371,7 @@ class _Parser(Reader):
         name = match[0]
         known = [*_CLOCKS, *SIGNALS, *_CONSTANTS, *_FUNCTIONS]
         if name not in known:
-            self.fail(f"a name that is known, not {name!r}.{nearest(name, known)} Names: {', '.join(known)}")
+            self.fail(f"a known name, not {name!r}.{nearest(name, known)} Names: {', '.join(known)}")
         self.skip(match.end())
         if name in _FUNCTIONS:
             return self._call(name, depth)

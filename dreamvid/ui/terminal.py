@@ -1,8 +1,8 @@
-"""What a render shows while it goes on: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""Show the progress of a render: a bar on a terminal, plain lines elsewhere, JSON lines for programs, or nothing."""
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
@@ -11,16 +11,23 @@ from dreamvid.render.progress import STAGES, clock, describe
 from dreamvid.ui import console
 
 if TYPE_CHECKING:
-    from dreamvid.render.engine import Progress, RenderResult
+    from dreamvid.render.progress import Progress, RenderResult
+
 _LINE_SECONDS = 10.0
 _LINE_PAUSE_SECONDS = 1.0
 _LINE_SHARE = 0.1
 
 
 class RenderDisplay:
-    """Shows a render's progress on stderr and its result on stdout. A context: the bar always closes."""
+    """Shows a render's progress on stderr and its result on stdout. A context: the bar always closes.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    form: bar, plain (a line now and then), json (an object for every state, docs/automation.md) or none; None for a bar
+    on a terminal and plain lines elsewhere. quiet: show neither progress nor warnings nor the result.
+    """
+
+    def __init__(self, form: Literal["bar", "plain", "json", "none"] | None = None, *, quiet: bool = False) -> None:
+        terminal = console.stderr()
+        self.form = "none" if quiet else form or ("bar" if terminal.is_terminal else "plain")
         self.quiet = quiet
         self._shown_messages: set[str] = set()
         self._stage = ""
@@ -28,12 +35,11 @@ class RenderDisplay:
         self._line_share = 0.0
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        terminal = console.stderr()
-        if not quiet and terminal.is_terminal:
+        if self.form == "bar":
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.fields[words]}"),
+                TextColumn("{task.fields[state]}"),
                 console=terminal,
                 transient=True,
             )
@@ -51,19 +57,28 @@ class RenderDisplay:
 
     def show(self, progress: "Progress") -> None:
         """Take the newest state; to be given as `on_progress`."""
-        if self.quiet:
+        if self.form == "none":
             return
         if progress.message and progress.message not in self._shown_messages:
             self._shown_messages.add(progress.message)
             console.say(progress.message)
-        if self._bar is not None:
+        if self.form == "json":
+            console.write_json(
+                "progress",
+                stage=progress.stage,
+                frame=progress.done,
+                total=progress.total,
+                fps=progress.fps if progress.stage == "dream" else None,
+                seconds_left=progress.seconds_left,
+            )
+        elif self._bar is not None:
             self._move_bar(self._bar, progress)
         else:
             self._print_line(progress)
         self._stage = progress.stage
 
     def finish(self, result: "RenderResult") -> None:
-        """Say where the result is, and what there is to know of it."""
+        """Say where the result is and what was lost or changed on the way."""
         if self.quiet:
             return
         for text in result.warnings:
@@ -71,16 +86,20 @@ class RenderDisplay:
                 console.warning(text)
         resumed = f", {result.resumed_from} of them earlier" if result.resumed_from else ""
         took = clock(time.monotonic() - self._began)
-        console.say(f"Done: {result.frames} frames in {took}{resumed}. The film, and its recipe for --preset:")
-        console.result(str(result.output))
-        console.result(str(result.recipe))
+        summary = f"Done: {result.frames} frames in {took}{resumed}."
+        if self.form == "json":
+            console.write_json("done", frame=result.frames, total=result.frames, message=summary)
+        elif self.form != "none":
+            console.say(f"{summary} The video, and its recipe for --preset:")
+        console.result_file(result.output)
+        console.result_file(result.recipe)
 
     def _move_bar(self, bar: Bar, progress: "Progress") -> None:
         if self._task is None or progress.stage != self._stage:
             if self._task is not None:
                 bar.remove_task(self._task)
-            self._task = bar.add_task(STAGES[progress.stage], total=progress.total, words="")
-        bar.update(self._task, completed=progress.done, total=progress.total, words=describe(progress))
+            self._task = bar.add_task(STAGES[progress.stage], total=progress.total, state="")
+        bar.update(self._task, completed=progress.done, total=progress.total, state=describe(progress))
 
     def _print_line(self, progress: "Progress") -> None:
         """Print a line after every tenth of the frames, or every ten seconds; never a flood of them."""

@@ -1,6 +1,7 @@
 """The outer door: help, version, mistakes in the words themselves, exit codes, warnings, bugs."""
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -73,7 +74,7 @@ def test_every_command_has_help(command: str, dreamvid: Run) -> None:
 
 def test_run_has_a_flag_for_every_setting(dreamvid: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
-    told = dreamvid("run", "--help").out
+    told = dreamvid("run", "--help-all").out
     for group, name, field in setting_fields():
         if group == "camera":
             continue  # of `dreamvid zoom`
@@ -84,14 +85,30 @@ def test_run_has_a_flag_for_every_setting(dreamvid: Run, monkeypatch: pytest.Mon
 
 
 def test_the_flags_that_matter_come_first(dreamvid: Run) -> None:
-    told = dreamvid("run", "--help").out
+    told = dreamvid("run", "--help-all").out
     panels = ("Main flags", "Network", "Dream", "Coherence", "Video", "Render", "Job")
     places = [told.index(f"╭─ {title} ─") for title in panels]
     assert places == sorted(places)
     first = told[: places[1]]
-    for flag in ("SOURCE", "-o", "--preset", "--objective", "--frames", "--half-life", "--overwrite"):
+    for flag in ("SOURCE", "-o", "--preset", "--objective", "--frames", "--coherence", "--overwrite", "--draft"):
         assert flag in first
     assert "--octaves" not in first
+
+
+@pytest.mark.parametrize("command", ["run", "zoom", "image", "sheet", "features"])
+def test_help_fits_two_screens_and_names_the_page_with_the_rest(
+    command: str, dreamvid: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, whole = dreamvid(command, "--help").out, dreamvid(command, "--help-all").out
+    assert len(short.splitlines()) <= 48
+    assert f"dreamvid {command} --help-all" in short
+    assert "--help-all" not in whole
+    panel = re.search("╭─ Main flags.*?╰─", whole, re.DOTALL)
+    assert panel is not None
+    assert panel[0] in short  # the first page is the beginning of the whole one
+    assert "--device" in whole
+    assert "--device" not in short
 
 
 def test_version(dreamvid: Run) -> None:
@@ -109,7 +126,7 @@ def test_version(dreamvid: Run) -> None:
         (["run", "x.mp4", "--octave", "3"], ["--octave.", "--octaves"]),
         (["run", "x.mp4", "--model", "--overwrite"], ["--model", "requires an argument"]),
         (["run", "x.mp4", "--octaves", "2", "--octaves", "3"], ["--octaves", "multiple times"]),
-        (["run", "x.mp4", "y.mp4"], ["'y.mp4'", "too many", "dreamvid run --help"]),
+        (["run", "x.mp4", "y.mp4"], ["Unexpected argument 'y.mp4'", "dreamvid run --help"]),
         (["presets", "shwo"], ["'shwo'", "'show'"]),
         (["image", "x.png", "--half-life", "3"], ["--half-life"]),
     ],

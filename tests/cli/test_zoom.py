@@ -37,7 +37,7 @@ def test_from_an_image_and_from_a_film(dreamvid: Run, clips: Path, tmp_path: Pat
 
 
 def test_help_has_the_camera_and_no_flow(dreamvid: Run) -> None:
-    zoom, run = dreamvid("zoom", "--help").out, dreamvid("run", "--help").out
+    zoom, run = dreamvid("zoom", "--help-all").out, dreamvid("run", "--help-all").out
     for flag in ("--zoom", "--kaleidoscope", "--dream-rate", "--audio"):
         assert flag in zoom
         assert flag not in run
@@ -58,7 +58,7 @@ def test_default_output() -> None:
         (("zoom", "nowhere.png"), "no image nowhere.png"),
         (("zoom", "noise", "--zoom", "0"), "--zoom"),
         (("zoom", "noise", "--zoom", "1.2 + 0.3*sin(tau*t"), "')' to close"),
-        (("zoom", "noise", "--rotate", "0s: 1, 0s: 2"), "keyframes stand in the order"),
+        (("zoom", "noise", "--rotate", "0s: 1, 0s: 2"), "keyframes must be in the order"),
         (("zoom", "noise", "--dream-rate", "0.1 + wobble"), "'wobble'"),
         (("zoom", "noise", "--frames", "5:9"), "begins with frame 0"),
         (("zoom", "noise", "--audio", "text.txt"), "is not there"),

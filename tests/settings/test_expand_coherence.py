@@ -49,7 +49,7 @@ def test_a_recipe_keeps_what_was_turned(tmp_path) -> None:
 
 @pytest.mark.parametrize("value", ["1.5", "-0.1", "much", "sin(t)"])
 def test_what_is_no_place_on_the_dial_is_refused(value: str) -> None:
-    with pytest.raises(SettingsError, match=r"--coherence .*from 0\.0 up to 1\.0"):
+    with pytest.raises(SettingsError, match=r"`coherence` .*from 0\.0 up to 1\.0"):
         load_settings(None, coherence=value)
 
 
@@ -69,6 +69,6 @@ def test_about_as_many_frames_are_dreamed_in_a_second_at_every_rate() -> None:
 @pytest.mark.parametrize("value", [0, 25, 1.5, "1 + t", True])
 def test_a_cadence_is_a_whole_number_of_frames_that_stays(value: object) -> None:
     with pytest.raises(
-        SettingsError, match=r"--cadence .*allowed is auto, or a whole number of frames from 1 to 24\.$"
+        SettingsError, match=r"`cadence` .*allowed is auto, or a whole number of frames from 1 to 24\.$"
     ):
         load_settings(None, cadence=value)

@@ -6,10 +6,10 @@ from dreamvid.settings.objective_timeline import ObjectiveKeyframe, ObjectiveTim
 JOURNEY = ["blocks.3.2", "0.5*blocks.4.1 + blocks.5.0:7 @ 5s", "class:peacock @ 10s"]
 
 
-def test_one_objective_is_one_station() -> None:
-    stations = parse_timeline("blocks.4.1 - 0.2*blocks.3.2")
-    assert stations.stations == (ObjectiveKeyframe("blocks.4.1 - 0.2*blocks.3.2", 0.0),)
-    assert stations.at(3.0) == [("blocks.4.1 - 0.2*blocks.3.2", 1.0)]
+def test_one_objective_is_one_keyframe() -> None:
+    timeline = parse_timeline("blocks.4.1 - 0.2*blocks.3.2")
+    assert timeline.keyframes == (ObjectiveKeyframe("blocks.4.1 - 0.2*blocks.3.2", 0.0),)
+    assert timeline.at(3.0) == [("blocks.4.1 - 0.2*blocks.3.2", 1.0)]
 
 
 @pytest.mark.parametrize("separator", [" | ", ";", "|"])
@@ -18,27 +18,27 @@ def test_lists_and_text_say_the_same(separator: str) -> None:
 
 
 def test_weights_sum_to_1_and_each_station_is_reached_alone() -> None:
-    stations = parse_timeline(JOURNEY)
+    timeline = parse_timeline(JOURNEY)
     for tenth in range(-10, 150):
-        weights = stations.at(tenth / 10)
+        weights = timeline.at(tenth / 10)
         assert sum(weight for _, weight in weights) == pytest.approx(1)
         assert all(weight > 0 for _, weight in weights)
-    assert stations.at(-1) == stations.at(0) == [("blocks.3.2", 1.0)]
-    assert stations.at(5) == [("0.5*blocks.4.1 + blocks.5.0:7", 1.0)]
-    assert stations.at(10) == stations.at(99) == [("class:peacock", 1.0)]
-    assert dict(stations.at(7.5)) == pytest.approx({"0.5*blocks.4.1 + blocks.5.0:7": 0.5, "class:peacock": 0.5})
+    assert timeline.at(-1) == timeline.at(0) == [("blocks.3.2", 1.0)]
+    assert timeline.at(5) == [("0.5*blocks.4.1 + blocks.5.0:7", 1.0)]
+    assert timeline.at(10) == timeline.at(99) == [("class:peacock", 1.0)]
+    assert dict(timeline.at(7.5)) == pytest.approx({"0.5*blocks.4.1 + blocks.5.0:7": 0.5, "class:peacock": 0.5})
 
 
-def test_a_station_may_begin_late_and_say_how_it_is_reached() -> None:
-    stations = parse_timeline("a @ 2s | b @ 4s hold | c @ 6s linear")
-    assert stations.at(3.9) == [("a", 1.0)]
-    assert stations.at(4.5) == [("b", 0.75), ("c", 0.25)]
+def test_a_keyframe_may_begin_late_and_say_how_it_is_reached() -> None:
+    timeline = parse_timeline("a @ 2s | b @ 4s hold | c @ 6s linear")
+    assert timeline.at(3.9) == [("a", 1.0)]
+    assert timeline.at(4.5) == [("b", 0.75), ("c", 0.25)]
 
 
 def test_the_same_objective_twice_is_a_stay() -> None:
-    stations = parse_timeline("a | a @ 2s | b @ 4s")
-    assert stations.at(1) == [("a", 1.0)]
-    assert stations.objectives == ("a", "b")
+    timeline = parse_timeline("a | a @ 2s | b @ 4s")
+    assert timeline.at(1) == [("a", 1.0)]
+    assert timeline.objectives == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_the_same_objective_twice_is_a_stay() -> None:
     ],
 )
 def test_text_reads_back(text: str) -> None:
-    stations = parse_timeline(text)
-    assert parse_timeline(str(stations)) == stations
-    assert str(stations) == text
+    timeline = parse_timeline(text)
+    assert parse_timeline(str(timeline)) == timeline
+    assert str(timeline) == text
 
 
 def test_a_guide_is_no_time_and_quotes_hold_separators() -> None:
-    stations = parse_timeline('guide("a|b.jpg")@inception3b | class:"golden retriever" @ 4 s')
-    assert stations == ObjectiveTimeline(
+    timeline = parse_timeline('guide("a|b.jpg")@inception3b | class:"golden retriever" @ 4 s')
+    assert timeline == ObjectiveTimeline(
         (ObjectiveKeyframe('guide("a|b.jpg")@inception3b', 0.0), ObjectiveKeyframe('class:"golden retriever"', 4.0))
     )
 

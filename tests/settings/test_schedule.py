@@ -152,7 +152,7 @@ def test_signals_are_named_and_asked_for() -> None:
     schedule = parse_schedule("1 + bass*sin(tau*t) + 0.5*beat")
     assert schedule.names == {"bass", "beat"}
     assert schedule.at(0.25, 6, {"bass": 0.5, "beat": 1.0}) == pytest.approx(2)
-    with pytest.raises(SettingsError, match=r"'beat'.*--audio"):
+    with pytest.raises(SettingsError, match=r"'beat'.*`audio`"):
         schedule.at(0.25, 6, {"bass": 0.5})
 
 

@@ -76,16 +76,16 @@ def test_noise_follows_the_seed() -> None:
 def test_the_whole_film_is_checked_before_it_starts() -> None:
     settings = load_settings(step_size="0s: 0.01, 4s: 2")
     settings.check_schedules(1.9, 24)
-    with pytest.raises(SettingsError, match=r"--step-size: .* gives 1\.005 at 2 s \(frame 120\).*up to 1"):
+    with pytest.raises(SettingsError, match=r"`step_size`: .* gives 1\.005 at 2 s \(frame 120\).*up to 1"):
         settings.check_schedules(4, 60)
-    with pytest.raises(SettingsError, match=r"--step-size.*division by zero"):
+    with pytest.raises(SettingsError, match=r"`step_size`.*division by zero"):
         load_settings(step_size="0.01/(1 - t)").check_schedules(2, 10)
 
 
 def test_schedules_of_sound_need_sound() -> None:
     settings = load_settings(step_size="0.01 + 0.01*beat")
     assert settings.dream.step_size == 0.01
-    with pytest.raises(SettingsError, match=r"--step-size.*'beat'.*--audio"):
+    with pytest.raises(SettingsError, match=r"`step_size`.*'beat'.*`audio`"):
         settings.check_schedules(1, 24)
     settings.check_schedules(1, 24, lambda frame: {"beat": frame / 24})
     with pytest.raises(SettingsError, match="frame 3"):
@@ -97,18 +97,18 @@ def test_schedules_of_sound_need_sound() -> None:
     [
         (
             {"dream": {"octaves": "many"}},
-            r"--octaves \(dream.octaves\) got 'many': allowed is from 1 up to 12",
+            r"`octaves` \(dream.octaves\) got 'many': allowed is from 1 up to 12",
         ),
-        ({"dream": {"step_size": "0.01*beet"}}, r"--step-size \(dream.step_size\)[^^]*\n {7}\^\n.*'beat'"),
-        ({"dream": {"step_size": "0s: 2, 4s: 0.1"}}, "--step-size.*gives 2 at 0 s"),
+        ({"dream": {"step_size": "0.01*beet"}}, r"`step_size` \(dream.step_size\)[^^]*\n {7}\^\n.*'beat'"),
+        ({"dream": {"step_size": "0s: 2, 4s: 0.1"}}, "`step_size`.*gives 2 at 0 s"),
         ({"schedules": {"crf": "t"}}, r"\[schedules\] 'crf'"),
-        ({"video": {"crf": "20 + t"}}, "--crf"),
+        ({"video": {"crf": "20 + t"}}, "`crf`"),
         ({"schedules": {"steps": "t"}}, "'step_size'"),
         ({"schedules": {"step_size": "sin("}}, r"\[schedules\] step_size: .*"),
-        ({"schedules": {"step_size": 0.1}}, r"\[schedules\] step_size has to be text"),
+        ({"schedules": {"step_size": 0.1}}, r"\[schedules\] step_size must be text"),
         ({"schedules": 3}, "table"),
         ({"schedules": {"step_size": "t"}, "dream": {"step_size": "t"}}, "two schedules"),
-        ({"dream": {"objective": ["a", "b"]}}, "--objective.*needs its time"),
+        ({"dream": {"objective": ["a", "b"]}}, "`objective`.*needs its time"),
     ],
 )
 def test_what_is_refused_is_named(tables: dict, words: str) -> None:

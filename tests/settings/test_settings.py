@@ -100,7 +100,7 @@ class TestLimits:
             outside = str(int(limit + outwards)) if included else str(limit)
             with pytest.raises(SettingsError) as caught:
                 load_settings(None, **{name: outside})
-            for part in (flag_name(name), f"{group}.{name}", repr(outside), bounds(field)):
+            for part in (f"`{name}`", f"{group}.{name}", repr(outside), bounds(field)):
                 assert part in str(caught.value)
 
     @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "", "many", "1e999"])
@@ -128,7 +128,7 @@ class TestLimits:
     def test_words_are_refused_with_what_is_allowed(self, name: str, value: str, allowed: str) -> None:
         with pytest.raises(SettingsError) as caught:
             load_settings(None, **{name: value})
-        for part in (flag_name(name), repr(value), allowed):
+        for part in (f"`{name}`", repr(value), allowed):
             assert part in str(caught.value)
 
 

@@ -81,7 +81,7 @@ def test_a_guide_is_read_and_written() -> None:
     assert objective.terms[1][1] == LayerTerm("blocks.3.2", (4,))
     assert parse_objective('guide ( "a" ) @ b').terms[0][1] == GuideTerm("a", "b")
     assert parse_objective("guide + class:3").terms[0][1] == LayerTerm("guide")
-    first, second = parse_timeline(f"{text} | blocks.4.1 @ 5s").stations
+    first, second = parse_timeline(f"{text} | blocks.4.1 @ 5s").keyframes
     assert (first.objective, second.time_seconds) == (text, 5)
 
 

@@ -1,24 +1,58 @@
-"""What `--profile` prints: where the time of a render went."""
+"""Render a video for a command: show its progress, its result and its profile."""
 
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from dreamvid.cli.options import JobFlags
+from dreamvid.render.progress import RenderResult
+from dreamvid.settings import Settings
 from dreamvid.ui import console
+from dreamvid.ui.terminal import RenderDisplay
 
 if TYPE_CHECKING:
     from dreamvid.runtime.profiler import Profile
 
 _FROM_TO = {
     "decode": "from the decoder's pipe",
-    "motion": "flow, validity and what else is estimated ahead",
-    "dream": "from the device, when the image is ready",
+    "motion": "optical flow, occlusion and what else is estimated ahead",
+    "dream": "from the device, when the image is finished",
     "encode": "to the encoder's pipe",
-    "join": "segments to a film, once",
+    "join": "segments to a video, once",
 }
 
 
-def print_profile(profile: "Profile") -> None:
-    """Write the table to stdout: stages, then the network's gradients against the device's peak."""
+def render(
+    work: Callable[..., RenderResult],
+    source: str,
+    output: str | None,
+    default_output: str,
+    settings: Settings,
+    job: JobFlags,
+) -> None:
+    """Call `dream_video` or `zoom_video` with the flags of a command. Raises DreamvidError."""
+    if job.quiet:
+        warnings.simplefilter("ignore")
+    with RenderDisplay(job.progress, quiet=job.quiet) as display:
+        result = work(
+            source,
+            default_output if output is None else output,
+            settings,
+            overwrite=job.overwrite,
+            restart=job.restart,
+            on_progress=display.show,
+            preview_every_seconds=job.preview_every_seconds,
+            profile=job.profile,
+            trace=job.trace,
+        )
+    display.finish(result)
+    if job.profile:
+        _print_profile(result.profile)
+
+
+def _print_profile(profile: "Profile") -> None:
+    """Write a table of the stages to stdout, then the speed of the network's gradients against the device's peak."""
     frames = max(1, profile.frames)
     wall = profile.seconds
     rows = []

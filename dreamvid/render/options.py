@@ -35,7 +35,7 @@ class RenderOptions:
     def __post_init__(self) -> None:
         every = self.preview_every_seconds
         if every is not None and not every > 0:
-            raise SettingsError(f"preview_every_seconds must be greater than 0, got {every}. Give for example 10.")
+            raise SettingsError(f"`preview_every_seconds` must be greater than 0, got {every}. Give for example 10.")
         if self.trace is not None and not (folder := Path(self.trace).parent).is_dir():
             raise OutputError(f"the folder for the trace does not exist: {folder}. Make it first: mkdir -p {folder}")
 

@@ -9,20 +9,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from dreamvid.errors import DreamvidError
 
-JSON_VERSION = 1
-"""Version of the JSON lines. It rises when a field is removed or changes its meaning, not when one is added."""
-
 _UNBOUNDED = 4096  # columns where the output is not a terminal: nothing is cut off or wrapped there
 _PARAMETER = re.compile(r"`([a-z]+(?:_[a-z]+)*)(?:=([^`]*))?`")
-
-Kind = Literal["progress", "message", "warning", "error", "done"]
 
 
 @dataclass(frozen=True)
@@ -83,48 +78,42 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def say(message: str, label: str = "", style: str = "", kind: Kind = "message") -> None:
+def say(message: str, label: str = "", style: str = "") -> None:
     """Write a message for the user to stderr, as it is: no markup is read, no line broken."""
-    message = with_flags(message, _voice.flags()) if "`" in message else message
+    message = translated(message)
     if _voice.as_json:
-        write_json(kind, message=message)
+        write_json(label or "message", message)
         return
     head = (f"{label}: ", f"bold {style}") if label else ""
     _print(Text.assemble(head, message))
 
 
-def write_json(
-    kind: Kind,
-    *,
-    stage: str | None = None,
-    frame: int | None = None,
-    total: int | None = None,
-    fps: float | None = None,
-    seconds_left: float | None = None,
-    message: str = "",
-) -> None:
-    """Write one JSON object to stderr, on a line of its own; docs/automation.md describes the fields."""
-    state: dict[str, Any] = {
-        "version": JSON_VERSION,
-        "kind": kind,
-        "stage": stage,
-        "frame": frame,
-        "total": total,
-        "fps": None if fps is None else round(fps, 3),
-        "seconds_left": None if seconds_left is None else round(seconds_left, 1),
-        "message": message,
-    }
-    _print(Text(json.dumps(state)))
+def translated(message: str) -> str:
+    """Show the flags of the running command where a message names its parameters."""
+    return with_flags(message, _voice.flags()) if "`" in message else message
+
+
+def write_json(stage: str, message: str = "", frame: int | None = None) -> None:
+    """Write a JSON object that is not a state of progress to stderr; it has the keys of `Progress.to_json`."""
+    from dreamvid.render.progress import JSON_VERSION  # the first screen of help does without
+
+    unknown = {"total": None, "fps": 0.0, "seconds_left": None, "bottleneck": None}
+    write_line(json.dumps({"version": JSON_VERSION, "stage": stage, "frame": frame, "message": message, **unknown}))
+
+
+def write_line(line: str) -> None:
+    """Write a line to stderr, as it is."""
+    _print(Text(line))
 
 
 def error(message: str) -> None:
     """Say what went wrong."""
-    say(message, "error", "red", "error")
+    say(message, "error", "red")
 
 
 def warning(message: str) -> None:
     """Say what the user should know of a render that goes on."""
-    say(message, "warning", "yellow", "warning")
+    say(message, "warning", "yellow")
 
 
 def print_table(

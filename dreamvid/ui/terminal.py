@@ -1,6 +1,7 @@
 """Show the progress of a render: a bar on a terminal, plain lines elsewhere, JSON lines for programs, or nothing."""
 
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -59,19 +60,13 @@ class RenderDisplay:
         """Take the newest state; to be given as `on_progress`."""
         if self.form == "none":
             return
+        if self.form == "json":
+            console.write_line(replace(progress, message=console.translated(progress.message)).to_json())
+            return
         if progress.message and progress.message not in self._shown_messages:
             self._shown_messages.add(progress.message)
             console.say(progress.message)
-        if self.form == "json":
-            console.write_json(
-                "progress",
-                stage=progress.stage,
-                frame=progress.done,
-                total=progress.total,
-                fps=progress.fps if progress.stage == "dream" else None,
-                seconds_left=progress.seconds_left,
-            )
-        elif self._bar is not None:
+        if self._bar is not None:
             self._move_bar(self._bar, progress)
         else:
             self._print_line(progress)
@@ -88,7 +83,7 @@ class RenderDisplay:
         took = clock(time.monotonic() - self._began)
         summary = f"Done: {result.frames} frames in {took}{resumed}."
         if self.form == "json":
-            console.write_json("done", frame=result.frames, total=result.frames, message=summary)
+            console.write_json("done", summary, result.frames)
         elif self.form != "none":
             console.say(f"{summary} The video, and its recipe for --preset:")
         console.result_file(result.output)

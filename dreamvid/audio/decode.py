@@ -32,7 +32,7 @@ def decode_audio(path: Path | str, rate: int = 22050) -> tuple[npt.NDArray[np.fl
         if code != 0 and not data:
             said = " ".join(process.log)
             if "matches no streams" in said:
-                raise SourceError(f"{path} has no sound. Give a file with sound, or leave --audio out.")
+                raise SourceError(f"{path} has no sound. Give a file with sound, or leave `audio` out.")
             if REFUSED_FORMAT in said:
                 raise SourceError(f"{path} is a playlist or a script, which opens other files. Give the sound itself.")
             words = " / ".join(process.first_errors[:2]) or f"exit status {code}"

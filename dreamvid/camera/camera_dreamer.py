@@ -280,7 +280,7 @@ class CameraDreamer:
 
 def _check_together(camera: CameraSettings, count: int | None) -> None:
     if camera.track_objective and camera.camera_path is not None:
-        raise SettingsError("--follow and --path both lead the center. Keep one of them.")
+        raise SettingsError("`track_objective` and `camera_path` both move the center. Keep one of them.")
     if camera.loop and count is None:
         raise SettingsError("A loop needs its length: give the number of frames.")
 

@@ -1,5 +1,6 @@
 """The list of commands, and the one place where errors become messages and exit codes."""
 
+import errno
 import io
 import os
 import sys
@@ -150,6 +151,8 @@ def guarded(call: Callable[[], object]) -> int:
         _show_warnings_once()
         try:
             result = call()
+            if sys.stdout is not None:
+                sys.stdout.flush()  # a reader that is gone is noticed here, not while Python shuts down
         except CycloptsError as error:
             command = " ".join(["dreamvid", *(error.command_chain or ())])
             console.error(f"{_explain(error)} See: {command} --help")
@@ -166,6 +169,13 @@ def guarded(call: Callable[[], object]) -> int:
         except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
             console.discard_stdout()
             return 0
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                _report_bug(error)
+                return 1
+            console.discard_stdout()
+            console.error(f"cannot write: {error.strerror}.")
+            return 1
         except Exception as error:  # anything else is a mistake in dreamvid
             _report_bug(error)
             return 1

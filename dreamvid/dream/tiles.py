@@ -70,10 +70,10 @@ class TiledGradient:
         if smaller < SMALLEST_TILE:
             raise DeviceError(
                 f"Out of memory on {image.device} even with tiles of {SMALLEST_TILE} pixels. "
-                "Use a smaller network (--model), a lower --dream-height, or --device cpu."
+                "Use a smaller network (`model`), a lower `dream_height`, or `device=cpu`."
             )
         warnings.warn(
-            f"Out of memory on {image.device}: going on with tiles of {smaller} pixels (--tile {smaller}).",
+            f"Out of memory on {image.device}: going on with tiles of {smaller} pixels (`tile={smaller}`).",
             stacklevel=3,
         )
         self.tile = smaller

@@ -18,7 +18,7 @@ from dreamvid.settings.renamed import current_name
 from dreamvid.settings.schema import flag_name
 
 Image = npt.NDArray[np.uint8]
-_EXAMPLE = "For example: --vary 'objective=blocks.3.2|blocks.4.1:7', --vary 'preset=animals|plants'"
+_EXAMPLE = "For example: `vary='objective=blocks.3.2|blocks.4.1:7'` or `vary='preset=animals|plants'`."
 
 
 def comparison_sheet(
@@ -38,7 +38,7 @@ def comparison_sheet(
     pixels; they are dreamed at the frame's own. Each label has the flags that give its image. Raises DreamvidError.
     """
     if not 16 <= width <= 4096:
-        raise InputError(f"--size got {width}: allowed is from 16 to 4096 pixels.")
+        raise InputError(f"`width` got {width}: allowed is from 16 to 4096 pixels.")
     values = dict(_axis(text) for text in axes) or {"preset": _presets(_resolve(given))}
     if "objective" in values:
         values["objective"] = [one for value in values["objective"] for one in _spread(value, _resolve(given))]
@@ -68,10 +68,10 @@ def _axis(text: str) -> tuple[str, list[str]]:
     names = {flag_name(leaf).removeprefix("--"): leaf for _, leaf, _ in setting_fields()} | {"preset": "preset"}
     name = current_name(names.get(name, name))
     if name not in names.values():
-        raise InputError(f"--vary got {text!r}: there is no setting {word!r}.{nearest(word, names)} {_EXAMPLE}")
+        raise InputError(f"`vary` got {text!r}: there is no setting {word!r}.{nearest(word, names)} {_EXAMPLE}")
     values = [value.strip() for value in listed.split("|") if value.strip()]
     if not values:
-        raise InputError(f"--vary got {text!r}: it lacks values behind '{name}='. {_EXAMPLE}")
+        raise InputError(f"`vary` got {text!r}: it lacks values behind '{name}='. {_EXAMPLE}")
     return name, values
 
 
@@ -94,7 +94,7 @@ def _spread(objective: str, settings: Settings) -> Iterator[str]:
     found = [name for name in network.table.rows if fnmatch.fnmatchcase(name, layer.strip())]
     if not found:
         raise InputError(
-            f"--vary objective: no layer of {network.name!r} matches {layer!r}. `dreamvid layers {network.name}` lists "
+            f"`vary` objective: no layer of {network.name!r} matches {layer!r}. `dreamvid layers {network.name}` lists "
             "them."
         )
     yield from (f"{name}:{channels}" if channels else name for name in found)

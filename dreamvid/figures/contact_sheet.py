@@ -49,7 +49,7 @@ def check_layout(cells: int, size: tuple[int, int], *, columns: int | None = Non
     if max(sheet) > _LARGEST_SIDE:
         raise OutputError(
             f"a sheet of {cells} images of {width}x{height} has {sheet[1]}x{sheet[0]} pixels; allowed are "
-            f"{_LARGEST_SIDE} a side. Make the images smaller (--size), or fewer."
+            f"{_LARGEST_SIDE} a side. Make the images smaller, or take fewer."
         )
     return count
 

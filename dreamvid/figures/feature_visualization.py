@@ -113,9 +113,9 @@ def feature_sheet(
     """
     settings = load_settings() if settings is None else settings
     if not SMALLEST <= size <= LARGEST:
-        raise InputError(f"--size got {size}: allowed is from {SMALLEST} to {LARGEST} pixels.")
+        raise InputError(f"`size` got {size}: allowed is from {SMALLEST} to {LARGEST} pixels.")
     if iterations is not None and not 1 <= iterations <= 2000:
-        raise InputError(f"--iterations got {iterations}: allowed is from 1 to 2000.")
+        raise InputError(f"`iterations` got {iterations}: allowed is from 1 to 2000.")
     device = resolve_device(settings.render.device)
     network = load_network(settings.network.model, settings.network.weights, device=device)
     objectives = [one for target in targets for one in _each(parse_objective(target), network)]

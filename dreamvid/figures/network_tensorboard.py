@@ -28,7 +28,7 @@ def write_graph_log(network: Network, dreamed: Collection[str], folder: Path) ->
     except ImportError as error:
         raise InputError(
             f"A TensorBoard log needs tensorboard, which is not installed ({error}): "
-            "pip install 'dreamvid[tensorboard]'. Or write an image: --graph network.svg"
+            "pip install 'dreamvid[tensorboard]'. Or write an image: `graph=network.svg`"
         ) from error
     graph = GraphDef()
     graph.node.add(name=_IMAGE, op="Placeholder")

@@ -145,7 +145,7 @@ def _connect(url: str, host: str, port: int, allows: Callable[[IpAddress], bool]
         if not allows(address):
             raise SourceError(
                 f"{url} leads to {address}, an address inside of this machine or network. If that is what you want, "
-                "add --allow-private-addresses."
+                "add `allow_private_addresses=True`."
             )
     failure: OSError | None = None
     for family, kind, protocol, _, place in places:

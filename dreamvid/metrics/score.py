@@ -343,7 +343,7 @@ def _counts_differ(counted: int, total: int, source: Source, dream: Source, sett
     chosen += "" if video.fps is None else f" at {video.fps} frames per second"
     return InputError(
         f"{source.text} has {counted} frames{chosen}, {dream.text} has {total}: they cannot be compared one "
-        f"for one. Say which frames of the source the dream shows, such as --frames 0:{total}."
+        f"for one. Say which frames of the source the dream shows, such as `frames=0:{total}`."
     )
 
 

@@ -23,7 +23,6 @@ from dreamvid.render.start_image import StartImage
 from dreamvid.runtime.profiler import Stopwatch
 from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings, merge
 from dreamvid.settings.schedule import parse_schedule
-from dreamvid.settings.schema import flag_name
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.mask import Mask
 from dreamvid.video.probe import probe_sound
@@ -39,7 +38,7 @@ def with_format(settings: Settings, start: StartImage) -> Settings:
     first, stop = settings.video.frame_range()
     if first != 0:
         raise SettingsError(
-            f"--frames got {settings.video.frames!r}: an animation begins with frame 0, as each frame is made from the "
+            f"`frames` got {settings.video.frames!r}: an animation begins with frame 0, as each frame is made from the "
             f"one before. Allowed is 0:STOP, such as 0:{stop or DEFAULT_ANIMATION_FORMAT.frame_range()[1]}."
         )
     chosen = {
@@ -138,9 +137,9 @@ class AnimationProducer:
     def check(self, plan: Plan) -> list[str]:
         """Evaluate the schedules at every frame, with the sound."""
         self._settings.check_schedules(float(Fraction(plan.count) / plan.rate), plan.rate, self._signals)
-        deaf = [flag_name(name) for name, text in self._settings.schedules.items() if parse_schedule(text).names]
+        deaf = [f"`{name}`" for name, text in self._settings.schedules.items() if parse_schedule(text).names]
         if self.sound is None and deaf:
-            return [f"{', '.join(deaf)} would move with sound, and there is none: give it with --audio song.wav"]
+            return [f"{', '.join(deaf)} would move with sound, and there is none: give it with `audio=song.wav`"]
         return []
 
     def spec(self, plan: Plan) -> StreamSpec:

@@ -14,7 +14,6 @@ from dreamvid.errors import NetworkError
 from dreamvid.networks.registry import network_fingerprint
 from dreamvid.settings import Settings
 from dreamvid.settings.merge import setting_fields
-from dreamvid.settings.schema import flag_name
 from dreamvid.video.ffmpeg import ffmpeg_version
 from dreamvid.video.mask import mask_fingerprint
 from dreamvid.video.sink import Sink, sink_fingerprint
@@ -55,7 +54,7 @@ def render_fingerprint(
     NetworkError for a weights file that cannot be read.
     """
     chosen = {
-        flag_name(name): settings.schedules.get(name, str(getattr(getattr(settings, group), name)))
+        f"`{name}`": settings.schedules.get(name, str(getattr(getattr(settings, group), name)))
         for group, name, _ in setting_fields()
         if name not in _UNFINGERPRINTED
     }

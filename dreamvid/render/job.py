@@ -113,7 +113,7 @@ class Job:
     def resume(self, identity: Mapping[str, str]) -> Plan:
         """Return the plan of the job that was begun. Raises JobError if it was another render."""
         assert self._manifest is not None
-        ways_out = "Add --restart to begin again (what is done so far is thrown away), or give another output with -o."
+        ways_out = "Add `restart=True` to start again (the finished part is discarded), or give another `output`."
         try:
             before = dict(self._manifest["identity"])
             if self._manifest["format"] != _FORMAT:

@@ -77,7 +77,7 @@ class OutputTarget:
     def refuse_overwriting(self) -> None:
         """Raise the OutputError for a result that is there already."""
         raise OutputError(
-            f"the output exists: {self.path}. Add --overwrite to replace it, or give another output with -o."
+            f"the output exists: {self.path}. Add `overwrite=True` to replace it, or give another `output`."
         )
 
     def replace_atomically(self, joined: Path, count: int) -> None:

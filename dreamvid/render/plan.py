@@ -208,5 +208,5 @@ def _scan_stop(source: Source, info: VideoInfo, stop: int | None, fps: Fraction 
 
 def _nothing(settings: Settings, count: int | None) -> SourceError:
     there = "fewer frames" if count is None else f"{count} frame{'s' if count != 1 else ''}"
-    last = "" if count is None else f" Allowed is START below {count}, such as --frames 0:{count}."
+    last = "" if count is None else f" Allowed is START below {count}, such as `frames=0:{count}`."
     return SourceError(f"There is no frame in the range {settings.video.frames}: the source has {there}.{last}")

@@ -28,15 +28,15 @@ def resolve_device(name: str) -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
             raise DeviceError(
-                f"--device {name}: this machine has {count} CUDA devices that PyTorch can use. "
+                f"`device={name}`: this machine has {count} CUDA devices that PyTorch can use. "
                 "Allowed here: auto, cpu" + "".join(f", cuda:{index}" for index in range(count)) + "."
             )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("--device mps: this machine has no Metal device. Allowed here: auto, cpu.")
+        raise DeviceError("`device=mps`: this machine has no Metal device. Allowed here: auto, cpu.")
     if device.type == "mps" and (lack := missing_capability(device)) is not None:
         raise DeviceError(
-            f"--device mps: this version of PyTorch ({torch.__version__}) cannot do all that is needed there ({lack}). "
-            "Upgrade it, pip install -U torch torchvision, or use --device cpu."
+            f"`device=mps`: this version of PyTorch ({torch.__version__}) cannot do all that is needed there ({lack}). "
+            "Upgrade it, pip install -U torch torchvision, or use `device=cpu`."
         )
     return device
 
@@ -78,8 +78,8 @@ def translate_out_of_memory() -> Iterator[None]:
         first_line = str(error).partition("\n")[0]
         raise DeviceError(
             f"Out of memory ({first_line[:200] or type(error).__name__}). Close other programs that use it and run the "
-            "same command again; or use a smaller --size, a lower --dream-height, a smaller --tile, a smaller network "
-            "(--model), or --device cpu."
+            "same command again; or use a smaller `size`, a lower `dream_height`, a smaller `tile`, a smaller network "
+            "(`model`), or `device=cpu`."
         ) from error
 
 

@@ -118,8 +118,6 @@ def check_output_file(
         name = target / f"dream{suffixes[0]}"
         raise OutputError(f"the output {target} is a folder; give the name of a file in it: {name}")
     if source is not None and target.exists() and source.exists() and target.samefile(source):
-        raise OutputError(f"the output is the source itself: {source}. Give another output with -o.")
+        raise OutputError(f"the output is the source itself: {source}. Give another `output`.")
     if target.exists() and not overwrite:
-        raise OutputError(
-            f"the output exists: {target}. Add --overwrite to replace it, or give another output with -o."
-        )
+        raise OutputError(f"the output exists: {target}. Add `overwrite=True` to replace it, or give another `output`.")

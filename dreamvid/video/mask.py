@@ -9,7 +9,6 @@ from torch import Tensor
 from dreamvid.errors import DreamvidError, SettingsError
 from dreamvid.image.io import read_image
 from dreamvid.image.tensors import luma, to_tensor
-from dreamvid.settings.schema import flag_name
 from dreamvid.video.decode import FrameReader, Pixels
 from dreamvid.video.probe import probe
 from dreamvid.video.source import Source, open_source
@@ -112,5 +111,5 @@ def _is_still(source: Source) -> bool:
 
 def _unreadable(text: str, error: DreamvidError) -> SettingsError:
     return SettingsError(
-        f"{flag_name('mask')} {text}: {error} Allowed is an image or a video; white dreams, gray partly, black not."
+        f"`mask` {text}: {error} Allowed is an image or a video; white dreams, gray partly, black not."
     )

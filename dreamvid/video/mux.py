@@ -56,7 +56,7 @@ class EncodedSink(Sink):
         if self.largest_side is not None and max(width, height) > self.largest_side:
             raise OutputError(
                 f"a {self.suffix} file is at most {self.largest_side} pixels wide and high; this result has "
-                f"{width}x{height}. Give a smaller --size, or another output such as .mp4 or name_%06d.png."
+                f"{width}x{height}. Give a smaller `size`, or another output such as .mp4 or name_%06d.png."
             )
         if width not in _USUAL_SIDES or height not in _USUAL_SIDES:
             even = 1 if self.encoding.encoder.is_rgb else 2

@@ -370,7 +370,7 @@ def scan(
             ):
                 raise SourceError(
                     f"{source.text!r} shows no end after {len(pts)} frames. Say how many to take, for "
-                    "example --frames 0:300, or give the graph a duration (d=10)."
+                    "example `frames=0:300`, or give the graph a duration (d=10)."
                 )
         if complete and process.wait() != 0 and not pts:
             raise SourceError(f"no frame of {source.text} could be decoded: {process.failure('decoding')}")

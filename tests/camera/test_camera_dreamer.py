@@ -248,7 +248,7 @@ class TestRender:
         # Step k leads to frame k + 1; beats are at every full second.
         assert (steps[[7, 15, 23]] > 3 * steps[[6, 14, 22]]).all()
         deaf = render_zoom("noise", tmp_path / "b.mp4", quick(**{**chosen, "frames": "0:2"}))
-        assert any("--zoom" in warning and "--audio" in warning for warning in deaf.warnings)
+        assert any("`zoom`" in warning and "`audio=" in warning for warning in deaf.warnings)
 
     def test_an_image_keeps_its_shape(self, tmp_path: Path) -> None:
         write_image(tmp_path / "wide.png", np.full((20, 50, 3), 128, np.uint8))
@@ -317,8 +317,8 @@ def test_paths_that_lead_nowhere(text: str, said: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"zoom": 0}, r"--zoom .*above 0"),
-        ({"zoom": "-1"}, r"--zoom .*above 0"),
+        ({"zoom": 0}, r"`zoom` .*above 0"),
+        ({"zoom": "-1"}, r"`zoom` .*above 0"),
         ({"zoom": "1 +"}, "not understood"),
         ({"zoom": "4s: 1, 2s: 2"}, "a time above 4s"),
         ({"zoom": "1 + bas"}, "bass"),
@@ -331,7 +331,7 @@ def test_bad_settings(overrides: dict[str, object], said: str) -> None:
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
-    [({"zoom": "1.2 - t"}, r"--zoom.*at 1\.\d+ s"), ({"frames": "3:9"}, "begins with frame 0")],
+    [({"zoom": "1.2 - t"}, r"`zoom`.*at 1\.\d+ s"), ({"frames": "3:9"}, "begins with frame 0")],
 )
 def test_it_is_refused_before_the_first_frame(overrides: dict[str, object], said: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=said):

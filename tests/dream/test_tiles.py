@@ -80,7 +80,7 @@ def test_out_of_memory_halves_the_tile_with_a_warning():
     gradient = make(tile=1024)
     gradient.network = Narrow(gradient.network, 200 * 200)
     image = torch.rand(1, 3, 300, 400)
-    with pytest.warns(UserWarning, match=r"--tile 100"):
+    with pytest.warns(UserWarning, match=r"`tile=100`"):
         result = gradient(image)
     torch.testing.assert_close(result, make(tile=100)(image))
 
@@ -88,7 +88,7 @@ def test_out_of_memory_halves_the_tile_with_a_warning():
 def test_out_of_memory_at_the_smallest_tile_says_what_to_do():
     gradient = make(tile=256)
     gradient.network = Narrow(gradient.network, 10)
-    with pytest.warns(UserWarning, match="tiles of"), pytest.raises(DeviceError, match="--dream-height"):
+    with pytest.warns(UserWarning, match="tiles of"), pytest.raises(DeviceError, match="`dream_height`"):
         gradient(torch.rand(1, 3, 300, 400))
 
 

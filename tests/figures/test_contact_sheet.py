@@ -48,5 +48,5 @@ def test_a_long_label_is_broken_and_kept_within_the_sheet() -> None:
 
 def test_a_sheet_that_no_program_opens_is_refused() -> None:
     image = np.zeros((4000, 4000, 3), np.uint8)
-    with pytest.raises(OutputError, match=r"100 images of 4000x4000.*--size"):
+    with pytest.raises(OutputError, match=r"100 images of 4000x4000.*smaller"):
         contact_sheet([(image, "x")] * 100)

@@ -150,7 +150,7 @@ def test_redirects_are_followed(server: serving, status: int) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
 def test_this_machine_is_not_asked_unless_it_is_allowed(server: serving, host: str) -> None:
     before = list(server.asked)
-    with pytest.raises(SourceError, match=r"inside of this machine or network.*--allow-private-addresses"):
+    with pytest.raises(SourceError, match=r"inside of this machine or network.*`allow_private_addresses=True`"):
         fetch_image(f"http://{host}:{server.server_port}/image.png")
     assert server.asked == before
 

@@ -341,7 +341,7 @@ def test_films_and_the_recipe_beside_the_dream(canvas: Tensor, meter: ObjectiveM
     source = _write_film(tmp_path / "source.mkv", [*pixels, other, other])
     dreamed = [np.clip(frame.astype(int) + 9 * (n % 2), 0, 255).astype(np.uint8) for n, frame in enumerate(pixels)]
     dream = _write_film(tmp_path / "dream.mkv", [*dreamed[2:], other, other])
-    with pytest.raises(InputError, match=r"has 8 frames, .* has 6: .*--frames 0:6"):
+    with pytest.raises(InputError, match=r"has 8 frames, .* has 6: .*`frames=0:6`"):
         score(source, dream)
 
     done: list[tuple[int, int]] = []

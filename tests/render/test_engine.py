@@ -91,7 +91,7 @@ def test_images_replace_a_longer_sequence(film: Path, tmp_path: Path) -> None:
     first = render_video(film, f"{folder}/", tiny(**PLAIN, frames="0:12"))
     assert names(folder) == [f"frame_{number:06d}.png" for number in range(12)]
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite=True`"):
         render_video(film, folder, tiny(**PLAIN, frames="0:5"))
     second = render_video(film, folder, tiny(**PLAIN, frames="2:7"), overwrite=True)
     assert names(folder) == [*(f"frame_{number:06d}.png" for number in range(5)), "notes.txt"]
@@ -139,7 +139,7 @@ def test_works_in_a_thread(film: Path, tmp_path: Path) -> None:
 def test_an_existing_output_is_kept_unless_told(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     output.write_bytes(b"precious")
-    with pytest.raises(OutputError, match=r"the output exists.*--overwrite"):
+    with pytest.raises(OutputError, match=r"the output exists.*`overwrite=True`"):
         render_video(film, output, tiny(**PLAIN))
     assert output.read_bytes() == b"precious"
     assert names(tmp_path) == ["out.mp4"]

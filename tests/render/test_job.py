@@ -106,9 +106,9 @@ def test_another_recipe_is_refused_and_both_ways_out_lead_out(film: Path, tmp_pa
     output = tmp_path / "dream.mkv"
     begin(film, output, 1)
     changed = tiny(**FFV1, iterations=1, warm_iterations=0)
-    with pytest.raises(JobError, match="--iterations was 2 and is 1 now; --warm-iterations was 1 and is 0") as caught:
+    with pytest.raises(JobError, match="`iterations` was 2 and is 1 now; `warm_iterations` was 1 and is 0") as caught:
         render_video(film, output, changed)
-    assert "--restart" in str(caught.value)
+    assert "`restart=True`" in str(caught.value)
     assert "-o" in str(caught.value)
     assert segments_done(output) == 1, "a refusal must not cost what is done"
     other = render_video(film, tmp_path / "other.mkv", changed)
@@ -218,7 +218,7 @@ def test_an_unreadable_manifest_is_refused_with_a_way_out(film: Path, tmp_path: 
     output = tmp_path / "dream.mkv"
     begin(film, output, 1)
     (tmp_path / ".dream.mkv.job" / "manifest.json").write_text('{"format": 0}')
-    with pytest.raises(JobError, match=r"cannot be read.*--restart"):
+    with pytest.raises(JobError, match=r"cannot be read.*`restart=True`"):
         render_video(film, output, tiny(**FFV1))
     assert render_video(film, output, tiny(**FFV1), restart=True).resumed_from == 0
 
@@ -233,7 +233,7 @@ def test_what_is_published_already_is_only_cleaned_up(film: Path, tmp_path: Path
     assert output.exists()
     assert (tmp_path / ".dream.mkv.job").exists()
     before = output.stat().st_mtime_ns
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite=True`"):
         render_video(film, output, tiny(**FFV1, seed=1))
     assert output.stat().st_mtime_ns == before
     assert ".dream.mkv.job" not in names(tmp_path)

@@ -69,9 +69,9 @@ def test_what_cannot_be_read_is_told_with_what_is_allowed(text: str, tmp_path: P
     (tmp_path / "folder").mkdir()
     for name in ("words.mp4", "words.png"):
         (tmp_path / name).write_text("no image")
-    with pytest.raises(SettingsError, match=r"--mask .*an image or a video"):
+    with pytest.raises(SettingsError, match=r"`mask` .*an image or a video"):
         render_video(film, tmp_path / "dream.mkv", tiny(mask=str(tmp_path / text)))
-    with pytest.raises(SettingsError, match=r"--mask .*an image or a video"):
+    with pytest.raises(SettingsError, match=r"`mask` .*an image or a video"):
         dream_image(np.zeros((64, 96, 3), np.uint8), tiny(mask=str(tmp_path / text)))
     assert not list(tmp_path.glob("dream*"))
 

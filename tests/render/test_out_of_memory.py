@@ -35,7 +35,7 @@ def full_device(pixels: int) -> Iterator[None]:
 
 def test_tiles_get_smaller_with_a_warning(film: Path, tmp_path: Path) -> None:
     large = tiny(size="512x384", dream_height=384, octaves=1, frames="0:3")
-    with full_device(400 * 400), pytest.warns(UserWarning, match=r"going on with tiles of 256 pixels \(--tile 256\)"):
+    with full_device(400 * 400), pytest.warns(UserWarning, match=r"going on with tiles of 256 pixels \(`tile=256`\)"):
         assert render_video(film, tmp_path / "dream.mp4", large).frames == 3
 
 
@@ -58,7 +58,7 @@ def test_too_little_is_an_error_that_names_the_knobs_and_the_render_goes_on(
         if begun:
             device.__exit__(None, None, None)
     assert begun
-    for said in ("Out of memory", "--dream-height", "--model", "--device cpu", f"of {FRAMES} frames are kept"):
+    for said in ("Out of memory", "`dream_height`", "`model`", "`device=cpu`", f"of {FRAMES} frames are kept"):
         assert said in str(caught.value)
     assert render_video(film, output, tiny(codec="ffv1")).resumed_from > 0
     assert (frames_of(output) == frames_of(undisturbed)).all()

@@ -74,7 +74,7 @@ def test_another_rate_is_planned_in_its_own_frames(film: Path) -> None:
 def test_an_empty_range_names_the_count_and_the_remedy_runs(film: Path) -> None:
     with pytest.raises(SourceError, match=f"has {FRAMES} frames") as caught:
         plan_of(film, tiny(frames="70:80"))
-    remedy = str(caught.value).split("--frames ")[1].rstrip(".")
+    remedy = str(caught.value).split("`frames=")[1].rstrip("`.")
     assert plan_of(film, tiny(frames=remedy)).count == FRAMES
     with pytest.raises(SourceError, match="fewer frames"):
         plan_of(film, tiny(frames="700:800", fps="5"))

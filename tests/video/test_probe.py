@@ -72,7 +72,7 @@ def test_a_graph_keeps_its_exact_rate() -> None:
 def test_an_endless_graph_wants_a_range() -> None:
     source = open_source("lavfi:color=s=16x16")
     info = probe(source)
-    with pytest.raises(SourceError, match=r"no end.*--frames 0:300"):
+    with pytest.raises(SourceError, match=r"no end.*`frames=0:300`"):
         scan(source, info)
     assert scan(source, info, 300).count == 300  # the remedy it names
 

@@ -58,7 +58,7 @@ def _load(weights: str | None) -> nn.Module:
     except Exception as error:  # URLError, HTTPException, a wrong hash …: all mean that the file is not to be had
         raise NetworkError(
             f"The weights of RAFT cannot be downloaded ({type(error).__name__}: {error}). They are kept in "
-            f"{torch.hub.get_dir()}. Without a connection use --flow dis, or give a file: --flow-weights FILE."
+            f"{torch.hub.get_dir()}. Without a connection use `flow=dis`, or give a file: `flow_weights=FILE`."
         ) from error
     raft.load_state_dict(state)
     return raft

@@ -223,7 +223,7 @@ def _check(nodes: list[GraphNode], path: Path) -> None:
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise NetworkError(
-            f"The graph in {str(path)!r} is not that of {NAME}: {', '.join(wrong[:3])}{more}. Leave --weights away to "
+            f"The graph in {str(path)!r} is not that of {NAME}: {', '.join(wrong[:3])}{more}. Leave `weights` out to "
             f"download the published one, or get it from {URL}."
         )
 

@@ -79,6 +79,6 @@ def not_downloaded(name: str, url: str, target: Path, error: Exception) -> Netwo
     """Make the error for published weights that cannot be had; target: where they would be kept."""
     return NetworkError(
         f"The weights of {name!r} could not be downloaded from {url} ({type(error).__name__}: {error}); "
-        f"they would be kept at {str(target)!r}. Give a file that you have with `--weights FILE`, or use the "
-        "model that needs no download: leave --model away."
+        f"they would be kept at {str(target)!r}. Give a file that you have with `weights=FILE`, or use the "
+        "model that needs no download: leave `model` out."
     )

@@ -45,7 +45,7 @@ State = OrderedDict[str, Tensor]
 def load_checkpoint(module: nn.Module, path: Path) -> None:
     """Load a file of weights into the network that it belongs to; raises NetworkError."""
     state = read_checkpoint(path, module.state_dict())
-    remedy = "They are of another architecture: give the matching --model."
+    remedy = "They are of another architecture: give the matching `model`."
     load_state(module, state, f"The weights in {str(path)!r}", remedy)
 
 

@@ -158,7 +158,7 @@ def check_encoder(name: str, peers: Sequence[str] = (), size: tuple[int, int] = 
         return
     others = [peer for peer in peers or ENCODERS if peer != name and _encoder_failure(peer, size) is None]
     where = "here" if size == (256, 256) else f"at {size[0]}x{size[1]} pixels"
-    advice = f"These do: {', '.join(others)}." if others else "Give another size (--size)."
+    advice = f"These do: {', '.join(others)}." if others else "Give another size (`size`)."
     raise OutputError(f"the encoder {name!r} does not work {where} ({failure}). {advice}")
 
 

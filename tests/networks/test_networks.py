@@ -251,7 +251,7 @@ def test_missing_weights_name_the_file_and_the_remedies(tmp_path: Path, monkeypa
     # A proxy that is not there: the download fails at once, with and without a connection.
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(NetworkError, match=r"could not be downloaded.*googlenet-\w+\.pth.*--weights FILE") as caught:
+    with pytest.raises(NetworkError, match=r"could not be downloaded.*googlenet-\w+\.pth.*`weights=FILE`") as caught:
         load_network("googlenet")
     assert str(tmp_path / "hub" / "checkpoints") in str(caught.value)
 

@@ -78,7 +78,7 @@ def _load_published(module: nn.Module, name: str) -> None:
     published = timm.get_pretrained_cfg(name)
     if published is None or not published.has_weights:
         raise NetworkError(
-            f"timm has no published weights for {name!r}. Give a checkpoint with --weights FILE, or choose "
+            f"timm has no published weights for {name!r}. Give a checkpoint with `weights=FILE`, or choose "
             "another model: `dreamvid models` lists them."
         )
     try:

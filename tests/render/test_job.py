@@ -197,7 +197,7 @@ def test_a_job_of_version_0_1_is_refused_and_both_ways_out_lead_out(tmp_path: Pa
     output, source = tmp_path / "dream.mp4", "lavfi:testsrc2=size=48x32:rate=5/2:duration=10"
     shutil.copytree(OLD / "dream.mp4.job", tmp_path / ".dream.mp4.job")
     settings = tiny(dream_height=24, reduction="l2", step_size=0.02, octave_carry="image", disocclusion_iterations=2)
-    with pytest.raises(JobError, match=r"was begun by dreamvid 0\.1\.0, .*--restart.* -o") as caught:
+    with pytest.raises(JobError, match=r"was begun by dreamvid 0\.1\.0, .*`restart=True`.*`output`") as caught:
         render_video(source, output, settings)
     assert "--reduction" not in str(caught.value), "the names that have changed explain nothing"
     assert segments_done(output) == 1, "a refusal must not cost what is done"

@@ -1,5 +1,7 @@
 """The octave ladder: ascent from coarse to fine, carrying only what was added."""
 
+import functools
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,6 +61,10 @@ class Shifts:
         ]
 
 
+# Rules whose recordings are kept: schedules of the number of Laplacian levels go through a few.
+_MOST_RULES = 8
+
+
 class OctaveAscent:
     """Gradient ascent on an image over octaves (Mordvintsev et al. 2015, "Inceptionism")."""
 
@@ -68,7 +74,7 @@ class OctaveAscent:
         self.gradient = gradient
         self.rule = rule
         self.octave_carry = octave_carry
-        self._replay, self._replayed_rule = CudaGraphCache(rule), rule
+        self._recordings: OrderedDict[UpdateRule, CudaGraphCache] = OrderedDict()
 
     def grow(
         self,
@@ -115,15 +121,29 @@ class OctaveAscent:
         return self.rule.add(source, residual) - source
 
     def _update(self, x: Tensor, gradient: Tensor, step: float | Tensor, moments: Adam | None) -> Tensor:
-        """Take one step by the rule, on a GPU by a replay; what has moments from step to step is never the same."""
+        """Take one step by the rule; on a GPU it is recorded, unless Adam's moments make each step another one."""
         if x.device.type != "cuda" or moments is not None:
             return self.rule(x, gradient, step, moments)
-        if self.rule != self._replayed_rule:
-            self._replay, self._replayed_rule = CudaGraphCache(self.rule), self.rule
-        return self._replay(x, gradient, step if isinstance(step, Tensor) else x.new_full((1, 1, 1, 1), step))
+        step = step if isinstance(step, Tensor) else x.new_full((1, 1, 1, 1), step)
+        if not self.rule.total_variation:
+            return self.recording()(x, gradient, step)
+        return self.recording()(x, gradient, step, x.new_full((1, 1, 1, 1), self.rule.total_variation))
+
+    def recording(self) -> CudaGraphCache:
+        """Return the recordings of the present rule, which schedules may change at every frame."""
+        rule = self.rule.recorded
+        found = self._recordings.pop(rule, None) or CudaGraphCache(functools.partial(_step, rule))
+        self._recordings[rule] = found  # the latest comes last
+        if len(self._recordings) > _MOST_RULES:
+            self._recordings.popitem(last=False)
+        return found
 
     def _reach(self, size: tuple[int, int]) -> tuple[int, int]:
         """Range of shifts: a few strides for a whole image, everything for tiles, whose seams must not stay."""
         if max(size) <= self.gradient.tile:
             return min(JITTER, size[0]), min(JITTER, size[1])
         return size
+
+
+def _step(rule: UpdateRule, x: Tensor, gradient: Tensor, step: Tensor, total_variation: Tensor | None = None) -> Tensor:
+    return rule(x, gradient, step, None, total_variation)

@@ -1,6 +1,6 @@
 """One step of ascent: how a gradient becomes a change of the image, as the well-known notebooks differ in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import torch
@@ -94,28 +94,44 @@ class UpdateRule:
         """Make what Adam remembers from step to step of one image; None for plain ascent, which remembers nothing."""
         return Adam() if self.optimizer == "adam" else None
 
-    def __call__(self, x: Tensor, gradient: Tensor, step: float | Tensor, moments: Adam | None = None) -> Tensor:
+    @property
+    def recorded(self) -> Self:
+        """The rule as it is recorded on a GPU: rules that differ in arguments of `__call__` alone have the same one."""
+        return replace(self, total_variation=1.0 if self.total_variation else 0.0)
+
+    def __call__(
+        self,
+        x: Tensor,
+        gradient: Tensor,
+        step: float | Tensor,
+        moments: Adam | None = None,
+        total_variation: float | Tensor | None = None,
+    ) -> Tensor:
         """Move an image (1, 3, h, w) along d(objective)/dx.
 
-        step: a number, or a map (1, 1, h, w). moments: of the steps before, from `moments`.
+        step: a number, or a map (1, 1, h, w). moments: of the steps before, from `moments`. total_variation: the weight
+        in place of the rule's own, which says only whether there is one.
         """
+        weight = self.total_variation if total_variation is None else total_variation
         if self.color_space == "rgb":
-            x = x + step * self._direction(x, gradient, None, moments)
+            x = x + step * self._direction(x, gradient, None, moments, weight)
         else:
             # With z = (x - mean) / deviation: dL/dz = deviation · dL/dx, and dx = deviation · dz.
             # Filled on the device: a copy from here would wait for it.
             deviation = torch.stack([x.new_full((), one) for one in IMAGENET_STD]).view(1, 3, 1, 1)
-            x = x + step * deviation * self._direction(x, gradient, deviation, moments)
+            x = x + step * deviation * self._direction(x, gradient, deviation, moments, weight)
         return x.clamp(0, 1) if self.clamp == "step" else x
 
-    def _direction(self, x: Tensor, gradient: Tensor, deviation: Tensor | None, moments: Adam | None) -> Tensor:
+    def _direction(
+        self, x: Tensor, gradient: Tensor, deviation: Tensor | None, moments: Adam | None, weight: float | Tensor
+    ) -> Tensor:
         """The direction of the step, in the space of the steps; `deviation`: that space's unit, in RGB."""
         direction = laplacian.normalize(self._in_space(gradient, deviation), self.laplacian_levels, self.gradient_norm)
         if self.total_variation:
             # Of the same mean absolute value, whatever that is: the weight is the ratio of the two.
             rough = self._in_space(total_variation_gradient(x), deviation)
             ratio = _size(direction) / _size(rough).clamp_min(_TINY)
-            direction = direction - self.total_variation * ratio * rough
+            direction = direction - weight * ratio * rough
         return direction if moments is None else moments.direction(direction)
 
     def _in_space(self, gradient: Tensor, deviation: Tensor | None) -> Tensor:

@@ -6,11 +6,11 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from dreamvid.dream.objectives.binding import resolve_objective
+from dreamvid.dream.objectives.binding import layer_network, resolve_objective
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, octave_sizes
 from dreamvid.dream.optimizer import UpdateRule
-from dreamvid.dream.tiles import TiledGradient
+from dreamvid.dream.tiles import TiledGradient, read_activations
 from dreamvid.networks.network import load_network
 from dreamvid.runtime.device import configure_backend, resolve_device
 from dreamvid.settings import Settings
@@ -36,7 +36,7 @@ class DreamSession:
         }
         layers = dict.fromkeys(layer for bound in self._objectives.values() for layer in bound.layers)
         gradient = TiledGradient(
-            network.truncate(tuple(layers)).to(dtype),
+            layer_network(network, tuple(layers)).to(dtype),
             self._objectives[self._stations.objectives[0]],
             tile=settings.dream.tile,
         )
@@ -66,6 +66,7 @@ class DreamSession:
         """Where the objective of the moment is in an image (1, 3, H, W): (1, 1, h, w), on the layer's grid."""
         gradient = self.ascent.gradient
         with torch.no_grad():
-            activations = gradient.network(image.to(gradient.dtype, memory_format=torch.channels_last))
+            images = image.to(gradient.dtype, memory_format=torch.channels_last)
+            activations = read_activations(gradient.network, images)
             objective, _ = max(gradient.objectives, key=lambda pair: pair[1])
             return objective.density(activations).float()

@@ -3,13 +3,14 @@
 import functools
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dreamvid.dream.objectives.objective import ResolvedObjective
+from dreamvid.dream.objectives.term import IMAGE
 from dreamvid.errors import DeviceError
 from dreamvid.runtime.autograd import as_normal_tensor, outside_inference_mode
 from dreamvid.runtime.cuda import CudaGraphCache
@@ -58,12 +59,6 @@ class TiledGradient:
                         raise
                 self._halve(image)  # out here, where what the failed step held is free
             return torch.roll(gradient, (-shift[0], -shift[1]), dims=(2, 3))
-
-    def value(self, image: Tensor) -> float:
-        """Evaluate the objective on a whole image (1, 3, H, W); waits for the device."""
-        with torch.no_grad():
-            activations = self.network(image.to(self.dtype))
-            return sum(weight * float(one(activations).mean()) for one, weight in self.objectives)
 
     def _halve(self, image: Tensor) -> None:
         smaller = min(self.tile, max(image.shape[2:])) // 2
@@ -123,15 +118,60 @@ class TiledGradient:
     ) -> Tensor:
         x = images.detach().to(self.dtype, memory_format=torch.channels_last).requires_grad_(True)
         with torch.enable_grad():
-            activations = self.network(x)
-            values = [objective(activations).sum() for objective in objectives]
+            activations = read_activations(self.network, x)
         if weights is None:
-            (gradient,) = torch.autograd.grad(values[0], x)
-            return gradient.float()
+            return _gradient(objectives[0], activations, x)
         # A cross-fade: objectives differ by orders of magnitude, so each one's gradient is brought to one size first.
         mixed = torch.zeros_like(images)
-        for value, weight in zip(values, weights, strict=True):
-            (gradient,) = torch.autograd.grad(value, x, retain_graph=value is not values[-1])
-            gradient = gradient.float()
+        for objective, weight in zip(objectives, weights, strict=True):
+            gradient = _gradient(objective, activations, x, keep_graph=objective is not objectives[-1])
             mixed += weight * gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(_TINY)
         return mixed
+
+
+def read_activations(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Compute what objectives read: the layers' activations and, under `IMAGE`, the images (N, 3, H, W) in [0, 1].
+
+    images: of the network's number format; for objectives they are float32 at least.
+    """
+    return {IMAGE: images.float() if images.element_size() < 4 else images, **network(images)}
+
+
+def _gradient(
+    objective: ResolvedObjective, activations: Mapping[str, Tensor], x: Tensor, *, keep_graph: bool = False
+) -> Tensor:
+    """Compute d(objective)/dx in float32; keep_graph: the activations are to be differentiated again."""
+    if x.dtype == torch.float16:
+        return _gradient_of_halves(objective, activations, x, keep_graph=keep_graph)
+    with torch.enable_grad():
+        value = objective(activations).sum()
+    (gradient,) = torch.autograd.grad(value, x, retain_graph=keep_graph)
+    return gradient.float()
+
+
+def _gradient_of_halves(
+    objective: ResolvedObjective, activations: Mapping[str, Tensor], x: Tensor, *, keep_graph: bool
+) -> Tensor:
+    """Take a gradient through a float16 network, in which most of it would be smaller than the smallest number.
+
+    An objective is a mean over many positions, so its derivative with respect to the activations is tiny. That is
+    computed in float32, brought to a largest value of 1, sent through the network and scaled back (the loss scaling of
+    Micikevicius et al., "Mixed Precision Training", 2018, with a scale that needs no search).
+    """
+    leaves = {name: value.detach().float().requires_grad_(True) for name, value in activations.items()}
+    with torch.enable_grad():
+        value = objective(leaves).sum()
+    found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
+    derivatives = {name: part for name, part in zip(leaves, found, strict=True) if part is not None}
+    direct = derivatives.pop(IMAGE, None)
+    gradient = torch.zeros_like(x, dtype=torch.float32) if direct is None else direct
+    if derivatives:
+        scale = torch.stack([part.abs().amax() for part in derivatives.values()]).amax().clamp_min(_TINY)
+        (through,) = torch.autograd.grad(
+            [activations[name] for name in derivatives],
+            x,
+            [(part / scale).to(x.dtype) for part in derivatives.values()],
+            retain_graph=keep_graph,
+        )
+        gradient = gradient + through.float() * scale
+    return gradient

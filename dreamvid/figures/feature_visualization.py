@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dreamvid.dream.objectives.binding import resolve_objective
+from dreamvid.dream.objectives.binding import layer_network, resolve_objective
 from dreamvid.dream.objectives.layers import LayerTerm
 from dreamvid.dream.objectives.objective import Objective
 from dreamvid.dream.objectives.parser import parse_objective
@@ -127,7 +127,9 @@ def feature_sheet(
     for objective, bound in zip(objectives, bounds, strict=True):
         if bound.layers not in gradients:
             gradients = {
-                bound.layers: TiledGradient(network.truncate(bound.layers).to(dtype), bound, tile=settings.dream.tile)
+                bound.layers: TiledGradient(
+                    layer_network(network, bound.layers).to(dtype), bound, tile=settings.dream.tile
+                )
             }
         gradient = gradients[bound.layers]
         gradient.objectives = ((bound, 1.0),)

@@ -29,9 +29,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.dream.draft import draft
-from dreamvid.dream.objectives.binding import resolve_objective
+from dreamvid.dream.objectives.binding import layer_network, resolve_objective
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.objectives.term import Reduction
+from dreamvid.dream.tiles import read_activations
 from dreamvid.errors import InputError, SettingsError
 from dreamvid.image.tensors import to_8_bits, to_image
 from dreamvid.metrics.report import Score
@@ -79,7 +80,7 @@ class ObjectiveMeter:
         self.model = model
         self.device = torch.device(device)
         self._bound = resolve_objective(parse_objective(objective), network, reduction=measure)
-        self._module = network.truncate(self._bound.layers)
+        self._module = layer_network(network, self._bound.layers)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "ObjectiveMeter":
@@ -108,8 +109,7 @@ class ObjectiveMeter:
 
     def _activations(self, image: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            activations: dict[str, Tensor] = self._module(image.to(self.device, memory_format=torch.channels_last))
-            return activations
+            return read_activations(self._module, image.to(self.device, memory_format=torch.channels_last))
 
 
 class Scorer:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes
 from dreamvid.dream.optimizer import UpdateRule
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.image.tensors import resize
+from dreamvid.metrics.score import ObjectiveMeter
 from dreamvid.networks.network import load_network
 
 RULE = UpdateRule(laplacian_levels=3, gradient_norm="mean", color_space="rgb", clamp="step")
@@ -55,10 +58,11 @@ def test_a_tiny_frame_is_dreamed_at_its_own_size(height, width):
 def test_the_objective_rises(ascent):
     image = texture(64, 96)
     sizes = octave_sizes(64, 96, dream_height=64, octaves=2, octave_scale=1.4)
-    values = [ascent.gradient.value(image)]
+    meter = ObjectiveMeter("blocks.2.1", "efficientnet_lite2")
+    values = [meter.value(image)]
     for iterations in (2, 6):
         residual = ascent.grow(image, None, sizes, iterations=iterations, step=0.01, shifts=Shifts(0, 0))
-        values.append(ascent.gradient.value(image + residual))
+        values.append(meter.value(image + residual))
     assert values[1] > 1.1 * values[0]
     assert values[2] > 1.1 * values[1]
 
@@ -104,3 +108,31 @@ def test_resize_is_identity_at_the_same_size_and_keeps_a_constant():
     assert resize(image, (30, 50)) is image
     for size in [(7, 9), (61, 33)]:
         torch.testing.assert_close(resize(image, size), torch.full((1, 3, *size), 0.3))
+
+
+def test_schedules_of_the_rule_need_no_new_recording_on_a_gpu(ascent):
+    """On a GPU a step is recorded once; what is recorded has to give the same pixels for every value."""
+    before = ascent.rule
+    x, gradient = torch.rand(1, 3, 20, 24), torch.randn(1, 3, 20, 24)
+    step = torch.full((1, 1, 1, 1), 0.03)
+    seen = []
+    try:
+        for weight in (0.1, 0.25, 0.7):
+            ascent.rule = dataclasses.replace(RULE, total_variation=weight)
+            seen.append(ascent.recording())
+            stepped = seen[-1].function(x, gradient, step, torch.full((1, 1, 1, 1), weight))
+            assert torch.equal(stepped, ascent.rule(x, gradient, 0.03))
+        assert seen[0] is seen[1] is seen[2]
+        for levels in (2, 3, 4, 3, 2):
+            ascent.rule = dataclasses.replace(RULE, laplacian_levels=levels)
+            seen.append(ascent.recording())
+            assert torch.equal(seen[-1].function(x, gradient, step), ascent.rule(x, gradient, 0.03))
+        assert seen[4] is seen[6]
+        assert seen[3] is seen[7]
+        assert len(set(map(id, seen))) == 4
+        for levels in range(20):
+            ascent.rule = dataclasses.replace(RULE, laplacian_levels=levels)
+            ascent.recording()
+        assert len(ascent._recordings) <= 8
+    finally:
+        ascent.rule = before

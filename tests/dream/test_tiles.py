@@ -110,3 +110,22 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024**2)
 def test_a_4k_frame_dreamed_at_4k_takes_less_than_4_gigabytes():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 4.0
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e-6, -1e-6])
+@pytest.mark.parametrize("fade", [False, True])
+def test_the_gradient_of_a_float16_network_does_not_underflow(weight: float, fade: bool) -> None:
+    """Each of 200 x 260 positions has a millionth part in the mean: less than float16 can hold."""
+    network = small_network()
+    image = torch.rand(1, 3, 200, 260, generator=torch.Generator().manual_seed(4))
+    texts = ["4", "2:1 - 0:2"] if fade else ["4 + 0:1"]
+    objectives = [((weight * parse_objective(text)).resolve(network.table), 0.5) for text in texts]
+
+    def gradient(dtype: torch.dtype) -> torch.Tensor:
+        found = TiledGradient(network.truncate(["0", "2", "4"]).to(dtype), objectives[0][0], tile=1024)
+        found.objectives = objectives
+        return found(image)
+
+    expected, half = gradient(torch.float32), gradient(torch.float16)
+    assert half.dtype == torch.float32
+    assert (half - expected).norm() < 0.02 * expected.norm()

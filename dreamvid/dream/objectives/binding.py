@@ -1,9 +1,10 @@
 """Resolves an objective against a network and the image files that its terms name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dreamvid.dream.objectives.objective import Objective, ResolvedObjective
 from dreamvid.dream.objectives.parser import parse_objective
@@ -32,6 +33,18 @@ def resolve_objective(objective: Objective, network: Network, *, reduction: Redu
 
     with outside_inference_mode():  # what a term keeps is read by the gradient
         return objective.resolve(network.table, reduction=reduction, features=features)
+
+
+def layer_network(network: Network, layers: Sequence[str]) -> nn.Module:
+    """Cut the network off behind the layers that objectives read, as `Network.truncate` does; there may be none."""
+    return network.truncate(layers) if layers else _NoLayers()
+
+
+class _NoLayers(nn.Module):
+    """Stands for the network where all terms of an objective bring their own."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {}
 
 
 def objective_fingerprints(timeline: str) -> list[str]:

@@ -15,6 +15,7 @@ from dreamvid.dream.objectives.terms import guide as guide_term
 from dreamvid.dream.objectives.terms.guide import GuideTerm
 from dreamvid.errors import NetworkError, ObjectiveError, SourceError
 from dreamvid.image.io import write_image
+from dreamvid.metrics.score import ObjectiveMeter
 from dreamvid.networks.network import Network
 from dreamvid.render.fingerprint import diff_fingerprints, render_fingerprint
 from dreamvid.settings import load_settings
@@ -113,8 +114,8 @@ def test_a_dream_moves_toward_its_guide(guide: np.ndarray) -> None:
     dreamer = FrameDreamer(settings)
     image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(2))
     dreamed = dreamer.dream(image, None, index=0, elapsed_seconds=0)
-    gradient = dreamer._scheduled.ascent.gradient
-    assert gradient.value(dreamed) > gradient.value(image)
+    meter = ObjectiveMeter.from_settings(settings)
+    assert meter.value(dreamed) > meter.value(image)
 
 
 def test_another_guide_of_the_same_name_is_another_render(tmp_path: Path) -> None:

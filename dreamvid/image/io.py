@@ -1,37 +1,98 @@
-"""Single images in and out, always as RGB."""
+"""Read and write single images, always as RGB."""
 
 import io
 import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import cv2
 import imageio.v3 as iio
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin
 
 from dreamvid.errors import OutputError, SourceError
 from dreamvid.runtime.files import check_output_file, part_path, replace_atomically
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+LARGEST_PIXELS = 200_000_000
+"""Pixels of an image that is still read: a larger one is a mistake more often than an image, and fills the memory."""
+LARGEST_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+"""Pixels that an image of a format is wide and high at most; others have no limit that matters."""
+
 _PHOTOGRAPHS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow's names of them
+_PROGRAMS = ("EPS",)  # formats that Pillow gives to another program to run
+_ORIENTATION = 0x0112  # the tag of EXIF and TIFF
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_INTEGER_BYTES = {1: 1, 6: 1, 3: 2, 8: 2, 4: 4, 9: 4}  # EXIF's types of whole numbers
 
 
-def read_image(path: str | Path, *, background: int = 0) -> npt.NDArray[np.uint8]:
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image's file tells without its pixels being read.
+
+    width, height: in pixels, upright. bit_depth: 8, or 16 where `read_deep_image` gives uint16.
+    """
+
+    width: int
+    height: int
+    bit_depth: int
+
+
+def read_image(path: str | Path, *, background: int = 0, page: int = 0) -> npt.NDArray[np.uint8]:
     """Read an image as uint8 RGB of shape (H, W, 3), upright.
 
-    The EXIF orientation is applied; transparency is flattened on a gray of `background` (0 black, 255
-    white); palettes, grays and 16-bit samples become 8-bit RGB. Of an animation, the first image.
+    The EXIF orientation is applied; transparency is flattened on a gray of `background` (0 black, 255 white); palettes,
+    grays and 16-bit samples become 8-bit RGB. Floats and 32-bit integers are scaled by what they hold, with a warning
+    where that is a guess. Of an animation, the first image; of a file with several pages the one of number `page`.
 
     Raises:
-        SourceError: the file is missing, empty, or no image that can be read.
+        SourceError: the file is missing, empty, too large, or not an image that can be read.
     """
-    path = Path(path)
-    if not os.path.isfile(path):  # noqa: PTH113 - Path's raises for names that are too long
-        raise SourceError(f"no such image: {path}")
-    if path.stat().st_size == 0:
-        raise SourceError(f"the image is an empty file: {path}")
-    return _decode(path, str(path), background, None)
+    path = _existing(path)
+    with path.open("rb") as file, _opened(file, str(path), None, page) as image:
+        return _to_8_bits(image, background, str(path))
+
+
+def read_deep_image(path: str | Path, *, page: int = 0) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """Read an image as `read_image` does, on black, as uint16 where its file has more than 8 bits per sample."""
+    path = _existing(path)
+    with path.open("rb") as file, _opened(file, str(path), None, page, load=False) as image:
+        deep = _bit_depth(image) > 8
+        image.load()
+        if not deep:
+            return _to_8_bits(image, 0, str(path))
+        if image.mode.startswith(("I", "F")):
+            return _scaled(image, np.uint16, str(path))
+        samples = _with_opencv(path.read_bytes(), str(path))
+        colors = samples[:, :, :3]
+        if samples.shape[2] == 4:
+            colors = np.rint(colors * (samples[:, :, 3:] / np.float64(65535))).astype(np.uint16)
+        # OpenCV turns TIFFs itself, and leaves PNGs as they are.
+        return _upright_array(colors, 1 if image.format == "TIFF" else _orientation(image))
+
+
+def read_header(path: str | Path, *, page: int = 0) -> ImageHeader:
+    """Look at an image's header. Raises SourceError as `read_image` does, but pixels may turn out to be damaged."""
+    path = _existing(path)
+    with path.open("rb") as file, _opened(file, str(path), None, page, load=False) as image:
+        # Pillow gives the upright size of a TIFF.
+        turned = _orientation(image) >= 5 and image.format != "TIFF"
+        width, height = image.size[::-1] if turned else image.size
+        return ImageHeader(width, height, _bit_depth(image))
 
 
 def decode_image(data: bytes, name: str) -> npt.NDArray[np.uint8]:
@@ -39,47 +100,252 @@ def decode_image(data: bytes, name: str) -> npt.NDArray[np.uint8]:
 
     Only the formats of photographs are looked at: some that Pillow knows are programs for other programs to run.
     """
-    return _decode(io.BytesIO(data), name, 0, _PHOTOGRAPHS)
+    with _opened(io.BytesIO(data), name, _PHOTOGRAPHS) as image:
+        return _to_8_bits(image, 0, name)
 
 
-def _decode(
-    file: Path | io.BytesIO, name: str, background: int, formats: tuple[str, ...] | None
-) -> npt.NDArray[np.uint8]:
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not os.path.isfile(path):  # noqa: PTH113 - Path's raises for names that are too long
+        raise SourceError(f"no such image: {path}")
+    if path.stat().st_size == 0:
+        raise SourceError(f"the image is an empty file: {path}")
+    return path
+
+
+@contextmanager
+def _opened(
+    file: IO[bytes], name: str, formats: tuple[str, ...] | None, page: int = 0, *, load: bool = True
+) -> Iterator[Image.Image]:
+    """Open an image with Pillow and refuse what is too large. Raises SourceError, whatever goes wrong in there."""
     try:
-        with Image.open(file, formats=formats) as opened:
-            opened.load()
-            return _rgb(ImageOps.exif_transpose(opened), background)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
-        raise SourceError(f"cannot read {name} as an image{reason}. Allowed: {', '.join(IMAGE_SUFFIXES)}.") from error
-    except Image.DecompressionBombError as error:
-        raise SourceError(f"the image {name} is too large: {error}") from error
+        image = _identify(file, formats) or _from_opencv(file, name)
+        if page:
+            image.seek(page)
+        width, height = image.size
+        if width * height > LARGEST_PIXELS:
+            raise SourceError(
+                f"the image {name} is too large: {width}x{height} are {width * height / 1e6:.0f} million pixels. "
+                f"At most {LARGEST_PIXELS / 1e6:.0f} million are read; make it smaller first."
+            )
+        if load:
+            image.load()
+        yield image
+    except (SourceError, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise SourceError(f"the image {name} is too large. Make it smaller first.") from None
+    except Exception as error:  # Pillow raises almost anything for a damaged file
+        raise SourceError(f"cannot read {name} as an image ({error}). Allowed: {', '.join(IMAGE_SUFFIXES)}.") from error
 
 
-def _rgb(image: Image.Image, background: int) -> npt.NDArray[np.uint8]:
-    if image.mode.startswith("I") or image.mode == "F":  # Pillow clips these to 8 bits; scale them
-        samples = np.asarray(image, dtype=np.float64)
-        if image.mode != "F" or samples.max(initial=0.0) > 255:
-            samples = samples / 257.0
-        gray = np.clip(np.rint(samples), 0, 255).astype(np.uint8)
-        return np.repeat(gray[:, :, None], 3, axis=2)
+def _identify(file: IO[bytes], formats: tuple[str, ...] | None) -> Image.Image | None:
+    """Open an image as `Image.open` does, without its own limit of size, which warns of an attack at 90 megapixels."""
+    Image.init()
+    prefix = file.read(16)
+    failure: Exception | None = None
+    for name in formats or Image.ID:
+        factory, accepts = Image.OPEN[name]
+        accepted = True if accepts is None else accepts(prefix)
+        if name in _PROGRAMS or isinstance(accepted, str) or not accepted:
+            continue
+        if name == "JPEG":  # the registered factory looks for further images, which are not wanted
+            factory = JpegImagePlugin.JpegImageFile
+        file.seek(0)
+        try:
+            return factory(file, "")
+        except Exception as error:  # not of this format, or damaged
+            if accepts is not None:
+                failure = failure or error
+    if failure is not None and not _is_tiff(prefix):
+        raise failure
+    return None
+
+
+def _is_tiff(head: bytes) -> bool:
+    return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _from_opencv(file: IO[bytes], name: str) -> Image.Image:
+    """Read a TIFF that Pillow does not know, such as one of three floats per pixel, scaled to 8 bits."""
+    file.seek(0)
+    data = file.read()
+    if not _is_tiff(data[:4]):
+        raise ValueError("it is not an image")
+    samples = _with_opencv(data, name)
+    colors = samples[:, :, :3].astype(np.float64)
+    low, white = _range(colors, samples.dtype.kind == "f", name)
+    return Image.fromarray(_stretch(colors, low, white, np.uint8))
+
+
+def _with_opencv(data: bytes, name: str) -> npt.NDArray[Any]:
+    """Decode samples of any depth as (H, W, 3) RGB or (H, W, 4) RGBA. Raises SourceError."""
+    try:
+        samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        samples = None
+    if samples is None:
+        raise SourceError(f"cannot read {name} as an image. Allowed: {', '.join(IMAGE_SUFFIXES)}.")
+    if samples.ndim == 2:
+        samples = samples[:, :, None].repeat(3, axis=2)
+    order = (2, 1, 0, 3)[: samples.shape[2]]
+    return np.asarray(samples)[:, :, order]
+
+
+def _bit_depth(image: Image.Image) -> int:
+    """Tell if an image that is opened, and not loaded yet, has more than 8 bits per sample that can be read."""
+    deep = image.mode.startswith(("I", "F"))
+    if image.format == "PNG" and image.mode in ("RGB", "RGBA") and "transparency" not in image.info:
+        deep = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+    elif image.format == "TIFF" and image.mode == "RGB":
+        deep = getattr(image, "tag_v2", {}).get(258) == (16, 16, 16)
+    return 16 if deep else 8
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read how an image has to be turned, 1 to 8: by EXIF, TIFF or XMP; 1 where that is missing or damaged.
+
+    EXIF is parsed here, as any fault in any of its fields makes Pillow fail or warn.
+    """
+    block = image.info.get("exif")
+    if isinstance(block, bytes) and (found := _exif_orientation(block)):
+        return found
+    profile = image.info.get("Raw profile type exif")
+    if isinstance(profile, str):
+        lines = profile.split("\n")[3:]
+        with_digits = "".join(lines)
+        if re.fullmatch(r"(?:[0-9a-fA-F]{2})+", with_digits) and (
+            found := _exif_orientation(bytes.fromhex(with_digits))
+        ):
+            return found
+    try:
+        found = image.tag_v2.get(_ORIENTATION)  # type: ignore[attr-defined]
+    except Exception:  # not a TIFF, or a damaged tag
+        found = None
+    if isinstance(found, int) and found in _TRANSPOSE:
+        return found
+    for key in ("xmp", "XML:com.adobe.xmp"):
+        text = image.info.get(key, b"")
+        text = text.encode("utf-8", "replace") if isinstance(text, str) else text
+        match = re.search(rb"tiff:Orientation(?:=\"|>)([1-8])[\"<]", text) if isinstance(text, bytes) else None
+        if match:
+            return int(match[1])
+    return 1
+
+
+def _exif_orientation(block: bytes) -> int | None:
+    """Find the orientation in a block of EXIF; None where it cannot be read."""
+    block = block.removeprefix(b"Exif\0\0")
+    order = {b"II": "little", b"MM": "big"}.get(block[:2])
+    if order is None:
+        return None
+
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(block[start : start + size], "little" if order == "little" else "big")
+
+    begin = number(4, 4)
+    for entry in range(begin + 2, min(begin + 2 + 12 * number(begin, 2), len(block) - 11), 12):
+        if number(entry, 2) == _ORIENTATION:
+            size = _INTEGER_BYTES.get(number(entry + 2, 2))
+            found = 0 if size is None else number(entry + 8, size)
+            return found if 1 <= found <= 8 else None
+    return None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    method = _TRANSPOSE.get(_orientation(image))
+    return image if method is None else image.transpose(method)
+
+
+def _upright_array(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _to_8_bits(image: Image.Image, background: int, name: str) -> npt.NDArray[np.uint8]:
+    if image.mode.startswith(("I", "F")):  # Pillow clips these to 8 bits; scale them
+        return _scaled(image, np.uint8, name)
+    image = _upright(image)
     if image.has_transparency_data:
         flat = Image.new("RGBA", image.size, (background, background, background, 255))
         image = Image.alpha_composite(flat, image.convert("RGBA"))
     return np.array(image.convert("RGB"), dtype=np.uint8)
 
 
+def _scaled(image: Image.Image, dtype: type[np.uint8] | type[np.uint16], name: str) -> npt.NDArray[Any]:
+    """Scale one channel of 16-bit integers, 32-bit integers or floats to a gray RGB image."""
+    samples = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    if image.mode == "I" and image.format == "TIFF" and 2 not in (tags.get(339) or (1,)):
+        samples = samples.view(np.uint32)  # without a sign, which Pillow does not tell
+    values = samples.astype(np.float64)
+    if image.mode.startswith("I;16") or image.format == "PNG":
+        low, white = 0.0, 65535.0
+    else:
+        low, white = _range(values, image.mode == "F", name)
+    gray = _stretch(values, low, white, dtype)
+    return _upright_array(gray[:, :, None].repeat(3, axis=2), _orientation(image))
+
+
+def _stretch(
+    values: npt.NDArray[np.float64], low: float, white: float, dtype: type[np.uint8] | type[np.uint16]
+) -> npt.NDArray[Any]:
+    """Bring `low` to 0 and `white` to the largest value of a type; what is beyond is clipped, and NaN is 0."""
+    inside = np.clip(np.nan_to_num(values, nan=low, posinf=white, neginf=low), low, white) - low
+    return np.rint(inside * (np.iinfo(dtype).max / (white - low))).astype(dtype)
+
+
+def _range(values: npt.NDArray[np.float64], is_float: bool, name: str) -> tuple[float, float]:
+    """Find the values that are black and white in an image whose file does not tell; warn where it is a guess."""
+    finite = values[np.isfinite(values)]
+    lowest, highest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if is_float and lowest >= -0.01 and highest <= 1:
+        return 0.0, 1.0  # the usual range of floats
+    low = lowest if lowest < -0.01 * max(abs(highest), 1.0) else 0.0
+    if highest <= (1.5 if is_float else 1):
+        white = 1.0
+    elif is_float and highest <= 16:
+        white = highest
+    else:
+        usual = (white for white in (255.0, 65535.0) if highest <= white)
+        full = (white for white in (2.0**31 - 1, 2.0**32 - 1) if white / 2 < highest <= white)
+        white = next(usual, next(full, highest))
+    white = max(white, low + 1e-12)
+    warnings.warn(
+        f"{name} holds numbers from {lowest:g} to {highest:g} and does not tell which is white; {low:g} is taken for "
+        f"black and {white:g} for white",
+        stacklevel=2,
+    )
+    return low, white
+
+
+def check_image_size(path: Path, width: int, height: int) -> None:
+    """Raise OutputError, before the work, for an image that is too large for the format of its name."""
+    largest = LARGEST_SIDES.get(path.suffix.lower())
+    if largest is not None and max(width, height) > largest:
+        raise OutputError(
+            f"a {path.suffix} image is at most {largest} pixels wide and high; this one has {width}x{height}. "
+            "Write a .png instead, or give a smaller size."
+        )
+
+
 def write_image(path: str | Path, array: npt.NDArray[np.uint8]) -> None:
     """Write uint8 RGB (H, W, 3) under its final name only when it is complete; the suffix names the format.
 
     Raises:
-        OutputError: an unknown suffix, a missing folder, a wrong array, or no room.
+        OutputError: an unknown suffix, a missing folder, a wrong array, too large a size, or no room.
     """
     path = Path(path)
     check_output_file(path, IMAGE_SUFFIXES, overwrite=True)
     suffix = path.suffix.lower()
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise OutputError(f"an image is uint8 of shape (H, W, 3); got {array.dtype} of shape {array.shape}")
+    check_image_size(path, array.shape[1], array.shape[0])
     part = part_path(path)
     options: dict[str, Any] = {"quality": 95} if suffix in (".jpg", ".jpeg", ".webp") else {}
     if suffix in (".jpg", ".jpeg"):

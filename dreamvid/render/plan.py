@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dreamvid.errors import SourceError
 from dreamvid.image.tensors import to_8_bits
 from dreamvid.settings import Settings
+from dreamvid.video.bars import NO_BARS, Bars, Edges, frame_edges, locate_bars
 from dreamvid.video.decode import FrameReader, Pixels
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.probe import Scan, VideoInfo, scan
@@ -27,13 +28,15 @@ SEGMENT_SECONDS = 4
 class Segment:
     """Frames `start` to `stop` (exclusive; numbers of the source's frames) that are encoded to one file.
 
-    `new_shot`: its first frame depends on nothing before it.
+    `new_shot`: its first frame depends on nothing before it. `bars`: black bars of the source that are not dreamed, in
+    pixels of the source.
     """
 
     index: int
     start: int
     stop: int
     new_shot: bool
+    bars: Bars = NO_BARS
 
     @property
     def count(self) -> int:
@@ -103,7 +106,7 @@ class Plan:
             rate=Fraction(values["rate"]),
             trimmed=bool(values["trimmed"]),
             damage=tuple(values["damage"]),
-            segments=tuple(Segment(**segment) for segment in values["segments"]),
+            segments=tuple(Segment(**{**segment, "bars": Bars(**segment["bars"])}) for segment in values["segments"]),
         )
 
 
@@ -132,6 +135,7 @@ def make_plan(
     end_pts: int | None = None
     shown: Pixels | None = None
     places: list[int] = []
+    edges: list[Edges | None] = []
 
     def small_frames() -> Iterator[npt.NDArray[np.uint8]]:
         nonlocal end_pts, shown
@@ -151,12 +155,17 @@ def make_plan(
                 if shown is None or not np.array_equal(shown, frame.pixels):
                     shown = frame.pixels
                     places.append(len(pts) - 1)
-                    yield to_8_bits(shown)
+                    small = to_8_bits(shown)
+                    edges.append(frame_edges(small))
+                    yield small
+                else:
+                    edges.append(edges[-1])
 
     cuts = [places[cut] for cut in find_cuts(small_frames())]
     if not pts:
         raise _nothing(settings, None if fps is not None else seen.count)
     rate = fps or seen.frame_rate
+    bars = locate_bars(source, info, edges, cuts, start=start, fps=fps) if settings.video.bars == "keep" else ()
     alone, cadence = settings.coherence.alone_at(rate), settings.coherence.cadence_at(rate)
     return Plan(
         start=start,
@@ -167,7 +176,7 @@ def make_plan(
         rate=rate,
         trimmed=start > 0 or end_pts is not None,
         damage=seen.damage,
-        segments=cut_segments(len(pts), cuts, rate, start=start, alone=alone, cadence=cadence),
+        segments=cut_segments(len(pts), cuts, rate, start=start, alone=alone, cadence=cadence, bars=bars),
     )
 
 
@@ -179,21 +188,23 @@ def cut_segments(
     start: int = 0,
     alone: bool = False,
     cadence: int = 1,
+    bars: Sequence[Bars] = (),
 ) -> tuple[Segment, ...]:
     """Divide `count` frames into shots at `cuts` (positions from 0), and long shots into equal segments.
 
     rate: frames per second. start: number of the first frame. alone: no frame depends on another. cadence: every so
     many frames of a shot, its first one counted, one is dreamed; segments end with such a frame, so that what the next
-    one needs is all there.
+    one needs is all there. bars: those of each shot, none without.
     """
     longest = max(1, round(SEGMENT_SECONDS * rate))
     segments: list[Segment] = []
     marks = [0, *cuts, count]
-    for begin, end in pairwise(marks):
+    for shot, (begin, end) in enumerate(pairwise(marks)):
+        kept = bars[shot] if bars else NO_BARS
         parts = -(-(end - begin) // longest)
         inner = (begin + 1 + ((end - begin) * part // parts - 1) // cadence * cadence for part in range(1, parts))
         for first, last in pairwise(dict.fromkeys((begin, *inner, end))):
-            segments.append(Segment(len(segments), start + first, start + last, alone or first == begin))
+            segments.append(Segment(len(segments), start + first, start + last, alone or first == begin, kept))
     return tuple(segments)
 
 

@@ -37,10 +37,11 @@ _CORES_FOR_MOTION = 4
 
 @dataclass(frozen=True)
 class _Shown:
-    """A source frame as it was decoded, and the mask at its time."""
+    """A source frame as it was decoded, its picture (rows and columns) inside black bars, and the mask of that."""
 
     index: int
     pixels: Pixels
+    picture: tuple[slice, slice]
     mask: Tensor | None
 
 
@@ -89,7 +90,7 @@ class VideoProducer:
     def check(self, plan: Plan) -> list[str]:
         """Evaluate the schedules at every frame."""
         self._settings.check_schedules(plan.time_seconds(plan.start + plan.count - 1), plan.rate)
-        return list(plan.damage)
+        return [*plan.damage, *bars_kept(plan)]
 
     def spec(self, plan: Plan) -> StreamSpec:
         """What the result's frames have in common."""
@@ -137,22 +138,31 @@ class VideoProducer:
             if motion is not None:
                 record_on_current_stream([motion.flow, motion.validity, motion.temporal_activity])
             with self.stopwatch.work("dream"):
-                return self._dreamer.dream(
-                    to_tensor(shown.pixels, self.device),
+                dreamed = self._dreamer.dream(
+                    to_tensor(shown.pixels[shown.picture], self.device),
                     motion,
                     index=shown.index,
                     elapsed_seconds=key.elapsed_seconds,
                     time_seconds=plan.time_seconds(shown.index),
                     mask=shown.mask,
                 )
+                return self._with_bars(dreamed, shown)
 
         def carry(between: InbetweenFrame[_Shown]) -> Tensor:
             shown = between.item
             record_on_current_stream([shown.mask, *between.before, *between.after])
             with self.stopwatch.work("dream"):
-                return self._dreamer.interpolate(to_tensor(shown.pixels, self.device), between, mask=shown.mask)
+                image = to_tensor(shown.pixels[shown.picture], self.device)
+                return self._with_bars(self._dreamer.interpolate(image, between, mask=shown.mask), shown)
 
         return (image for _, image in in_display_order(prepared, dream, carry))
+
+    def _with_bars(self, dreamed: Tensor, shown: _Shown) -> Tensor:
+        if dreamed.shape[2:] == shown.pixels.shape[:2]:
+            return dreamed
+        frame = to_tensor(shown.pixels, self.device)
+        frame[:, :, *shown.picture] = dreamed
+        return frame
 
     def state(self) -> dict[str, Tensor]:
         """What the next frame needs."""
@@ -169,15 +179,18 @@ class VideoProducer:
         shot_ends = {segment.start for segment in plan.segments if segment.new_shot} | {plan.start + plan.count}
         with self._open_mask() as mask:
             if not run[0].new_shot:
-                cadence.begin(self._prepared(self._next_frame(reader, run[0].start - 1, plan)))
+                before = self._next_frame(reader, run[0].start - 1, plan)
+                cadence.begin(self._prepared(before[self._picture(run[0])]))
             for segment in run:
+                picture = self._picture(segment)
                 for index in range(segment.start, segment.stop):
                     pixels = self._next_frame(reader, index, plan)
-                    shown = _Shown(index, pixels, None if mask is None else mask.at(plan.time_seconds(index)))
+                    masked = None if mask is None else mask.at(plan.time_seconds(index))[:, :, *picture]
+                    shown = _Shown(index, pixels, picture, masked)
                     with self.stopwatch.work("motion"), torch.no_grad():
                         steps = cadence.add(
                             shown,
-                            self._prepared(pixels),
+                            self._prepared(pixels[picture]),
                             plan.elapsed_seconds(index),
                             anew=alone or (segment.new_shot and index == segment.start),
                             last=index + 1 in shot_ends,
@@ -187,12 +200,20 @@ class VideoProducer:
     def _prepared(self, pixels: Pixels) -> PreparedFrame:
         return self._dreamer.prepare(to_tensor(pixels, self.device))
 
+    def _picture(self, segment: Segment) -> tuple[slice, slice]:
+        """Rows and columns of a rendered frame that are dreamed."""
+        stored, rendered = (self._info.width, self._info.height), self._size()
+        return segment.bars.scaled(stored, rendered).inner(rendered)
+
+    def _size(self) -> tuple[int, int]:
+        return self._settings.video.size_pixels() or (self._info.width, self._info.height)
+
     def _open_mask(self) -> AbstractContextManager[Mask | None]:
         text = self._settings.dream.mask
         if text is None:
             return nullcontext()
-        size = self._settings.video.size_pixels() or (self._info.width, self._info.height)
-        return Mask(text, (size[1], size[0]), self.device)
+        width, height = self._size()
+        return Mask(text, (height, width), self.device)
 
     def _next_frame(self, reader: FrameReader, index: int, plan: Plan) -> Pixels:
         with self.stopwatch.work("decode"):
@@ -204,3 +225,13 @@ class VideoProducer:
             )
         self.stopwatch.add_bytes("decode", frame.pixels.nbytes)
         return frame.pixels
+
+
+def bars_kept(plan: Plan) -> list[str]:
+    """Say which black bars are not dreamed; nothing without any."""
+    found = dict.fromkeys(segment.bars for segment in plan.segments if segment.bars)
+    if not found:
+        return []
+    sizes = "; ".join(str(bars) for bars in found)
+    shots = "" if all(segment.bars for segment in plan.segments) else " of some shots"
+    return [f"black bars{shots} stay black (pixels: {sizes}); to dream on them too, set bars=dream (--bars dream)"]

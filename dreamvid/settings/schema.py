@@ -365,6 +365,10 @@ class VideoSettings(SettingsGroup):
     size: Annotated[str, AfterValidator(_size)] | None = Field(
         None, description="Size WIDTHxHEIGHT to render at, instead of the source's."
     )
+    bars: Literal["keep", "dream"] = Field(
+        "keep",
+        description="Black bars around a video's picture (letterbox, pillarbox): keep them black, or dream on them.",
+    )
     draft: bool = Field(
         False,
         description="Render a preview: smaller and at half the frame rate, several times faster, with patterns of "

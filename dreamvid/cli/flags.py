@@ -23,20 +23,21 @@ _SIGNED = ("objective",)
 
 
 def with_settings(
-    groups: Sequence[str], main: Sequence[str] = (), defaults: Settings | None = None
+    groups: Sequence[str], main: Sequence[str] = (), defaults: Settings | None = None, without: Sequence[str] = ()
 ) -> Callable[[Command], Command]:
     """Give a command that takes `**overrides` a flag for every setting of these groups of the model.
 
     A flag's value is text (a bool for yes or no) and None when it is not given: `load_settings` checks it. main: the
     settings in the first panel of the help page, after `--preset`; the others are in the panel of their group, which
-    `--help-all` shows. defaults: the values that the help page shows; None for those of the default preset.
+    `--help-all` shows. defaults: the values that the help page shows; None for those of the default preset. without:
+    settings of the groups that have no meaning for the command.
     """
 
     def decorate(command: Command) -> Command:
         own = inspect.signature(command)
         kept = [entry for entry in own.parameters.values() if entry.kind is not entry.VAR_KEYWORD]
         after_preset = list(own.parameters).index("preset") + 1
-        flags = _flags(groups, main, (defaults or load_settings()).model_dump())
+        flags = _flags(groups, main, (defaults or load_settings()).model_dump(), without)
         command.__signature__ = own.replace(  # type: ignore[attr-defined]
             parameters=[*kept[:after_preset], *flags[: len(main)], *kept[after_preset:], *flags[len(main) :]]
         )
@@ -46,7 +47,10 @@ def with_settings(
 
 
 def _flags(
-    groups: Sequence[str], main: Sequence[str], defaults: Mapping[str, Mapping[str, Any]]
+    groups: Sequence[str],
+    main: Sequence[str],
+    defaults: Mapping[str, Mapping[str, Any]],
+    without: Sequence[str],
 ) -> list[inspect.Parameter]:
     flags = {
         name: inspect.Parameter(
@@ -59,7 +63,7 @@ def _flags(
             ],
         )
         for group, name, field in setting_fields()
-        if group in groups
+        if group in groups and name not in without
     }
     return [flags.pop(name) for name in main] + list(flags.values())
 

@@ -1,10 +1,13 @@
-"""The frame API: frames in, dreamed frames out."""
+"""Define the frame API: frames in, dreamed frames out."""
 
+import itertools
+import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count
-from typing import Generic
+from pathlib import Path
+from typing import Generic, SupportsFloat
 
 import numpy as np
 import torch
@@ -18,24 +21,27 @@ from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
 from dreamvid.errors import InputError
 from dreamvid.figures import comparison as compare
-from dreamvid.figures.feature_visualization import feature_sheet as feature_sheet
+from dreamvid.figures import feature_visualization as features
 from dreamvid.image.tensors import Frame, copy_frame, fit, like_frame, to_image, to_pixels
 from dreamvid.metrics.report import Score as Score
 from dreamvid.metrics.score import score as score
 from dreamvid.metrics.score import score_frames as score_frames
 from dreamvid.render.engine import render_video, render_zoom
 from dreamvid.runtime.device import translate_out_of_memory
-from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, DEFAULT_ZOOM_PRESET, Settings, load_settings
+from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, DEFAULT_ZOOM_PRESET, Settings, as_settings, load_settings
+from dreamvid.settings.renamed import accept_old_arguments
 from dreamvid.video.mask import Mask
 from dreamvid.video.still import read_frame as read_frame
 
-# Files to files: from a video, and from an image.
+# From file to file: a video, and an animation from one image.
 dream_video, zoom_video = render_video, render_zoom
+
+feature_sheet = accept_old_arguments(on_picture="on_image")(features.feature_sheet)
 
 
 @dataclass(frozen=True)
 class _Given(Generic[Frame]):
-    """A frame as it came, and the mask at its time."""
+    """A frame as it was given, and the mask at its time."""
 
     index: int
     frame: Frame
@@ -43,20 +49,25 @@ class _Given(Generic[Frame]):
 
 
 class Dreamer:
-    """Dreams frames one after another; each carries the dream of the one before, moved along with the image.
+    """Dreams frames one after another; each carries the dream of the frame before, moved along with the image.
 
-    settings: from `load_settings`; the default preset without. fps: frames per second of what will be fed in, on
-    which the memory's half-life depends. Loads the network once. Raises DreamvidError for settings that cannot be met.
+    settings: from `load_settings`, or the name or file of a preset; None for the default one. fps: frames per second of
+    the frames that will be given, on which the half-life depends. device: overrides that of the settings. The network
+    is loaded once. Raises DreamvidError for settings that cannot be met.
     """
 
     @translate_out_of_memory()
     def __init__(
-        self, settings: Settings | None = None, *, fps: float | Fraction = Fraction(30), device: str | None = None
+        self,
+        settings: Settings | str | Path | None = None,
+        *,
+        fps: float | Fraction | str = Fraction(30),
+        device: str | torch.device | None = None,
     ) -> None:
-        if not fps > 0:
-            raise InputError(f"fps has to be above 0, got {fps}.")
-        settings = load_settings() if settings is None else settings
-        self._frames = FrameDreamer(settings if device is None else load_settings(None, settings, device=device))
+        fps, settings = _frame_rate(fps), as_settings(settings)
+        if device is not None:
+            settings = load_settings(None, settings, device=str(device))
+        self._frames = FrameDreamer(settings)
         self._fps, self._seconds = fps, float(1 / fps)
         self._previous: Tensor | None = None
         self._mask: Mask | None = None
@@ -64,15 +75,15 @@ class Dreamer:
 
     @property
     def cadence(self) -> int:
-        """Every how many frames `dream_frames` dreams one; `dream` dreams each frame that it is given."""
+        """Distance from one dreamed frame to the next in `dream_frames`; `dream` dreams every frame it gets."""
         return self._frames.settings.coherence.cadence_at(self._fps)
 
     @translate_out_of_memory()
     def dream(self, frame: Frame, *, new_shot: bool = False) -> Frame:
-        """Dream the next frame; the same kind comes out as goes in.
+        """Dream the next frame; the result is of the same kind as the frame.
 
         frame: uint8 or uint16 array (H, W, 3), RGB, or float tensor (3, H, W) in [0, 1]. A frame of another size than
-        the one before begins anew, and so does one with `new_shot`. Raises InputError for anything else.
+        the one before carries no dream, nor does one with `new_shot`. Raises InputError for anything else.
         """
         image = to_image(frame, self._frames.device)
         previous = None if new_shot else self._previous
@@ -93,8 +104,8 @@ class Dreamer:
     def dream_frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Dream a sequence, from its beginning, at the settings' cadence; kinds and errors as in `dream`.
 
-        With a cadence of N a frame comes out once up to N further ones have been taken in: those between two dreamed
-        ones need both.
+        With a cadence of N a frame is returned after up to N further ones were taken: an in-between frame needs the
+        dreamed frames on both sides.
         """
         self.reset()
         if self.cadence == 1:
@@ -143,7 +154,7 @@ class Dreamer:
             self._mask = None
 
     def _mask_for(self, image: Tensor) -> Tensor | None:
-        """What the mask of the settings shows at this time, at the image's size."""
+        """Return the mask at this time, at the image's size; None without a mask."""
         text, size = self._frames.settings.dream.mask, (image.shape[2], image.shape[3])
         if text is None:
             return None
@@ -156,64 +167,91 @@ class Dreamer:
 
 
 def dream_frames(
-    frames: Iterable[Frame], settings: Settings | None = None, *, fps: float | Fraction = Fraction(30)
+    frames: Iterable[Frame],
+    settings: Settings | str | Path | None = None,
+    *,
+    fps: float | Fraction | str = Fraction(30),
 ) -> Iterator[Frame]:
-    """Dream a sequence of frames with coherence; `Dreamer.dream_frames`, with a `Dreamer` of its own."""
+    """Dream a sequence of frames with coherence: `Dreamer.dream_frames` of a new `Dreamer`."""
     yield from Dreamer(settings, fps=fps).dream_frames(frames)
 
 
-def dream_image(image: Frame, settings: Settings | None = None) -> Frame:
+@accept_old_arguments(picture="image")
+def dream_image(image: Frame, settings: Settings | str | Path | None = None) -> Frame:
     """Dream a single image; kinds and errors as in `Dreamer.dream`."""
     return Dreamer(settings).dream(image)
 
 
+@accept_old_arguments(on_picture="on_image")
 def comparison_sheet(
     frame: np.ndarray,
-    vary: Sequence[str] = (),
+    vary: Sequence[str] | str = (),
     *,
-    preset: str | None = None,
+    preset: str | Path | None = None,
     width: int = 320,
     on_image: Callable[[int, int], None] | None = None,
     **overrides: object,
 ) -> np.ndarray:
-    """Dream a frame, a uint8 array (H, W, 3), in many ways; return them on one labelled sheet, an array alike.
+    """Dream a frame, a uint8 array (H, W, 3), with several settings; return one labelled sheet, an array alike.
 
-    vary: what differs, each a text such as `objective=blocks.3.2|blocks.4.1:7` or `preset=animals|plants`, as
-    `dreamvid sheet --vary` takes it; the presets of the network without. preset, overrides: settings that all share.
-    width: that of each image on the sheet, in pixels. on_image: called with the number of images that are done
-    and of all. Raises DreamvidError.
+    vary: the settings to compare values of, each a text such as `objective=blocks.3.2|blocks.4.1:7` or
+    `preset=animals|plants`, as `dreamvid sheet --vary` takes it; the presets of the network without. preset, overrides:
+    settings that all images share. width: width of each image on the sheet, in pixels. on_image: called with the number
+    of finished images and of all. Raises DreamvidError.
     """
+    vary = (vary,) if isinstance(vary, str) else vary
+    width = _whole_number("width", width)
     given = {name: str(value) for name, value in {"preset": preset, **overrides}.items() if value is not None}
     return compare.comparison_sheet(frame, given, vary, dream=dream_image, width=width, on_image=on_image)
 
 
+@accept_old_arguments(n="count")
 def zoom_frames(
     image: Frame | None = None,
-    settings: Settings | None = None,
-    n: int | None = None,
+    settings: Settings | str | Path | None = None,
+    count: int | None = None,
     *,
-    fps: float | Fraction = Fraction(30),
+    fps: float | Fraction | str = Fraction(30),
     camera: Movement | Callable[[float], Movement] | None = None,
 ) -> Iterator[Frame]:
-    """Make an animation from one image, a frame at a time, for ever if `n` is not given.
+    """Make an animation from one image, a frame at a time, without end if `count` is None.
 
-    image: as for `Dreamer.dream`; None begins with colored noise of the settings' size and gives uint8 arrays. The
-    frames have the settings' size, or the image's if they have none. settings: None for the default zoom preset. fps:
-    frames per second; speeds are per second. camera: moves in place of the settings' camera: a `Camera`, several of
-    them added, or a function of the time in seconds that gives one. Raises DreamvidError.
+    image: as for `Dreamer.dream`; None starts from colored noise of the settings' size and returns uint8 arrays. The
+    frames have the settings' size, or the image's if they have none. settings: from `load_settings`, or the name or
+    file of a preset; None for the default zoom preset. count: number of frames. fps: frames per second; speeds are per
+    second. camera: replaces the settings' camera: a `Camera`, a sum of several, or a function of the time in seconds
+    that returns one. Raises DreamvidError.
     """
-    if not fps > 0:
-        raise InputError(f"fps has to be above 0, got {fps}.")
-    if n is not None and n < 1:
-        raise InputError(f"n has to be 1 frame or more, got {n}.")
-    settings = load_settings(DEFAULT_ZOOM_PRESET) if settings is None else settings
-    return _zoom(image, settings, n, float(fps), camera)
+    fps, settings = _frame_rate(fps), as_settings(settings, DEFAULT_ZOOM_PRESET)
+    if count is not None:
+        count = _whole_number("count", count)
+    return _zoom(image, settings, count, float(fps), camera)
+
+
+def _frame_rate(fps: object) -> float | Fraction:
+    """Check a frame rate: a number above 0, or text such as 30000/1001."""
+    if isinstance(fps, str):
+        fps = load_settings(None, fps=fps).video.rate()
+    if isinstance(fps, SupportsFloat) and 0 < float(fps) < math.inf:
+        return fps if isinstance(fps, float | Fraction) else Fraction(str(fps))
+    raise InputError(f"`fps` must be a number above 0, such as 30 or '30000/1001', got {fps!r}.")
+
+
+def _whole_number(name: str, value: object) -> int:
+    """Check a number of frames or pixels; a numeric text is taken too."""
+    try:
+        number = int(value) if isinstance(value, str) else operator.index(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1:
+        raise InputError(f"`{name}` must be a whole number of 1 or more, got {value!r}.")
+    return number
 
 
 def _zoom(
     image: Frame | None,
     settings: Settings,
-    n: int | None,
+    number: int | None,
     fps: float,
     camera: Movement | Callable[[float], Movement] | None,
 ) -> Iterator[Frame]:
@@ -223,18 +261,18 @@ def _zoom(
     else:
         start = to_image(image, torch.device("cpu"))
         start = start if size is None else fit(start, size)
-    dreamer = CameraDreamer(settings, start, fps=fps, count=n, camera=camera)
-    for index in range(n) if n is not None else count():
+    dreamer = CameraDreamer(settings, start, fps=fps, count=number, camera=camera)
+    for index in range(number) if number is not None else itertools.count():
         with torch.no_grad():
             dreamed = dreamer.dream(index)
         yield to_pixels(dreamed) if image is None else like_frame(dreamed, image)  # type: ignore[misc]
 
 
 def _with_ends(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """Give each frame with whether it is the last of its size and kind in a row."""
+    """Yield each frame with whether it is the last of its size and kind in a row."""
 
     def form(frame: Frame) -> object:
-        return type(frame), getattr(frame, "shape", None)  # what is no frame is told when its turn comes
+        return type(frame), getattr(frame, "shape", None)  # anything else is refused when its turn comes
 
     waiting: list[Frame] = []
     for frame in frames:

@@ -17,6 +17,7 @@ from dreamvid.camera.outpaint import outpaint
 from dreamvid.camera.resample import resample
 from dreamvid.errors import SettingsError
 from dreamvid.motion.warp import distance_outside, pixel_grid
+from dreamvid.settings.renamed import accept_old_arguments
 
 Fold = Callable[[Tensor], Tensor]
 """Takes places (1, 2, H, W) in an image to those whose content is shown there instead."""
@@ -105,6 +106,10 @@ class Camera(Movement):
             ],
             dtype=torch.float64,
         )
+
+
+# A dataclass writes its own __init__.
+Camera.__init__ = accept_old_arguments(centre_x="center_x", centre_y="center_y")(Camera.__init__)  # type: ignore[method-assign]
 
 
 def kaleidoscope(

@@ -35,6 +35,7 @@ def sheet(
             show_default="the presets of the same network",
             help="Setting and the values to compare: 'objective=blocks.3.2|blocks.4.1:7', 'objective=blocks.4.*' (all "
             "layers of that name), 'objective=blocks.4.1:*' (all channels), 'preset=animals|plants', 'step-size=…'. "
+            "A value with objectives over time has ; between them: 'objective=blocks.3.2; blocks.4.1 @ 5s|blocks.5.1'. "
             "Give it twice for a table.",
         ),
     ] = None,

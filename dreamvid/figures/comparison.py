@@ -14,6 +14,7 @@ from dreamvid.figures.contact_sheet import check_layout, contact_sheet
 from dreamvid.networks.network import load_network
 from dreamvid.settings import Settings, list_presets, load_settings
 from dreamvid.settings.merge import setting_fields
+from dreamvid.settings.objective_timeline import split_outside_quotes
 from dreamvid.settings.renamed import current_name
 from dreamvid.settings.schema import flag_name
 
@@ -34,8 +35,9 @@ def comparison_sheet(
 
     given: settings by name, and "preset", that hold for all. axes: `NAME=VALUE|VALUE…`, NAME being a setting or
     `preset`; the last one runs along the rows of the sheet. An objective with * stands for all layers of that name, and
-    `LAYER:*` for all channels. Without axes, the presets of the same network. width: that of the shown images, in
-    pixels; they are dreamed at the frame's own. Each label has the flags that give its image. Raises DreamvidError.
+    `LAYER:*` for all channels; objectives over time are one value with ; between them, `objective=a; b @ 5s|c`. Without
+    axes, the presets of the same network. width: that of the shown images, in pixels; they are dreamed at the frame's
+    own. Each label has the flags that give its image. Raises DreamvidError.
     """
     if not 16 <= width <= 4096:
         raise InputError(f"`width` got {width}: allowed is from 16 to 4096 pixels.")
@@ -69,9 +71,9 @@ def _axis(text: str) -> tuple[str, list[str]]:
     name = current_name(names.get(name, name))
     if name not in names.values():
         raise InputError(f"`vary` got {text!r}: there is no setting {word!r}.{nearest(word, names)} {_EXAMPLE}")
-    values = [value.strip() for value in listed.split("|") if value.strip()]
+    values = [value.strip() for value in split_outside_quotes(listed, "|") if value.strip()]
     if not values:
-        raise InputError(f"`vary` got {text!r}: it lacks values behind '{name}='. {_EXAMPLE}")
+        raise InputError(f"`vary` got {text!r}: it lacks values after '{name}='. {_EXAMPLE}")
     return name, values
 
 

@@ -7,6 +7,7 @@ laplacian   as multiscale, each Laplacian level of the gradient evened out: smoo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ from dreamvid.figures.contact_sheet import check_layout, contact_sheet
 from dreamvid.image.tensors import resize, to_pixels
 from dreamvid.networks.network import Network, load_network
 from dreamvid.runtime.device import resolve_device
-from dreamvid.settings import Settings, load_settings
+from dreamvid.settings import Settings, as_settings
 
 Method = Literal["naive", "multiscale", "laplacian"]
 
@@ -98,7 +99,7 @@ SMALLEST, LARGEST = 16, 4096  # pixels
 
 def feature_sheet(
     targets: Sequence[str],
-    settings: Settings | None = None,
+    settings: Settings | str | Path | None = None,
     *,
     method: Method = "laplacian",
     size: int = 224,
@@ -108,10 +109,11 @@ def feature_sheet(
     """Grow an image of `size` pixels a side for every feature; return it, or a labelled sheet of several, uint8 RGB.
 
     targets: `LAYER` is each of its channels, `LAYER:0-19` and `LAYER:1,5` these channels, one image each; any other
-    objective, such as `a:1 + b:2`, is one image. settings: the network, seed, device and precision; the default
-    preset's without. on_image: called with the number of images that are done and of all. Raises DreamvidError.
+    objective, such as `a:1 + b:2`, is one image. settings: the network, seed, device and precision, as settings or the
+    name or file of a preset; None for the default one. on_image: called with the number of images that are done and of
+    all. Raises DreamvidError.
     """
-    settings = load_settings() if settings is None else settings
+    settings = as_settings(settings)
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"`size` got {size}: allowed is from {SMALLEST} to {LARGEST} pixels.")
     if iterations is not None and not 1 <= iterations <= 2000:

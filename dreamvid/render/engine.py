@@ -24,7 +24,7 @@ from dreamvid.runtime.device import translate_out_of_memory
 from dreamvid.runtime.interrupt import StopRequest
 from dreamvid.runtime.profiler import Profile, Roofline
 from dreamvid.runtime.roofline import gradient_flop, measured_peak
-from dreamvid.settings import DEFAULT_ZOOM_PRESET, Recipe, Settings, load_settings, write_recipe
+from dreamvid.settings import DEFAULT_ZOOM_PRESET, Recipe, Settings, as_settings, write_recipe
 from dreamvid.settings.renamed import accept_old_arguments
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.sink import Recording
@@ -37,7 +37,10 @@ _log = logging.getLogger(__name__)
 
 @accept_old_arguments(fresh="restart")
 def render_video(
-    source: str | Path, output: str | Path, settings: Settings | None = None, **options: Unpack[RenderKeywords]
+    source: str | Path,
+    output: str | Path,
+    settings: Settings | str | Path | None = None,
+    **options: Unpack[RenderKeywords],
 ) -> RenderResult:
     """Dream a video.
 
@@ -49,7 +52,7 @@ def render_video(
     Args:
         source: whatever `open_source` takes: a file, `lavfi:GRAPH`, images, `-`.
         output: its suffix decides the format. The recipe is written next to it as `<output name>.toml`.
-        settings: None for the default preset.
+        settings: from `load_settings`, or the name or file of a preset; None for the default one.
         options: the fields of `RenderOptions`: overwrite, restart, on_progress, cancel, preview_every_seconds, profile,
             trace.
 
@@ -61,7 +64,7 @@ def render_video(
         Interrupted: it was stopped; the message says what is kept.
     """
     chosen = RenderOptions(**options)
-    settings = load_settings() if settings is None else settings
+    settings = as_settings(settings, kind="run")
     destination = OutputTarget.from_path(output, settings)
     opened = open_source(source)
     _refuse_writing_to(opened.paths, destination)
@@ -70,15 +73,18 @@ def render_video(
 
 @accept_old_arguments(fresh="restart")
 def render_zoom(
-    start: str | Path, output: str | Path, settings: Settings | None = None, **options: Unpack[RenderKeywords]
+    start: str | Path,
+    output: str | Path,
+    settings: Settings | str | Path | None = None,
+    **options: Unpack[RenderKeywords],
 ) -> RenderResult:
     """Make a video from one image: the camera moves, and each frame is dreamed from the one before.
 
-    start: an image, `noise`, or `VIDEO@TIME` (TIME in seconds, m:ss or h:mm:ss). settings: None for the default zoom
-    preset. The rest, and what is raised, as in `render_video`.
+    start: an image, `noise`, or `VIDEO@TIME` (TIME in seconds, m:ss or h:mm:ss). settings: None for the default
+    zoom preset. The rest, and what is raised, as in `render_video`.
     """
     chosen = RenderOptions(**options)
-    settings = load_settings(DEFAULT_ZOOM_PRESET) if settings is None else settings
+    settings = as_settings(settings, DEFAULT_ZOOM_PRESET)
     destination = OutputTarget.from_path(output, settings)
     start_image = StartImage.read(start)
     _refuse_writing_to(start_image.paths, destination)

@@ -54,7 +54,7 @@ def find_preset(name: str | Path) -> Preset:
     newer version.
     """
     if not isinstance(name, str | Path):
-        raise SettingsError(f"A preset is a name or the path of a .toml file, got {name!r}. {_LIST}")
+        raise SettingsError(f"A preset is a name or the path of a .toml file, got {_shown(name)}. {_LIST}")
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - unlike Path's it never fails
     if path.suffix == ".toml":
         if not os.path.isfile(path):  # noqa: PTH113 - unlike Path's it takes every name
@@ -82,6 +82,27 @@ def load_settings(
     base = merge(chosen.tables, origin=f"preset {chosen.name}")
     given = {name: _plain(value) for name, value in overrides.items() if value is not None}
     return merge(base, *layers, to_tables(given))
+
+
+def as_settings(given: Settings | str | Path | None, default: str = DEFAULT_PRESET, *, kind: str = "") -> Settings:
+    """Return settings given as such, as a preset's name or file, or as None for the default preset.
+
+    kind: "run" where a preset that moves a camera has no meaning. Raises SettingsError for anything else.
+    """
+    if isinstance(given, Settings):
+        return given
+    if given is not None and not isinstance(given, str | Path):
+        raise SettingsError(
+            f"`settings` must come from load_settings, or be a preset's name or file, got {_shown(given)}. {_LIST}"
+        )
+    if kind == "run":
+        reject_zoom_preset(given)
+    return load_settings(default if given is None else given)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"a {type(value).__name__}"
 
 
 def reject_zoom_preset(preset: str | Path | None) -> None:

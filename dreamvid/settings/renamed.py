@@ -65,8 +65,8 @@ def accept_old_arguments(**old_to_new: str) -> Callable[[Callable[P, R]], Callab
             for old in old_to_new.keys() & kwargs.keys():
                 new = old_to_new[old]
                 if new in kwargs:
-                    raise InputError(f"{function.__name__} got {new!r} twice, also by its old name {old!r}.")
-                tell_once(f"The argument {old!r} of {function.__name__} is called {new!r} now.")
+                    raise InputError(f"{function.__qualname__} got {new!r} twice, also by its old name {old!r}.")
+                tell_once(f"The argument {old!r} of {function.__qualname__} is called {new!r} now.")
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 

@@ -95,8 +95,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if tokens is None else tokens)
     app = build_app(all_help=_HELP_ALL in given)
     words = ["--help" if word == _HELP_ALL else word for word in given]
+    quiet = "--quiet" in words or "-q" in words  # also before the command knows
     with console.speaking(lambda: _flags(app, words), as_json=_asks_for_json(words)):
-        return guarded(lambda: app(_current(words), exit_on_error=False, print_error=False))
+        return guarded(lambda: app(_current(words, quiet), exit_on_error=False, print_error=False), quiet=quiet)
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:
@@ -114,9 +115,8 @@ def _flags(app: App, words: Sequence[str]) -> Mapping[str, str]:
     }
 
 
-def _current(words: Sequence[str]) -> list[str]:
+def _current(words: Sequence[str], quiet: bool) -> list[str]:
     """Replace flags of version 0.1 by their present names; each is told once, as a warning."""
-    quiet = "--quiet" in words or "-q" in words
     current = []
     for word in words:
         flag, equals, value = word.partition("=")
@@ -139,16 +139,19 @@ def _current_flag(flag: str) -> str:
     return flag
 
 
-def guarded(call: Callable[[], object]) -> int:
+def guarded(call: Callable[[], object], *, quiet: bool = False) -> int:
     """Call; turn what is raised into a message and an exit code, and warnings into lines on stderr.
 
-    A number that is returned is the exit code.
+    A number that is returned is the exit code. quiet: leave the warnings out.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may hold what the terminal cannot show
     with warnings.catch_warnings():
-        _show_warnings_once()
+        if quiet:
+            warnings.simplefilter("ignore")
+        else:
+            _show_warnings_once()
         try:
             result = call()
             if sys.stdout is not None:

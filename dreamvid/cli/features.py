@@ -1,7 +1,6 @@
 """`dreamvid features`: what a network's features look for."""
 
 import re
-import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,8 +61,6 @@ def features(
 ) -> None:
     """Show what features look for, as images grown from gray noise."""
     settings = load_settings(preset, **overrides)
-    if quiet:
-        warnings.simplefilter("ignore")
     from dreamvid.image.io import IMAGE_SUFFIXES, write_image
     from dreamvid.runtime.files import check_output_file
 

@@ -1,6 +1,5 @@
 """`dreamvid image`: dream on a single image."""
 
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -28,8 +27,6 @@ def image(
 ) -> None:
     """Dream on a single image."""
     settings = load_settings(preset, **overrides)
-    if quiet:
-        warnings.simplefilter("ignore")
     from dreamvid.image.fetch import fetch_image, file_stem, is_address
     from dreamvid.image.io import IMAGE_SUFFIXES, read_image, write_image
     from dreamvid.runtime.files import check_output_file

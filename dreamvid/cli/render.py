@@ -1,6 +1,5 @@
 """Render a video for a command: show its progress, its result and its profile."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -32,8 +31,6 @@ def render(
     job: JobFlags,
 ) -> None:
     """Call `dream_video` or `zoom_video` with the flags of a command. Raises DreamvidError."""
-    if job.quiet:
-        warnings.simplefilter("ignore")
     with RenderDisplay(job.progress, quiet=job.quiet) as display:
         result = work(
             source,

@@ -1,6 +1,5 @@
 """`dreamvid sheet`: compare looks on one frame."""
 
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -53,8 +52,6 @@ def sheet(
 ) -> None:
     """Compare looks on one frame. The label of each image has the flags that make it: try them with `image`."""
     load_settings(preset, **overrides)
-    if quiet:
-        warnings.simplefilter("ignore")
     from dreamvid.image.fetch import file_stem, is_address
     from dreamvid.image.io import IMAGE_SUFFIXES, write_image
     from dreamvid.runtime.files import check_output_file

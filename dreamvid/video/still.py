@@ -17,13 +17,14 @@ from dreamvid.video.source import Source, open_source
 _TIME = re.compile(r"(.+)@(?:(\d+):)?(?:(\d+):)?(\d+\.?\d*|\.\d+)s?", re.DOTALL)
 
 
-def read_frame(text: str, *, allow_private_addresses: bool = False) -> npt.NDArray[np.uint8]:
+def read_frame(text: str | Path, *, allow_private_addresses: bool = False) -> npt.NDArray[np.uint8]:
     """Read an image, or of VIDEO@TIME the frame that is shown at that time; uint8 RGB (H, W, 3).
 
     TIME is in seconds, or M:SS, or H:MM:SS; without it, it is the first frame. A file that exists is taken as itself.
     An image at an http or https address is fetched, as `fetch` says. Raises SourceError, also for a time behind the
     end.
     """
+    text = str(text)
     if is_address(text):
         return fetch_image(text, allow_private_addresses=allow_private_addresses)
     path = Path(text).expanduser()

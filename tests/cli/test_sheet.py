@@ -71,6 +71,20 @@ def test_stars_stand_for_layers_and_channels() -> None:
     assert seen[len(layers) :] == [f"features.3.squeeze:{channel}" for channel in range(16)]
 
 
+def test_objectives_over_time_and_quoted_bars_are_one_value() -> None:
+    frame = np.full((32, 40, 3), 99, np.uint8)
+    seen: list[str] = []
+
+    def dream(image: np.ndarray, settings: object) -> np.ndarray:
+        seen.append(settings.dream.objective)  # type: ignore[attr-defined]
+        return image
+
+    values = ["features.3; features.4 @ 5s", "features.5", 'guide("a|b.png")@features.3']
+    given = {"model": "squeezenet1_1", "weights": "random"}
+    compare.comparison_sheet(frame, given, ["objective=" + "|".join(values)], dream=dream)
+    assert seen == values
+
+
 def test_a_frame_of_a_video_is_the_one_that_is_shown(clips: Path) -> None:
     """long.mp4 has 10 frames a second, each another image."""
     frames = [read_frame(f"{clips}/long.mp4@{time}") for time in ("0", "1.0", "1.09", "0:01.1", "0:00:02.9", "2.95")]

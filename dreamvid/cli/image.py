@@ -28,7 +28,7 @@ def image(
     """Dream on a single image."""
     settings = load_settings(preset, **overrides)
     from dreamvid.image.fetch import fetch_image, file_stem, is_address
-    from dreamvid.image.io import IMAGE_SUFFIXES, read_image, write_image
+    from dreamvid.image.io import IMAGE_SUFFIXES, check_image_size, read_image, write_image
     from dreamvid.runtime.files import check_output_file
 
     fetched = is_address(source)
@@ -37,6 +37,7 @@ def image(
     origin = Path(source).expanduser()
     check_output_file(target, IMAGE_SUFFIXES, overwrite=overwrite, source=None if fetched else origin)
     image = fetch_image(source, allow_private_addresses=allow_private_addresses) if fetched else read_image(origin)
+    check_image_size(target, image.shape[1], image.shape[0])
     from dreamvid.api import dream_image
 
     write_image(target, dream_image(image, settings))

@@ -1,4 +1,4 @@
-"""Images and films as HTML that holds them whole, for pages such as a notebook's."""
+"""Embed images and videos in HTML, for pages such as a notebook's."""
 
 import base64
 import html
@@ -22,34 +22,34 @@ _IMAGES = {
     ".bmp": "image/bmp",
     ".svg": "image/svg+xml",
 }
-_FILMS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm"}
+_VIDEOS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm"}
 
 
 def file_html(path: Path) -> str:
-    """Show an image's or film's file; where a browser cannot, or it is larger than 16 MiB, say where it is."""
+    """Show an image or video file; name it if a browser cannot show it or it is larger than 16 MiB."""
     name = html.escape(str(path))
-    kind = _IMAGES.get(path.suffix.lower()) or _FILMS.get(path.suffix.lower())
+    kind = _IMAGES.get(path.suffix.lower()) or _VIDEOS.get(path.suffix.lower())
     if not path.is_file():
         return f"<p><code>{name}</code></p>"
     if kind is None:
         return f"<p><code>{name}</code>: browsers do not show {html.escape(path.suffix or 'this')}; open the file.</p>"
     size = path.stat().st_size
     if size > LARGEST_BYTES:
-        return f"<p><code>{name}</code>: {size / 2**20:.0f} MiB are too many to show here; open the file.</p>"
+        return f"<p><code>{name}</code>: {size / 2**20:.0f} MiB are too much to show here; open the file.</p>"
     return _element(path.read_bytes(), kind)
 
 
 def image_html(image: npt.NDArray[np.uint8]) -> str:
-    """Show an image, uint8 RGB (H, W, 3), as it is."""
+    """Show an image, uint8 RGB (H, W, 3), bit for bit."""
     return _element(iio.imwrite("<bytes>", image, extension=".png", plugin="pillow"), "image/png")
 
 
-def film_html(frames: Sequence[npt.NDArray[np.uint8]], fps: float) -> str:
-    """Show frames, uint8 RGB (H, W, 3), at `fps` in a second, over and over: an animated WebP."""
-    film = iio.imwrite(
+def animation_html(frames: Sequence[npt.NDArray[np.uint8]], fps: float) -> str:
+    """Play frames, uint8 RGB (H, W, 3), at `fps` frames per second in a loop: an animated WebP."""
+    animation = iio.imwrite(
         "<bytes>", np.stack(frames), extension=".webp", plugin="pillow", duration=1000 / fps, loop=0, quality=85
     )
-    return _element(film, "image/webp")
+    return _element(animation, "image/webp")
 
 
 def _element(data: bytes, kind: str) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from dreamvid.errors import InputError
-from dreamvid.image.html import file_html, film_html, image_html
+from dreamvid.image.html import animation_html, file_html, image_html
 from dreamvid.image.tensors import frame_pixels
 from dreamvid.render.progress import STAGES, Progress, RenderResult, describe
 from dreamvid.ui.terminal import RenderDisplay
@@ -127,7 +127,7 @@ def _html(what: object, fps: float) -> str:
     if isinstance(what, Iterable):
         frames = [frame_pixels(frame) for frame in what]
         if frames and all(frame.shape == frames[0].shape for frame in frames):
-            return film_html(frames, fps)
+            return animation_html(frames, fps)
         raise InputError("Frames to show have to be one or more images of the same size.")
     raise InputError(f"Neither image, file, result nor frames: {type(what).__name__}. Nothing to show.")
 

@@ -1,14 +1,16 @@
 """Write video files: the encoded frames, and what else the source has, copied into a container."""
 
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from dreamvid.errors import FfmpegError
 from dreamvid.runtime.files import part_path
 from dreamvid.video.encoders import choose_encoding
-from dreamvid.video.ffmpeg import DiskFullError, Ffmpeg, level_and_text
+from dreamvid.video.ffmpeg import DiskFullError, Ffmpeg, level_and_text, run_ffmpeg
 from dreamvid.video.mux import EncodedSink, joined_segments, write_file
 from dreamvid.video.probe import VideoInfo, clock_args
 from dreamvid.video.sink import Recording
@@ -25,7 +27,8 @@ _STEREO_MODES = {
     "top and bottom": "top_bottom",
     "top and bottom (inverted)": "bottom_top",
 }
-_COVER = re.compile(r"^Stream #0:(\d+)\b.*: Video: .*\(attached pic\)")
+_COVER = re.compile(r"^Stream #0:(\d+)\b.*: Video: (\w+).*\(attached pic\)")
+_COVER_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
 _ATTACHMENT = re.compile(r"^Stream #0:\d+\b.*: Attachment: ")
 _STEREO = re.compile(r"^(?:stereo3d: |stereo_mode\s*: )([^,]+)")
 
@@ -36,7 +39,8 @@ class Container:
 
     muxer: ffmpeg's name of it. encoders: of frames; the first is the default. audio, subtitles: codecs that are copied
     as they are (None: all but mp4's subtitles); others are encoded with `audio_encoder` and `subtitle_encoder`.
-    attachments, covers, stereo_mode: it keeps attached fonts, cover images, the layout of stereoscopic video.
+    attachments, stereo_mode: it keeps attached files, the layout of stereoscopic video. covers: how it keeps cover
+    images, as streams or as attached files; None if it has none.
     """
 
     suffix: str
@@ -47,7 +51,7 @@ class Container:
     subtitles: frozenset[str] | None
     subtitle_encoder: str
     attachments: bool = False
-    covers: bool = False
+    covers: Literal["streams", "attachments"] | None = None
     stereo_mode: bool = False
 
     def open(self, output: str, codec: str | None = None, crf: int | None = None) -> "VideoFile":
@@ -68,8 +72,8 @@ class VideoFile(EncodedSink):
 
     def join(self, recording: Recording, output: Path) -> list[str]:
         """Copy the segments into a file; see `Sink.join`."""
-        with joined_segments(recording) as images:
-            return _Mux(self, images, recording, output).write()
+        with joined_segments(recording) as images, tempfile.TemporaryDirectory(prefix="dreamvid-") as folder:
+            return _Mux(self, images, recording, output, Path(folder)).write()
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,10 @@ class _Track:
 
 @dataclass(frozen=True)
 class _Extras:
-    """What else a source has: numbers of the streams of cover images, attached files, a layout of stereo views."""
+    """What else a source has: stream numbers and codecs of cover images, attached files, a layout of stereo views."""
 
-    covers: tuple[int, ...] = ()
-    attachments: bool = False
+    covers: tuple[tuple[int, str], ...] = ()
+    attachments: int = 0
     stereo_mode: str | None = None
 
     @classmethod
@@ -104,8 +108,8 @@ class _Extras:
             texts = [level_and_text(line)[1] for line in process.log]
         texts = texts[: next((n for n, text in enumerate(texts) if text.startswith("Output #")), len(texts))]
         return cls(
-            tuple(int(match[1]) for match in map(_COVER.match, texts) if match),
-            any(map(_ATTACHMENT.match, texts)),
+            tuple((int(match[1]), match[2]) for match in map(_COVER.match, texts) if match),
+            sum(map(bool, map(_ATTACHMENT.match, texts))),
             next((match[1].strip() for match in map(_STEREO.match, texts) if match), None),
         )
 
@@ -113,7 +117,10 @@ class _Extras:
 class _Mux:
     """Writes one video file: with all tracks if that works, else with those that do."""
 
-    def __init__(self, sink: VideoFile, images: Sequence[str], recording: Recording, output: Path) -> None:
+    def __init__(
+        self, sink: VideoFile, images: Sequence[str], recording: Recording, output: Path, folder: Path
+    ) -> None:
+        self._folder = folder  # for temporary files
         self._sink, self._container, self._output = sink, sink.container, output
         self._images, self._recording = images, recording
         source, info = recording.source, recording.info
@@ -185,10 +192,13 @@ class _Mux:
         if extras.attachments and container.attachments:
             args += ["-map", "1:t?", "-c:t", "copy"]
         elif extras.attachments:
-            self._lose("the attached files (such as fonts of subtitles) are")
-        if extras.covers and container.covers:
-            for number, stream in enumerate(extras.covers, 1):
+            self._lose("attached files, such as fonts of subtitles, are")
+        if container.covers == "streams":
+            for number, (stream, _codec) in enumerate(extras.covers, 1):
                 args += ["-map", f"1:{stream}", f"-disposition:v:{number}", "attached_pic"]
+        elif container.covers == "attachments":
+            for number, (stream, codec) in enumerate(extras.covers, extras.attachments):
+                args += self._attach_cover(number, stream, codec)
         elif extras.covers:
             self._lose("the cover image is")
         if extras.stereo_mode is not None:
@@ -201,8 +211,22 @@ class _Mux:
                 self._lose(f"the stereo mode of the video ({extras.stereo_mode}) is")
         return args
 
+    def _attach_cover(self, number: int, stream: int, codec: str) -> list[str]:
+        """Extract a cover image and attach it as the attachment of a number."""
+        assert self._source is not None
+        kind = _COVER_TYPES.get(codec)
+        if kind is None:
+            self._warnings.append(f"the cover image ({codec}) is not kept in {self._sink.suffix}")
+            return []
+        name = "cover" + {"image/jpeg": ".jpg", "image/png": ".png"}[kind]
+        file = self._folder / f"{stream}{name}"
+        copy = [*self._source.input_args(), "-map", f"0:{stream}", "-c", "copy", "-frames:v", "1", "-f", "image2"]
+        run_ffmpeg([*copy, "-update", "1", f"file:{file}"], "copying the cover image")
+        tags = [f"-metadata:s:t:{number}", f"mimetype={kind}", f"-metadata:s:t:{number}", f"filename={name}"]
+        return ["-attach", f"file:{file}", *tags]
+
     def _lose(self, what: str) -> None:
-        self._warnings.append(f"{what} not kept in {self._sink.suffix}; .mkv keeps it")
+        self._warnings.append(f"{what} not kept in {self._sink.suffix}, but would be in .mkv")
 
     def _tracks(self, info: VideoInfo) -> list[_Track]:
         """List the streams to write, by what the container is known to take."""
@@ -241,7 +265,7 @@ class _Mux:
             except DiskFullError:
                 raise
             except FfmpegError as error:
-                reason = reason or str(error).partition("): ")[2]
+                reason = reason or str(error).partition("): ")[2].partition(" / ")[0]
             finally:
                 part.unlink(missing_ok=True)
         self._warnings.append(f"{track} cannot be written to {self._sink.suffix} and is left out ({reason})")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dreamvid.image import html as inline
-from dreamvid.image.html import file_html, film_html, image_html
+from dreamvid.image.html import animation_html, file_html, image_html
 from dreamvid.image.io import write_image
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (20, 31, 3), dtype=np.uint8)
@@ -30,7 +30,7 @@ def test_an_image_is_held_bit_for_bit() -> None:
 
 def test_a_film_plays_all_of_its_frames_at_their_speed() -> None:
     frames = [np.full((24, 32, 3), gray, np.uint8) for gray in (0, 120, 240)]
-    kind, data = held(film_html(frames, 8))
+    kind, data = held(animation_html(frames, 8))
     assert kind == "image/webp"
     assert np.abs(iio.imread(data, index=..., plugin="pillow").mean((1, 2, 3)) - [0, 120, 240]).max() < 4
     film = Image.open(io.BytesIO(data))

@@ -274,3 +274,57 @@ def test_images_become_a_film(zoo: Zoo, tmp_path: Path) -> None:
     after = read(tmp_path / "o.mp4")
     assert after.scan.frame_rate == open_source(folder).images_rate
     assert [number_of(frame.pixels) for frame in after.frames] == list(range(FRAMES))
+
+
+def streams(path: Path) -> str:
+    """What ffmpeg says of a file's streams."""
+    done = subprocess.run([str(ffmpeg_path()), "-hide_banner", "-i", f"file:{path}"], capture_output=True, text=True)
+    return done.stderr.partition("Input #0")[2]
+
+
+def test_a_track_that_cannot_be_written_is_left_out_alone(tmp_path: Path) -> None:
+    subtitle = tmp_path / "a.srt"
+    subtitle.write_text("1\n00:00:00,200 --> 00:00:00,900\nHello\n", encoding="utf-8")
+    maps = ("-map", "0:v", "-map", "1:a", "-map", "2:s", "-map", "2:s", "-c:s:0", "mov_text", "-c:s:1", "ttml")
+    source = make(tmp_path / "a.mp4", *maps, "-vf", yuv(), *X264, *AAC, inputs=[*beep(), "-i", subtitle])
+    (warning,) = pass_through(source, tmp_path / "o.mkv", tmp_path)
+    assert "subtitle track 2 (ttml) cannot be written to .mkv and is left out" in warning
+    assert "part" not in warning
+    after = read(tmp_path / "o.mkv")
+    assert (after.info.audio, after.info.subtitles) == (("aac",), ("subrip",))
+    assert packets(tmp_path / "o.mkv") == packets(source)
+    assert pass_through(source, tmp_path / "o.mp4", tmp_path) == []
+    assert read(tmp_path / "o.mp4").info.subtitles == ("mov_text", "ttml")
+
+
+def test_attached_fonts_are_kept_or_said_to_be_lost(tmp_path: Path) -> None:
+    font = tmp_path / "a font.ttf"
+    font.write_bytes(bytes(range(256)) * 40)
+    attached = ("-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font")
+    source = make(tmp_path / "a.mkv", "-map", "0:v", "-map", "1:a", "-vf", yuv(), *X264, *AAC, *attached, inputs=beep())
+    assert pass_through(source, tmp_path / "o.mkv", tmp_path) == []
+    dump = [str(ffmpeg_path()), "-y", "-dump_attachment:t:0", str(tmp_path / "back.ttf"), "-i", str(tmp_path / "o.mkv")]
+    subprocess.run(dump, capture_output=True, check=False)
+    assert (tmp_path / "back.ttf").read_bytes() == font.read_bytes()
+    assert "a font.ttf" in streams(tmp_path / "o.mkv")
+    (warning,) = pass_through(source, tmp_path / "o.mp4", tmp_path)
+    assert "fonts" in warning
+    assert ".mkv" in warning
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_cover_images_are_kept_or_said_to_be_lost(zoo: Zoo, tmp_path: Path, suffix: str) -> None:
+    output = tmp_path / f"o{suffix}"
+    warnings = pass_through(zoo("cover.mp4"), output, tmp_path)
+    assert ("(attached pic)" in streams(output)) == (suffix != ".webm")
+    assert any("cover image" in warning for warning in warnings) == (suffix == ".webm")
+    assert [number_of(frame.pixels) for frame in read(output).frames] == list(ZOO["cover.mp4"].numbers)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_the_stereo_mode_is_kept_or_said_to_be_lost(tmp_path: Path, suffix: str) -> None:
+    source = make(tmp_path / "a.mkv", "-vf", yuv(), *X264, "-metadata:s:v:0", "stereo_mode=top_bottom")
+    output = tmp_path / f"o{suffix}"
+    warnings = pass_through(source, output, tmp_path)
+    assert ("top and bottom" in streams(output)) == (suffix != ".mp4")
+    assert any("stereo mode" in warning for warning in warnings) == (suffix == ".mp4")

@@ -12,6 +12,6 @@ PLUGIN = Container(
     subtitles=None,
     subtitle_encoder="srt",
     attachments=True,
-    covers=True,
+    covers="attachments",
     stereo_mode=True,
 )

@@ -12,5 +12,5 @@ PLUGIN = Container(
     audio_encoder=("aac", "-b:a", "256k"),
     subtitles=frozenset({"mov_text"}),
     subtitle_encoder="mov_text",
-    covers=True,
+    covers="streams",
 )

@@ -53,7 +53,7 @@ def test_what_a_browser_cannot_show_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(inline, "LARGEST_BYTES", 1000)
     (tmp_path / "<a>.mkv").write_bytes(b"film")
     (tmp_path / "large.gif").write_bytes(bytes(1001))
-    for name, said in (("<a>.mkv", "do not show .mkv"), ("large.gif", "too many"), ("frames_%06d.png", "frames_%06d")):
+    for name, said in (("<a>.mkv", "do not show .mkv"), ("large.gif", "too much"), ("frames_%06d.png", "frames_%06d")):
         page = file_html(tmp_path / name)
         assert said in page
         assert "src=" not in page

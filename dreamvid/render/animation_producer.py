@@ -1,4 +1,4 @@
-"""A journey as a film to render: one image that a camera moves through, with a song if there is one."""
+"""Make the frames of an animation: a camera moves through one image, to a song if there is one."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -31,7 +31,7 @@ from dreamvid.video.source import Source
 
 
 def with_format(settings: Settings, start: StartImage) -> Settings:
-    """Fill in size, rate and length where they are not set; an image keeps its shape.
+    """Fill in size, frame rate and length where they are not set; an image keeps its aspect ratio.
 
     Raises SettingsError for a range of frames that does not begin with 0: each frame is made from the one before.
     """
@@ -50,11 +50,11 @@ def with_format(settings: Settings, start: StartImage) -> Settings:
 
 
 def _size_for(start: StartImage) -> str | None:
-    """The usual height, in the image's shape; even, as most encoders need it."""
-    usual = DEFAULT_ANIMATION_FORMAT.size_pixels()
-    if start.pixels is None or usual is None:
+    """Return the default height in the image's aspect ratio; even numbers, as most encoders need them."""
+    default = DEFAULT_ANIMATION_FORMAT.size_pixels()
+    if start.pixels is None or default is None:
         return DEFAULT_ANIMATION_FORMAT.size
-    height, (rows, columns) = usual[1], start.pixels.shape[:2]
+    height, (rows, columns) = default[1], start.pixels.shape[:2]
     width = min(max(2 * round(height * columns / rows / 2), 32), 4 * height)
     return f"{width}x{height}"
 
@@ -67,7 +67,7 @@ class _Format:
 
 
 class AnimationProducer:
-    """A `FrameProducer` from one image. settings: those of `with_format`.
+    """The `FrameProducer` of an animation from one image. settings: those of `with_format`.
 
     Raises SourceError for a sound that cannot be read, and what `CameraDreamer` raises.
     """
@@ -98,7 +98,7 @@ class AnimationProducer:
 
     @classmethod
     def from_start(cls, start: StartImage, settings: Settings) -> "AnimationProducer":
-        """Begin with a start; with the settings' draft on, render smaller."""
+        """Begin with a start image; render smaller if the settings ask for a draft."""
         size, rate = settings.video.size_pixels(), settings.video.rate()
         assert size is not None
         assert rate is not None
@@ -121,7 +121,7 @@ class AnimationProducer:
         return render_fingerprint(self._settings, contents, sink, self.device)
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
-        """All frames, in segments that each need what the one before left."""
+        """Plan all frames, in segments of which each needs the state after the one before."""
         return Plan(
             start=0,
             pts=tuple(range(self._count)),
@@ -135,15 +135,16 @@ class AnimationProducer:
         )
 
     def check(self, plan: Plan) -> list[str]:
-        """Evaluate the schedules at every frame, with the sound."""
+        """Evaluate the schedules at every frame, with the sound. Raises SettingsError; returns warnings."""
         self._settings.check_schedules(float(Fraction(plan.count) / plan.rate), plan.rate, self._signals)
-        deaf = [f"`{name}`" for name, text in self._settings.schedules.items() if parse_schedule(text).names]
-        if self.sound is None and deaf:
-            return [f"{', '.join(deaf)} would move with sound, and there is none: give it with `audio=song.wav`"]
+        schedules = self._settings.schedules.items()
+        moved_by_sound = [f"`{name}`" for name, text in schedules if parse_schedule(text).names]
+        if self.sound is None and moved_by_sound:
+            return [f"{', '.join(moved_by_sound)} would move with sound, but there is none: add `audio=song.wav`"]
         return []
 
     def spec(self, plan: Plan) -> StreamSpec:
-        """What the result's frames have in common."""
+        """Return what all frames of the result have in common."""
         width, height = self._size
         return StreamSpec(width=width, height=height, rate=plan.rate, time_base=plan.time_base)
 
@@ -165,9 +166,9 @@ class AnimationProducer:
             yield image
 
     def state(self) -> dict[str, Tensor]:
-        """What the next frame needs."""
+        """Return what the next frame needs."""
         return self._dreamer.state()
 
     def provenance(self) -> dict[str, str]:
-        """Where the frames come from."""
+        """Return where the frames come from."""
         return {"source": self._start.text, "source_sha256": self._start.fingerprint}

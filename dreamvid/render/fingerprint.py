@@ -1,7 +1,6 @@
 """Fingerprint everything that the frames of a render depend on."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import torch
 
 from dreamvid.dream.objectives.binding import objective_fingerprints
-from dreamvid.dream.objectives.term import TERMS
 from dreamvid.errors import NetworkError
 from dreamvid.networks.registry import network_fingerprint
 from dreamvid.settings import Settings
@@ -66,17 +64,10 @@ def render_fingerprint(
         "the content of the weights": "" if weights in (None, "random") else _hash(Path(weights).expanduser()),
         "the content of the mask": "" if settings.dream.mask is None else mask_fingerprint(settings.dream.mask),
         "the content of the guides": " ".join(objective_fingerprints(settings.dream.objective)),
-        "the plugins of the objective": ", ".join(_objective_plugins(settings.dream.objective)),
         "the device": str(device),
         "the encoding": sink_fingerprint(sink, bit_depth, hdr),
         **versions(),
     }
-
-
-def _objective_plugins(timeline: str) -> list[str]:
-    """Name the distributions whose terms an objective may use: their names are words of it."""
-    words = set(re.findall(r"\w+", timeline))
-    return sorted({origin for name in TERMS.names() if name in words and (origin := TERMS.origin(name))})
 
 
 def diff_fingerprints(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -82,12 +82,12 @@ class Job:
 
     @property
     def begun(self) -> bool:
-        """Whether a render was begun here."""
+        """Tell if a render was begun here."""
         return self._manifest is not None
 
     @property
     def has_segments(self) -> bool:
-        """Whether any segment is finished."""
+        """Tell if any segment is finished."""
         return bool(self._finished)
 
     def clear(self) -> None:
@@ -158,11 +158,11 @@ class Job:
             self._checkpoint_path(segment.index - 1).unlink(missing_ok=True)
 
     def load_state(self, segment: Segment) -> dict[str, Tensor] | None:
-        """Read the state at the end of the segment before this one; None if it is not there."""
+        """Read the state at the end of the segment before this one; None if it is missing or damaged."""
         return load_checkpoint(self._checkpoint_path(segment.index - 1))
 
     def is_finished(self, segment: Segment) -> bool:
-        """Whether a segment's file is whole and there."""
+        """Tell if a segment's file exists and is whole."""
         try:
             size = self.segment_path(segment).stat().st_size
         except OSError:
@@ -218,12 +218,12 @@ class Job:
         self._write(_MANIFEST, self._manifest)
 
     def differs_from(self, identity: Mapping[str, str]) -> bool:
-        """Whether what was begun here is another render."""
+        """Tell if what was begun here is another render."""
         before = None if self._manifest is None else self._manifest.get("identity")
         return isinstance(before, dict) and bool(diff_fingerprints(before, identity))
 
     def joined_warnings(self) -> list[str] | None:
-        """The warnings of a join that is done, whether it has its final name or not; None: not done."""
+        """Return the warnings of a join that is done, with or without its final name; None if it is not done."""
         record = self._read(_JOINED)
         if published(self.destination):
             return list(record.get("warnings", [])) if record is not None else []
@@ -251,7 +251,7 @@ class Job:
                     self.destination.path.with_name(name).unlink()
 
     def _empty(self) -> None:
-        """Remove everything but the lock; what tells that the result is published goes last."""
+        """Remove everything but the lock; the record that the result is published goes last."""
         last = (_FINISHED, _CLAIMS, _JOINED, _MANIFEST)
         with contextlib.suppress(OSError):
             for path in list(self.folder.iterdir()):
@@ -280,7 +280,7 @@ class Job:
 
 
 def published(destination: OutputTarget) -> bool:
-    """Whether the output is the result of a job that was stopped before it could clean up."""
+    """Tell if the output is the result of a job that was stopped before it could clean up."""
     if (_read_json(destination.job_folder / _MANIFEST) or {}).get("published"):
         return destination.exists()
     record = _read_json(destination.job_folder / _JOINED)
@@ -288,7 +288,7 @@ def published(destination: OutputTarget) -> bool:
 
 
 def owns_output(destination: OutputTarget) -> bool:
-    """Whether what bears the final name is, or for a sequence is becoming, the result of an unfinished job."""
+    """Tell if the file with the final name is, or for a sequence is becoming, the result of an unfinished job."""
     moving = destination.sink.sequence is not None and (destination.job_folder / _JOINED).exists()
     return moving or published(destination)
 
@@ -343,7 +343,7 @@ def _delete(path: Path) -> None:
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write tensors bit for bit as safetensors; under its name only when whole and synced. Raises OSError."""
+    """Write tensors bit for bit as safetensors; the file gets its name when it is whole and synced. Raises OSError."""
     part = part_path(path)
     try:
         part.write_bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()}))
@@ -353,7 +353,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Tensor] | None:
-    """Read what `save_checkpoint` wrote, on the CPU; None where there is nothing that can be read."""
+    """Read what `save_checkpoint` wrote, on the CPU; None if it is missing or damaged."""
     try:
         return safetensors.torch.load(path.read_bytes())
     except (OSError, safetensors.SafetensorError):

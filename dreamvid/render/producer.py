@@ -1,4 +1,4 @@
-"""What a render asks of what it renders: footage that is dreamed on, or a journey from one image."""
+"""Define what makes the frames of a render: from a video, or from one image."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,16 +20,17 @@ from dreamvid.video.source import Source
 
 @dataclass(frozen=True)
 class Sound:
-    """Where the result's sound (and subtitles) come from: a file, and which streams of it."""
+    """The source of the result's audio and subtitles, and what is known of its streams."""
 
     source: Source
     info: VideoInfo
 
 
 class FrameProducer(Protocol):
-    """Dreams the frames of a film, segment by segment. `sound` is None where there is none.
+    """Makes the frames of a render, segment by segment.
 
-    `ascent` is what dreams its images, `stopwatch` for everyone who works on the film.
+    kind: the command, for the recipe. sound: None if there is none. stopwatch: times all stages of the render.
+    ascent: the gradient ascent, for the profile.
     """
 
     kind: Literal["run", "zoom"]
@@ -42,13 +43,13 @@ class FrameProducer(Protocol):
         """Write down what the frames depend on."""
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
-        """Say which frames there are, before anything is dreamed. Raises DreamvidError."""
+        """List the frames to render, before anything is dreamed. Raises DreamvidError."""
 
     def check(self, plan: Plan) -> list[str]:
-        """Raise SettingsError for settings that would stop the render half-way; return warnings."""
+        """Raise SettingsError for settings that would stop the render midway; return warnings."""
 
     def spec(self, plan: Plan) -> StreamSpec:
-        """What the result's frames have in common."""
+        """Return what all frames of the result have in common."""
 
     def dreams(
         self, run: Sequence[Segment], plan: Plan, state: Mapping[str, Tensor] | None
@@ -59,7 +60,7 @@ class FrameProducer(Protocol):
         """
 
     def state(self) -> dict[str, Tensor]:
-        """What the next frame needs."""
+        """Return what the next frame needs."""
 
     def provenance(self) -> dict[str, str]:
-        """Where the frames come from, for the recipe."""
+        """Return where the frames come from, for the recipe."""

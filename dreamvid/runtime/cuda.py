@@ -1,7 +1,7 @@
-"""The repeated step on a CUDA device: recorded once, replayed from then on.
+"""Replay repeated steps on a CUDA device as CUDA graphs, and run work on a side stream.
 
 A gradient of a small image is some hundreds of kernels of a few microseconds each; launching them one by one from
-Python takes longer than running them. A CUDA graph launches all of them at once.
+Python takes longer than running them. A CUDA graph, recorded once, launches all of them together.
 """
 
 import warnings
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dreamvid.runtime.device import out_of_memory
 
-# cuDNN chooses its algorithms in the first calls, so a recording is made later; and none for what passes by.
+# cuDNN chooses its algorithms in the first calls, so a recording is made later, and only for shapes that come back.
 _CALLS_BEFORE_RECORDING = 2
 # Each keeps its activations' memory (shared with the others of one function).
 _MOST_RECORDINGS = 8
@@ -31,10 +31,10 @@ class _Recording:
 
 
 class CudaGraphCache:
-    """Calls a function of tensors that gives a new tensor; on a CUDA device by replaying its recording.
+    """Calls a function of tensors that returns a new tensor; on a CUDA device it replays a recording of the call.
 
-    function: runs on the device of its arguments without ever waiting for it, does the same for equal shapes, and keeps
-    nothing of its arguments. Where it cannot be recorded it is called as it is, with one warning.
+    function: runs on the device of its arguments without waiting for it, does the same for equal shapes, and keeps
+    nothing of its arguments. If it cannot be recorded, it is called as usual, with one warning.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
@@ -48,7 +48,7 @@ class CudaGraphCache:
         """Compute function(*arguments)."""
         if not self._records or arguments[0].device.type != "cuda":
             return self.function(*arguments)
-        key = tuple((tuple(one.shape), one.stride(), one.dtype) for one in arguments)
+        key = tuple((tuple(each.shape), each.stride(), each.dtype) for each in arguments)
         recording = self._recordings.get(key)
         if recording is None:
             self._seen[key] = self._seen.get(key, 0) + 1
@@ -62,8 +62,8 @@ class CudaGraphCache:
                 oldest, _ = self._recordings.popitem(last=False)
                 self._seen[oldest] = 0
         self._recordings.move_to_end(key)
-        for place, argument in zip(recording.arguments, arguments, strict=True):
-            place.copy_(argument)
+        for target, argument in zip(recording.arguments, arguments, strict=True):
+            target.copy_(argument)
         recording.graph.replay()
         return recording.result.clone()  # the next replay writes over it
 
@@ -75,7 +75,7 @@ class CudaGraphCache:
                 raise
             first_line = str(error).partition("\n")[0]
             warnings.warn(
-                f"the GPU's work cannot be recorded, so it goes on more slowly ({first_line[:200]})", stacklevel=3
+                f"the GPU's work cannot be recorded as a CUDA graph, so it is slower ({first_line[:200]})", stacklevel=3
             )
             self._records = False
             self._recordings.clear()
@@ -83,26 +83,26 @@ class CudaGraphCache:
 
     def _record(self, arguments: tuple[Tensor, ...]) -> _Recording:
         device = arguments[0].device
-        places = tuple(torch.empty_like(one).copy_(one) for one in arguments)
+        inputs = tuple(torch.empty_like(each).copy_(each) for each in arguments)
         # A capture must not begin on the default stream, and libraries set themselves up in a call before it.
         side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):
-            self.function(*places)
+            self.function(*inputs)
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         # thread_local: what other threads do on the device meanwhile is no fault of the capture.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            result = self.function(*places)
+            result = self.function(*inputs)
         self._pool = self._pool or graph.pool()
-        return _Recording(graph, places, result)
+        return _Recording(graph, inputs, result)
 
 
 T = TypeVar("T")
 
 
 def run_on_side_stream(items: Iterator[T], device: torch.device) -> Iterator[T]:
-    """Compute items in a CUDA device's own stream for them; each is finished when it comes. Elsewhere as they are."""
+    """Compute items on a CUDA stream of their own; each is finished when it is yielded. Without CUDA: no stream."""
     if device.type != "cuda":
         yield from items
         return
@@ -118,7 +118,7 @@ def run_on_side_stream(items: Iterator[T], device: torch.device) -> Iterator[T]:
 
 
 def record_on_current_stream(tensors: Iterable[Tensor | None]) -> None:
-    """Keep the memory of another stream's tensors from being used anew before this stream has read them."""
+    """Keep the memory of another stream's tensors from being reused before this stream has read them."""
     for tensor in tensors:
         if tensor is not None and tensor.is_cuda:
             tensor.record_stream(torch.cuda.current_stream(tensor.device))

@@ -14,9 +14,9 @@ from dreamvid.runtime.process import process_is_tuned, tune_malloc
 
 
 def resolve_device(name: str) -> torch.device:
-    """Turn 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N' into a device that is there and can do what is needed.
+    """Turn 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N' into a device that exists and can do what is needed.
 
-    Raises DeviceError if it is not there, or cannot.
+    Raises DeviceError if it does not exist or cannot.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -51,8 +51,8 @@ def configure_backend(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True  # the same few shapes come again and again
 
 
-# What the allocator of CPUs, CUDA with cuDNN and cuBLAS, Metal, the C++ library and oneDNN (no room for its code) say;
-# few have a class of their own.
+# Messages of the CPU's allocator, CUDA with cuDNN and cuBLAS, Metal, the C++ library and oneDNN (no room for its code);
+# few of them have an exception class of their own.
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|can't allocate memory|bad_alloc|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED"
     r"|could not create a primitive$",
@@ -61,7 +61,7 @@ _OUT_OF_MEMORY = re.compile(
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device, or the machine, has no memory left."""
+    """Tell if an error says that the device, or the machine, has no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
@@ -69,7 +69,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def translate_out_of_memory() -> Iterator[None]:
-    """Turn running out of memory, where no smaller tile can help any more, into a DeviceError that says what to do."""
+    """Turn an out-of-memory error that no smaller tile can avoid into a DeviceError that says what to do."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -110,7 +110,7 @@ _NEEDS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @functools.cache
 def missing_capability(device: torch.device) -> str | None:
-    """Say what a device cannot do, or does otherwise than the CPU; None if there is nothing."""
+    """Return what a device cannot do, or does differently from the CPU; None if there is nothing."""
     image = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(0))
     for need, function in _NEEDS.items():
         try:
@@ -125,7 +125,7 @@ def missing_capability(device: torch.device) -> str | None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done what it was given."""
+    """Wait until a device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

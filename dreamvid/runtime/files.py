@@ -1,4 +1,4 @@
-"""Files that are whole or not there, locks that end with their process, and the check of an output's name."""
+"""Write files that are whole or absent, lock files for the life of a process, and check an output's name."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from dreamvid.errors import OutputError
 
 LOCK_NAME = "lock"
 _PATIENCE = 1.0
-"""Seconds that a lock may outlive its holder: an ffmpeg it was starting when killed has the lock until it runs."""
+"""Seconds that a lock may outlive its holder: an ffmpeg that it was starting when killed has the lock until it runs."""
 
 
 def acquire(folder: Path) -> int | None:
@@ -42,10 +42,11 @@ def acquire(folder: Path) -> int | None:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # a file that was removed while we opened it locks nothing
+        os.close(descriptor)  # a lock on a file that was removed meanwhile protects nothing
 
 
 def _lock(descriptor: int) -> bool:
+    """Lock an open file for its process; return False if another one has it."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -61,12 +62,12 @@ def _lock(descriptor: int) -> bool:
 
 
 def part_path(path: Path) -> Path:
-    """A fresh hidden name beside `path`. Unique: an orphaned process may still be writing an older one."""
+    """Return a new hidden name next to `path`. It is unique, as an orphaned process may still write an older one."""
     return path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def replace_atomically(part: Path, path: Path) -> None:
-    """Put the finished `part` on the disk and give it its final name; both survive a power cut."""
+    """Sync the finished `part` to the disk and give it its final name; both survive a power cut. Raises OSError."""
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     part.replace(path)
@@ -74,7 +75,7 @@ def replace_atomically(part: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system has that (not Windows)."""
+    """Make the names in a folder durable, where the system can do that (not Windows)."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -83,19 +84,16 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _hold(path: Path) -> bool:
-    """Lock a file until this program ends, however that is; whether it was free. Nothing is locked on Windows."""
+def hold(path: Path) -> bool:
+    """Lock a file until this process ends, in whatever way; return if it was free. On Windows nothing is locked."""
     if sys.platform == "win32":
         return False
-    import fcntl
-
     descriptor = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return False
-    return True  # left open: closing it would free it
+    with contextlib.suppress(OSError):  # some network drives have no locks
+        if _lock(descriptor):
+            return True  # left open: closing it would free the lock
+    os.close(descriptor)
+    return False
 
 
 def check_output_file(

@@ -1,4 +1,4 @@
-"""Where a render's time goes: what each stage works, waits and moves, and how near the dream comes to the machine.
+"""Measure where a render's time goes: how long each stage works and waits, and how much data it moves.
 
 with stopwatch.work("motion"):
     …
@@ -22,9 +22,9 @@ Stage = Literal["decode", "motion", "dream", "encode", "join"]
 
 @dataclass
 class BusySeconds:
-    """How long each stage has worked (not waited), in seconds of a clock on the wall.
+    """How long each stage has worked (not waited), in seconds of wall-clock time.
 
-    `decode` is the time that was spent waiting for the decoder, as it works in a process of its own.
+    decode: the time that was spent waiting for the decoder, which works in a process of its own.
     """
 
     decode: float = 0.0
@@ -36,7 +36,7 @@ class BusySeconds:
 
 @dataclass(frozen=True)
 class Span:
-    """A stage at work, once. Times are seconds of `time.perf_counter`."""
+    """One period of work of a stage. Times are seconds of `time.perf_counter`."""
 
     stage: Stage
     thread: str
@@ -46,11 +46,11 @@ class Span:
 
 @dataclass
 class Stopwatch:
-    """Times the stages of a render, each of which is one thread's.
+    """Times the stages of a render; each stage belongs to one thread.
 
-    `moved` counts the bytes of images that a stage hands over: from the decoder's pipe, to the encoder's, and from
-    the device (dream). `spans` is a list to keep every span, or None: a film of hours has too many of them. `device`
-    is waited for at the end of every stage's work, or None: what a GPU does is else seen where its result is awaited.
+    moved: bytes of images that a stage hands over: from the decoder's pipe, to the encoder's, and from the device
+    (dream). spans: a list that keeps every span, or None, as a video of hours has too many of them. device: is waited
+    for at the end of every stage's work; with None a GPU's work is counted where its result is awaited.
     """
 
     busy: BusySeconds = field(default_factory=BusySeconds)
@@ -60,7 +60,7 @@ class Stopwatch:
 
     @contextmanager
     def work(self, stage: Stage) -> Iterator[None]:
-        """Count the time inside the context as work of a stage, also when it ends with an exception."""
+        """Count the time within the context as work of a stage, also if it ends with an exception."""
         began = time.perf_counter()
         try:
             yield
@@ -103,10 +103,10 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Roofline:
-    """How near the network's gradients come to what the device can do.
+    """How close the network's gradients come to the device's peak.
 
-    flop: floating-point operations of the network, forward and backward, all of the render's. peak: the device's
-    measured rate of a large matrix product in the network's number format, per second.
+    flop: floating-point operations of the network in the whole render, forward and backward. peak: operations per
+    second, measured on the device with a large matrix product in the network's number format.
     """
 
     flop: float
@@ -115,7 +115,7 @@ class Roofline:
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the time of a render went. `frames`: how many were dreamed in `seconds` of a clock on the wall."""
+    """Where the time of a render went. frames: how many were dreamed, in `seconds` of wall-clock time."""
 
     frames: int
     seconds: float
@@ -125,5 +125,5 @@ class Profile:
 
     @property
     def slowest(self) -> float:
-        """Busy seconds of the slowest stage: the wall's time can be no less."""
+        """Busy seconds of the slowest stage: the render cannot take less."""
         return max(self.busy.decode, self.busy.motion, self.busy.dream, self.busy.encode)

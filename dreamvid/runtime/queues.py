@@ -1,4 +1,4 @@
-"""A bounded queue between two threads that carries failures forth and closing back."""
+"""Connect two threads by a bounded queue that also carries failures forward and a close backward."""
 
 import threading
 from collections import deque
@@ -8,20 +8,19 @@ from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
-# Waiting on a lock does not see Ctrl-C on Windows, so no wait is longer than this.
+# On Windows a wait for a lock is not interrupted by Ctrl-C, so no wait is longer than this.
 _WAIT_SECONDS = 0.2
 
 
 class Closed(Exception):
-    """The receiving side has closed; what is sent has nowhere to go."""
+    """The receiver has closed the queue."""
 
 
 class BoundedQueue(Generic[T]):
-    """At most `size` items wait between a sending and a receiving thread.
+    """Holds at most `size` items between a sending and a receiving thread.
 
-    The sender ends with `finish`, with an exception if it failed: the receiver gets the items before it, then
-    the exception is raised there. The receiver may `close` at any time: the sender's next `put` raises
-    `Closed`.
+    The sender ends with `finish`, with an exception if it failed: the receiver gets the items before it, then the
+    exception is raised there. The receiver may `close` at any time: the sender's next `put` raises `Closed`.
     """
 
     def __init__(self, size: int) -> None:
@@ -42,7 +41,7 @@ class BoundedQueue(Generic[T]):
             self._changed.notify_all()
 
     def fill(self, items: Iterable[T]) -> None:
-        """Send all items, and finish as they end; stop early when the receiver has closed. Raises nothing."""
+        """Send all items and finish; stop early if the receiver has closed. Raises nothing."""
         try:
             for item in items:
                 self.put(item)
@@ -53,13 +52,13 @@ class BoundedQueue(Generic[T]):
             self.finish(error)
 
     def finish(self, failure: BaseException | None = None) -> None:
-        """Say that nothing more comes, or why."""
+        """Announce that nothing more comes, and the failure if there was one."""
         with self._changed:
             self._finished, self._failure = True, failure
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Take nothing more; drop what waits."""
+        """Accept nothing more and drop the items that wait."""
         with self._changed:
             self._closed = True
             self._items.clear()
@@ -80,9 +79,9 @@ class BoundedQueue(Generic[T]):
 
 
 class Worker:
-    """A thread that runs `work` from entering to leaving the context; leaving waits for its end.
+    """Runs `work` in a thread within the context; leaving the context waits for its end.
 
-    Leaving raises nothing of what `work` raised: `work` has to hand its failures on.
+    What `work` raises is not raised on leaving: `work` has to pass its failures on.
     """
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:

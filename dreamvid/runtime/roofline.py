@@ -1,4 +1,4 @@
-"""How much arithmetic a network takes, and how much the device can do."""
+"""Count the arithmetic of a network's gradients, and measure the peak of the device."""
 
 import copy
 import math
@@ -14,10 +14,10 @@ _TRIALS = 5
 
 
 def gradient_flop(network: nn.Module, evaluated: Mapping[tuple[int, ...], int]) -> float:
-    """Floating-point operations of gradients with respect to images, a multiplication and an addition being two.
+    """Count the floating-point operations of gradients with respect to images; a multiply-add counts as two.
 
-    network: of `Network.truncate`. evaluated: how many gradients, by the shape (N, 3, H, W) of the images. With
-    frozen weights the way back takes as many products as the way there.
+    network: of `Network.truncate`. evaluated: how many gradients, by the shape (N, 3, H, W) of the images. With frozen
+    weights the backward pass takes as many products as the forward pass.
     """
     from torch.utils.flop_counter import FlopCounterMode  # which loads Triton
 
@@ -31,7 +31,7 @@ def gradient_flop(network: nn.Module, evaluated: Mapping[tuple[int, ...], int]) 
 
 
 def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Measure the device's rate, per second, of a large matrix product in a number format; takes about a second."""
+    """Measure the operations per second of a large matrix product in a number format; takes about a second."""
     side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best = math.inf

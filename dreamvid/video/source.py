@@ -17,7 +17,7 @@ from typing import Literal
 
 from dreamvid.errors import SourceError
 from dreamvid.image.io import IMAGE_SUFFIXES
-from dreamvid.runtime.files import _hold
+from dreamvid.runtime.files import hold
 from dreamvid.video.demo import demo_graph
 from dreamvid.video.ffmpeg import file_args
 
@@ -153,7 +153,7 @@ def _spool_stdin() -> Path:
     path = folder / _SPOOLED
     try:
         with path.open("wb") as file:
-            _hold(path)
+            hold(path)
             shutil.copyfileobj(sys.stdin.buffer, file, _MIB)
     except OSError as error:
         raise SourceError(f"cannot keep stdin's video in {folder}: {error.strerror or error}") from error
@@ -168,7 +168,7 @@ def _remove_abandoned_spools() -> None:
         with contextlib.suppress(OSError):
             status = folder.lstat()
             begun = time.time() - status.st_mtime < _SPOOL_SECONDS  # its film may not be locked yet
-            if stat.S_ISDIR(status.st_mode) and not begun and _hold(folder / _SPOOLED):
+            if stat.S_ISDIR(status.st_mode) and not begun and hold(folder / _SPOOLED):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -296,4 +296,4 @@ def _remove_dead_job(destination: OutputTarget) -> None:
 def _refuse_writing_to(paths: Sequence[Path], destination: OutputTarget) -> None:
     for path in paths:
         if destination.path.exists() and path.exists() and destination.path.samefile(path):
-            raise OutputError(f"the output is the source itself: {path}. Give another output with -o.")
+            raise OutputError(f"the output is the source itself: {path}. Give another `output`.")

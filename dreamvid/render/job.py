@@ -60,7 +60,7 @@ class Job:
         if self._lock is None:
             raise JobError(
                 f"another render is writing {destination.path} at the moment. Wait for it to finish, stop it, or "
-                "give another output with -o."
+                "give another `output`."
             )
         self._manifest = self._read(_MANIFEST)
         self._finished: dict[int, int] = {}
@@ -305,15 +305,13 @@ def disk_errors_as_output_errors(folder: Path) -> Iterator[None]:
         elif error.errno == errno.EFBIG:
             message = f"the limit on file sizes was reached in {folder}; raise it (ulimit -f) and run again."
         elif not folder.parent.is_dir():
-            message = (
-                f"the folder for the output is gone: {folder.parent}. Make it again, or give another output with -o."
-            )
+            message = f"the folder for the output is gone: {folder.parent}. Make it again, or give another `output`."
         elif error.errno == errno.ENOENT:
             message = f"files are gone from {folder}. Run the same command again."
         else:
             message = (
                 f"cannot write in the folder {folder.parent}: {error.strerror or error}. Change its "
-                "permissions or give another output with -o."
+                "permissions or give another `output`."
             )
         raise OutputError(message) from error
 

@@ -35,10 +35,10 @@ class OutputTarget:
         if not os.path.exists(folder):  # noqa: PTH110 - Path's raises for names that are too long
             raise OutputError(f"the folder for the output does not exist: {folder}. Make it first: mkdir -p {folder}")
         if not folder.is_dir():
-            raise OutputError(f"the output's folder is a file: {folder}. Give another output with -o.")
+            raise OutputError(f"the output's folder is a file: {folder}. Give another `output`.")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(
-                f"the folder {folder} cannot be written to. Change its permissions or give another output with -o."
+                f"the folder {folder} cannot be written to. Change its permissions or give another `output`."
             )
         sink.check()
         return cls(path, sink)

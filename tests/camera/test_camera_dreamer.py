@@ -25,7 +25,7 @@ from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
 
 SIZE = (64, 48)
-DIE_AT = 30  # file operations: in the second of three segments
+DIE_AT = 36  # file operations: in the second of three segments
 FAST = {"dream_height": 48, "octaves": 1, "iterations": 2, "device": "cpu"}
 
 

@@ -41,7 +41,7 @@ def test_versions_of_all_that_computes_frames() -> None:
 def test_it_is_the_same_for_the_same_render(film: Path, tmp_path: Path) -> None:
     first, second = (fingerprint(film, tmp_path, tiny()) for _ in range(2))
     assert diff_fingerprints(first, second) == []
-    assert diff_fingerprints(first, fingerprint(film, tmp_path, tiny(seed=1))) == ["--seed was 0 and is 1 now"]
+    assert diff_fingerprints(first, fingerprint(film, tmp_path, tiny(seed=1))) == ["`seed` was 0 and is 1 now"]
 
 
 def test_the_weights_of_the_flow_estimator_belong_to_it(film: Path, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_weights_of_the_flow_estimator_belong_to_it(film: Path, tmp_path: Pa
     before = fingerprint(film, tmp_path, random)
     assert len(before["the content of the flow estimator"]) == 64
     of_file = fingerprint(film, tmp_path, tiny(flow="raft", flow_weights=str(file)))
-    assert diff_fingerprints(before, of_file) == [f"--flow-weights was random and is {file} now"]
+    assert diff_fingerprints(before, of_file) == [f"`flow_weights` was random and is {file} now"]
     with torch.no_grad():
         next(raft.parameters()).flatten()[0] += 1
     torch.save(raft.state_dict(), file)

@@ -18,7 +18,7 @@ def test_the_keywords_are_the_fields() -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_a_preview_needs_a_time(seconds: float) -> None:
-    with pytest.raises(SettingsError, match="preview_every_seconds must be greater than 0, got"):
+    with pytest.raises(SettingsError, match="`preview_every_seconds` must be greater than 0, got"):
         RenderOptions(preview_every_seconds=seconds)
 
 

@@ -1,5 +1,6 @@
 """The documents: links lead somewhere, commands are known, and the examples of docs/extending.md run."""
 
+import json
 import math
 import re
 import runpy
@@ -17,11 +18,12 @@ from renders import tiny as small
 
 from dreamvid import dream_frames, load_settings
 from dreamvid.dream.objectives.parser import parse_objective
-from dreamvid.errors import DreamvidError
+from dreamvid.errors import DreamvidError, InputError, Interrupted
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.networks.network import load_network
 from dreamvid.networks.registry import network_fingerprint
 from dreamvid.render.engine import render_video
+from dreamvid.render.progress import Progress
 from dreamvid.runtime import plugins
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 
@@ -155,3 +157,12 @@ def test_private_interfaces_of_libraries_are_listed() -> None:
     used = {match for source in sources for match in PRIVATE.findall(source)}
     assert used, "the pattern finds nothing"
     assert sorted(name for name in used if f"{name}`" not in listed) == []
+
+
+def test_progress_and_exit_codes_are_as_documented() -> None:
+    page = (ROOT / "docs" / "automation.md").read_text(encoding="utf-8")
+    example = next(json.loads(content) for language, _name, content in BLOCK.findall(page) if language == "json")
+    assert list(json.loads(Progress("dream", 12, 300).to_json())) == list(example)
+    assert all(f"`{key}`" in page for key in example)
+    for code in (DreamvidError.exit_code, InputError.exit_code, Interrupted("").exit_code):
+        assert f"| {code} |" in page

@@ -122,7 +122,7 @@ def describe_layers(traced: Traced, input_size: int) -> dict[str, LayerInfo]:
     """
     reader = _FieldReader(traced.module)
     with torch.no_grad():
-        reader.run(blank(traced.module, 2, input_size))
+        reader.run(blank(traced.module, 2, input_size, input_size))
     table = {}
     for name, node in traced.outputs.items():
         shape, field = reader.shapes.get(node.name), reader.fields.get(node.name)

@@ -87,7 +87,8 @@ class Network:
         if not layers:
             raise NetworkError("No layer was asked for; name at least one.")
         with outside_inference_mode():
-            return truncate(self._traced, [self.table.resolve(layer) for layer in layers], self.mean, self.std)
+            own = [self.table.resolve(layer) for layer in layers]
+            return truncate(self._traced, own, self.mean, self.std, self.name, self.input_size)
 
 
 @outside_inference_mode()

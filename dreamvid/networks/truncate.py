@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,43 +16,97 @@ from dreamvid.networks.trace import Traced
 
 # Sides of a square image that are tried, in pixels, to find the smallest one that gets through a network.
 _SIDES = (1, 8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 299, 384)
+# Of what both sides may have to be multiples: of all strides, or of strides and the windows of an attention.
+_MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 7, 14, 28, 56, 112, 224)
+_PROBE = 64  # images this small may get through by accident: one position goes with any number of them
+
+
+@dataclass(frozen=True)
+class ImageSizes:
+    """Which images get through a network, in pixels.
+
+    smallest: the least length of a side. multiple: what both sides have to be multiples of. only: the one side of a
+    square that gets through, None if there are others.
+    """
+
+    smallest: int
+    multiple: int = 1
+    only: int | None = None
 
 
 class Truncated(nn.Module):
     """A frozen network from an image to the activations of some of its layers.
 
-    Takes RGB (N, 3, H, W) in [0, 1] of any size; an image smaller than `min_size` on a side is first
-    extended by its own border (the network's unpadded convolutions would leave nothing of it). Returns
-    {layer: activation}.
+    Takes RGB (N, 3, H, W) in [0, 1] of any size and returns {layer: activation}. An image smaller than `sizes.smallest`
+    on a side is first extended by its own border (the network's unpadded convolutions would leave nothing of it). One
+    whose sides have to be multiples is extended at its right and lower border, and the positions that lie in there
+    alone are cut off again. Raises NetworkError for another size than the only one.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, body: fx.GraphModule, mean: Sequence[float], std: Sequence[float], min_size: int) -> None:
+    def __init__(
+        self, body: fx.GraphModule, mean: Sequence[float], std: Sequence[float], sizes: ImageSizes, name: str
+    ) -> None:
         super().__init__()
         self.body = body
-        self.min_size = min_size
+        self.sizes = sizes
+        self.name = name
         deviation = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
         self.register_buffer("scale", 1 / deviation)
         self.register_buffer("shift", -torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1) / deviation)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map (N, 3, H, W) in [0, 1] to {layer: (N, C, h, w) or (N, C)}."""
-        lacking_h, lacking_w = max(self.min_size - x.shape[2], 0), max(self.min_size - x.shape[3], 0)
-        if lacking_h or lacking_w:
-            sides = (lacking_w // 2, lacking_w - lacking_w // 2, lacking_h // 2, lacking_h - lacking_h // 2)
-            x = F.pad(x, sides, mode="replicate")
-        activations: dict[str, Tensor] = self.body(x * self.scale + self.shift)
-        return activations
+        height, width = x.shape[2:]
+        if self.sizes.only is not None and (height, width) != (self.sizes.only, self.sizes.only):
+            raise self._wrong_size(height, width, self.sizes.only)
+        top, bottom = self._padding(height)
+        left, right = self._padding(width)
+        if top or bottom or left or right:
+            x = F.pad(x, (left, right, top, bottom), mode="replicate")
+        # Not through __call__, with which fx prints a traceback of its own when an operator fails.
+        activations: dict[str, Tensor] = self.body.forward(x * self.scale + self.shift)
+        down, across = bottom if height >= self.sizes.smallest else 0, right if width >= self.sizes.smallest else 0
+        if not (down or across):
+            return activations
+        return {name: _without_end(value, x, down, across) for name, value in activations.items()}
+
+    def _padding(self, size: int) -> tuple[int, int]:
+        """Pixels before and behind an axis of `size` pixels."""
+        lack = self.sizes.smallest - size
+        return (lack // 2, lack - lack // 2) if lack > 0 else (0, -size % self.sizes.multiple)
+
+    def _wrong_size(self, height: int, width: int, only: int) -> NetworkError:
+        return NetworkError(
+            f"Network {self.name!r} takes only images of {only} x {only} pixels if {self._layers()} is dreamed, "
+            f"got {width} x {height}. Set `size={only}x{only}`, `dream_height={only}` and `octaves=1`, or choose an "
+            "earlier layer or another network."
+        )
+
+    def _layers(self) -> str:
+        outputs = next(node for node in self.body.graph.nodes if node.op == "output").args[0]
+        return ", ".join(map(str, outputs))
 
 
-def truncate(traced: Traced, layers: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> Truncated:
+def _without_end(activation: Tensor, x: Tensor, down: int, across: int) -> Tensor:
+    """Cut off the positions of (N, C, h, w) that lie in the last `down` rows and `across` columns of an image alone."""
+    if activation.ndim != 4:
+        return activation
+    height, width = x.shape[2:]
+    rows = -(-activation.shape[2] * (height - down) // height)
+    columns = -(-activation.shape[3] * (width - across) // width)
+    return activation[:, :, :rows, :columns]
+
+
+def truncate(
+    traced: Traced, layers: Sequence[str], mean: Sequence[float], std: Sequence[float], name: str, input_size: int
+) -> Truncated:
     """Cut `traced` off behind `layers` (names in `traced.outputs`) and fold its batch norms.
 
-    The weights are its own: converting them leaves `traced` alone.
-
-    Raises NetworkError if no size of image gets through.
+    The weights are its own: converting them leaves `traced` alone. name: the network's, for messages. input_size: side
+    of the images that it was trained on. Raises NetworkError if no size of image gets through.
     """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -71,31 +126,43 @@ def truncate(traced: Traced, layers: Sequence[str], mean: Sequence[float], std: 
     body.recompile()
     body.delete_all_unused_submodules()
     body = copy.deepcopy(body).to(memory_format=torch.channels_last)
-    return Truncated(body, mean, std, _smallest_side(body, layers)).eval().requires_grad_(False)
+    sizes = _image_sizes(body, layers, input_size)
+    return Truncated(body, mean, std, sizes, name).eval().requires_grad_(False)
 
 
-def blank(module: nn.Module, count: int, side: int) -> Tensor:
-    """Black images (count, 3, side, side) on the device, and in the number format, of the module's weights."""
+def blank(module: nn.Module, count: int, height: int, width: int) -> Tensor:
+    """Black images (count, 3, height, width) on the device, and in the number format, of the module's weights."""
     weights = [one for one in (*module.parameters(), *module.buffers()) if one.is_floating_point()]
-    return (weights[0] if weights else torch.empty(0)).new_zeros(count, 3, side, side)
+    return (weights[0] if weights else torch.empty(0)).new_zeros(count, 3, height, width)
 
 
-def _smallest_side(body: fx.GraphModule, layers: Sequence[str]) -> int:
-    failure = ""
+def _image_sizes(body: fx.GraphModule, layers: Sequence[str], input_size: int) -> ImageSizes:
+    """Find out by trying which images get through."""
     for side in _SIDES:
-        try:
-            with torch.no_grad():
-                activations = body(blank(body, 1, side))
-        except Exception as error:  # whatever an operator says of a size that it cannot take
-            failure = str(error).partition("\n")[0]
-            continue
-        if all(activation.numel() for activation in activations.values()):
-            return side
-    raise NetworkError(
-        f"No image of up to {_SIDES[-1]} x {_SIDES[-1]} pixels gets through to {', '.join(layers)} "
-        f"({failure}). Networks made for one image size cannot be used; "
-        "choose an earlier layer or another network."
-    )
+        failure = _failure(body, side, side)
+        if not failure:
+            break
+    else:
+        raise NetworkError(
+            f"No image of up to {side} x {side} pixels gets through to {', '.join(layers)} ({failure}). Choose an "
+            "earlier layer or another network."
+        )
+    for multiple in _MULTIPLES:
+        first = -(-max(side, _PROBE) // multiple) | 1  # odd: no multiple of twice as much
+        probes = ((multiple * first, multiple * (first + 6)), (multiple * (first + 10), multiple * (first + 2)))
+        if not any(_failure(body, height, width) for height, width in probes):
+            return ImageSizes(-(-side // multiple) * multiple, multiple)
+    return ImageSizes(side, only=side if _failure(body, input_size, input_size) else input_size)
+
+
+def _failure(body: fx.GraphModule, height: int, width: int) -> str:
+    """Say why an image of this size does not get through; "" if it does."""
+    try:
+        with torch.no_grad():
+            activations: dict[str, Tensor] = body.forward(blank(body, 1, height, width))
+    except Exception as error:  # whatever an operator says of a size that it cannot take
+        return str(error).partition("\n")[0] or type(error).__name__
+    return "" if all(activation.numel() for activation in activations.values()) else "nothing is left of it"
 
 
 def _fold_batch_norms(body: fx.GraphModule) -> None:

@@ -239,7 +239,7 @@ def test_unknown_layer_names_the_nearest_and_what_to_type(embedded: Network) -> 
         ("googlenett", "no model 'googlenett'.*'googlenet'.*`dreamvid models`"),
         ("timm:googlenet", "no model 'timm:googlenet'"),
         ("keras:vgg16", "'keras' is not a family.*torchvision, timm"),
-        ("timm:efficientnet_lite2", "no published weights.*--weights FILE"),
+        ("timm:efficientnet_lite2", "no published weights.*weights=FILE"),
     ],
 )
 def test_unknown_models(model: str, message: str) -> None:

@@ -63,7 +63,7 @@ def test_a_dream_goes_on_while_networks_are_traced() -> None:
     def dream() -> None:
         assert torch.equal(gradient(truncated, x), expected)
 
-    assert while_networks_are_loaded(dream, lambda: Network("other", Tiny(1)).truncate(["layers.2"])) > 10
+    assert while_networks_are_loaded(dream, lambda: Network("other", Tiny(1))) > 10
 
 
 def test_a_network_of_the_host_runs_while_others_are_traced() -> None:
@@ -107,14 +107,14 @@ def test_random_networks_that_are_loaded_at_the_same_time_are_the_same() -> None
 
 def test_images_are_dreamed_in_several_threads() -> None:
     settings = load_settings("animals", iterations=1, octaves=1, dream_height=32)
-    images = [np.random.default_rng(seed).integers(0, 256, (32, 40, 3), dtype=np.uint8) for seed in range(6)]
+    images = [np.random.default_rng(seed).integers(0, 256, (32, 40, 3), dtype=np.uint8) for seed in range(4)]
     expected = [dream_image(image, settings) for image in images]
-    together = threading.Barrier(3)
+    together = threading.Barrier(2)
 
     def dream(image: np.ndarray) -> np.ndarray:
         together.wait()
         return dream_image(image, settings)
 
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(2) as pool:
         for image, before in zip(pool.map(dream, images), expected, strict=True):
             np.testing.assert_array_equal(image, before)

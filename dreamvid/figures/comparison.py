@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from dreamvid.errors import InputError, nearest
 from dreamvid.figures.contact_sheet import check_layout, contact_sheet
-from dreamvid.networks.network import load_network
+from dreamvid.networks.network import load_network, share_networks
+from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, list_presets, load_settings
 from dreamvid.settings.merge import setting_fields
 from dreamvid.settings.objective_timeline import split_outside_quotes
@@ -22,6 +23,7 @@ Image = npt.NDArray[np.uint8]
 _EXAMPLE = "For example: `vary='objective=blocks.3.2|blocks.4.1:7'` or `vary='preset=animals|plants'`."
 
 
+@share_networks()
 def comparison_sheet(
     frame: Image,
     given: Mapping[str, str],
@@ -89,7 +91,8 @@ def _spread(objective: str, settings: Settings) -> Iterator[str]:
     if "*" not in layer and channels.strip() != "*":
         yield objective
         return
-    network = load_network(settings.network.model, "random")  # layers do not depend on the weights
+    device = resolve_device(settings.render.device)  # as for the dream, which takes the same network
+    network = load_network(settings.network.model, settings.network.weights, device=device)
     if "*" not in layer:
         yield from (f"{layer.strip()}:{channel}" for channel in range(network.table.channels(layer.strip())))
         return

@@ -2,7 +2,9 @@
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
@@ -91,6 +93,19 @@ class Network:
             return truncate(self._traced, own, self.mean, self.std, self.name, self.input_size)
 
 
+_shared: ContextVar[dict[tuple[str, str | None, str], Network] | None] = ContextVar("_shared", default=None)
+
+
+@contextmanager
+def share_networks() -> Iterator[None]:
+    """Let `load_network` return one network for the same arguments; all of them are kept until the context ends."""
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
 @outside_inference_mode()
 def load_network(
     model: str = efficientnet_lite.NAME, weights: str | None = None, *, device: torch.device | str = "cpu"
@@ -101,6 +116,15 @@ def load_network(
     and checked where they are not here yet), a checkpoint file (inception5h's is the frozen graph), or "random" for a
     fixed random network. Raises NetworkError if any of it cannot be had.
     """
+    shared, key = _shared.get(), (model, weights, str(device))
+    if shared is None:
+        return _load(model, weights, device)
+    if key not in shared:
+        shared[key] = _load(model, weights, device)
+    return shared[key]
+
+
+def _load(model: str, weights: str | None, device: torch.device | str) -> Network:
     architecture = find(model)
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # of the CPU only

@@ -63,14 +63,14 @@ def read_image(path: str | Path, *, background: int = 0, page: int = 0) -> npt.N
         SourceError: the file is missing, empty, too large, or not an image that can be read.
     """
     path = _existing(path)
-    with path.open("rb") as file, _opened(file, str(path), None, page) as image:
+    with _open_file(path) as file, _opened(file, str(path), None, page) as image:
         return _to_8_bits(image, background, str(path))
 
 
 def read_deep_image(path: str | Path, *, page: int = 0) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """Read an image as `read_image` does, on black, as uint16 where its file has more than 8 bits per sample."""
     path = _existing(path)
-    with path.open("rb") as file, _opened(file, str(path), None, page, load=False) as image:
+    with _open_file(path) as file, _opened(file, str(path), None, page, load=False) as image:
         deep = _bit_depth(image) > 8
         image.load()
         if not deep:
@@ -88,7 +88,7 @@ def read_deep_image(path: str | Path, *, page: int = 0) -> npt.NDArray[np.uint8]
 def read_header(path: str | Path, *, page: int = 0) -> ImageHeader:
     """Look at an image's header. Raises SourceError as `read_image` does, but pixels may turn out to be damaged."""
     path = _existing(path)
-    with path.open("rb") as file, _opened(file, str(path), None, page, load=False) as image:
+    with _open_file(path) as file, _opened(file, str(path), None, page, load=False) as image:
         # Pillow gives the upright size of a TIFF.
         turned = _orientation(image) >= 5 and image.format != "TIFF"
         width, height = image.size[::-1] if turned else image.size
@@ -111,6 +111,13 @@ def _existing(path: str | Path) -> Path:
     if path.stat().st_size == 0:
         raise SourceError(f"the image is an empty file: {path}")
     return path
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 @contextmanager

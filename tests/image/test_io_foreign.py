@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import random
 import struct
 import warnings
@@ -268,6 +269,17 @@ def test_limits_of_formats_are_told(tmp_path: Path) -> None:
     for name, size in (("a.webp", 16383), ("a.jpg", 65500), ("a.png", 70000)):
         write_image(tmp_path / name, np.zeros((1, size, 3), np.uint8))
         assert read_image(tmp_path / name).shape == (1, size, 3)
+
+
+def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_image(path, PIXELS)
+    if os.geteuid() == 0:
+        pytest.skip("the administrator may open everything")
+    path.chmod(0)
+    for read in (read_image, read_deep_image, read_header):
+        with pytest.raises(SourceError, match=r"cannot read .*a\.png"):
+            read(path)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])

@@ -34,7 +34,7 @@ def test_a_dream_rides_on_it() -> None:
 
 def test_it_shows_in_the_help_and_in_errors() -> None:
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    command = [sys.executable, "-m", "dreamvid", "run", "--help"]
+    command = [sys.executable, "-m", "dreamvid", "run", "--help-all"]
     shown = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}, capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""`dreamvid doctor`: what is installed here, and what works."""
+"""`dreamvid doctor`: show what is installed and what works on this machine."""
 
 import platform
 import shutil
@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dreamvid.errors import DreamvidError
 from dreamvid.ui import console
+
+if TYPE_CHECKING:
+    from dreamvid.runtime.plugins import Registry
 
 _PACKAGES = (
     "dreamvid",
@@ -23,7 +27,7 @@ _PACKAGES = (
 
 
 def doctor() -> int:
-    """Say what is installed here, and what works. Exit code 1 if a part that every render needs is broken."""
+    """Show what is installed and what works here. Exit code 1 if a part that every render needs is broken."""
     rows = [("python", f"{platform.python_version()} on {platform.platform()}")]
     rows += [(name, _version(name)) for name in _PACKAGES]
     rows += _devices()
@@ -34,6 +38,7 @@ def doctor() -> int:
         except (DreamvidError, ImportError, OSError) as error:
             broken = True
             rows.append((check.__name__.removeprefix("_"), f"BROKEN: {error}"))
+    rows += _plugins()
     rows += _places()
     console.print_table([("part", "left"), ("found", "left")], rows, wrap_last=True)
     if broken:
@@ -88,6 +93,30 @@ def _embedded() -> list[tuple[str, str]]:
     return [("embedded weights", f"{file} ({file.stat().st_size / 1e6:.0f} MB)")]
 
 
+def _plugins() -> Iterator[tuple[str, str]]:
+    """List what each registry knows; plugins of other distributions with their origin, and whether they load."""
+    from dreamvid.dream.objectives.term import TERMS
+    from dreamvid.networks.registry import FAMILIES
+    from dreamvid.runtime.plugins import FLOW_ESTIMATORS, SINKS
+
+    for registry in (FLOW_ESTIMATORS, TERMS, FAMILIES, SINKS):
+        yield (
+            f"{registry.kind}s".replace("ys", "ies"),
+            ", ".join(_described(registry, name) for name in registry.names()),
+        )
+
+
+def _described(registry: "Registry[Any]", name: str) -> str:
+    origin = registry.origin(name)
+    if not origin:
+        return name
+    try:
+        registry.load(name)
+    except DreamvidError as error:
+        return f"{name} (BROKEN: {error})"
+    return f"{name} ({origin})"
+
+
 def _places() -> Iterator[tuple[str, str]]:
     import torch
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -95,6 +124,6 @@ def _places() -> Iterator[tuple[str, str]]:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     yield "torchvision's weights", str(folder)
     yield "timm's weights", HF_HUB_CACHE
-    for name, place in (("here", Path.cwd()), ("where weights are kept", folder)):
-        there = next(parent for parent in (place, *place.parents) if parent.is_dir())
-        yield f"free disk {name}", f"{shutil.disk_usage(there).free / 1e9:.1f} GB"
+    for name, wanted in (("here", Path.cwd()), ("where weights are kept", folder)):
+        existing = next(parent for parent in (wanted, *wanted.parents) if parent.is_dir())
+        yield f"free disk {name}", f"{shutil.disk_usage(existing).free / 1e9:.1f} GB"

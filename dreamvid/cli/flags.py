@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
+from dreamvid.dream.objectives.term import TERMS
 from dreamvid.settings import Settings, load_settings
 from dreamvid.settings.merge import setting_fields
 from dreamvid.settings.schema import Choice, bounds, flag_name
@@ -75,18 +76,20 @@ def _flag(
     return Parameter(
         name=flag_name(name),
         group=MAIN if is_main else Group(group.capitalize(), sort_key=10 + list(defaults).index(group)),
-        help=_help(field),
+        help=_help(name, field),
         metavar=None if field.annotation is bool else _metavar(field),
         show_default=False if default is None else str(default),
         allow_leading_hyphen=name in _SIGNED or any(getattr(rule, "ge", 0) < 0 for rule in field.metadata),
     )
 
 
-def _help(field: FieldInfo) -> str:
+def _help(name: str, field: FieldInfo) -> str:
     limits = bounds(field)
     unit = field.json_schema_extra.get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
     allowed = f"{limits} {unit}".strip() if limits else ""
-    return f"{field.description} Allowed: {allowed}." if allowed else str(field.description)
+    added = [term for term in TERMS.names() if TERMS.origin(term)] if name == "objective" else []
+    plugins = f" Terms from plugins: {', '.join(added)}." if added else ""
+    return f"{field.description} Allowed: {allowed}." if allowed else f"{field.description}{plugins}"
 
 
 def _metavar(field: FieldInfo) -> str:

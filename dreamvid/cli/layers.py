@@ -1,11 +1,12 @@
-"""`dreamvid layers`: what of a network can be dreamed on."""
+"""`dreamvid layers`: list or draw the layers of a network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from dreamvid.errors import OutputError
+from dreamvid.dream.objectives.term import TERMS
+from dreamvid.errors import InputError, OutputError
 from dreamvid.runtime.files import check_output_file
 from dreamvid.settings import NetworkSettings, load_settings
 from dreamvid.settings.objective_timeline import parse_timeline
@@ -24,14 +25,14 @@ def layers(
     /,
     *,
     weights: Annotated[
-        str | None, Parameter(metavar="PATH", help="Checkpoint file, to see whether it fits the network.")
+        str | None, Parameter(metavar="PATH", help="Checkpoint file, to check whether it fits the network.")
     ] = None,
     graph: Annotated[
         str | None,
         Parameter(
             metavar="PATH",
-            help="Draw the network in place of the table: NAME.svg for an image, anything else is a folder for a "
-            "TensorBoard log.",
+            help="Draw the network instead of listing its layers: NAME.svg for an image, any other name is a folder "
+            "for a TensorBoard log.",
         ),
     ] = None,
     objective: Annotated[
@@ -39,11 +40,11 @@ def layers(
         Parameter(
             metavar="TEXT",
             show_default="that of the default preset, for its network",
-            help="With --graph: the objective whose layers are marked.",
+            help="Objective whose layers are marked, with --graph.",
         ),
     ] = None,
     overwrite: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Replace the image if it is there already.")
+        bool, Parameter(negative=(), show_default=False, help="Replace the image if it exists.")
     ] = False,
 ) -> None:
     """List the layers of a network that can be dreamed on, or draw them."""
@@ -81,14 +82,25 @@ def layers(
     convolutions = [layer.channels for layer in table if layer.kind in _CONVOLUTIONS]
     if convolutions:
         console.result(f"{len(convolutions)} convolution layers with {sum(convolutions):,} channels in all")
+    console.result(f"Objective terms besides layers: {', '.join(map(_term, TERMS.names()))}")
+
+
+def _term(name: str) -> str:
+    """Show how a named term is written, and where it comes from: `guide(…)`."""
+    try:
+        opening, origin = TERMS.load(name).opening, TERMS.origin(name)
+    except InputError:  # a plugin that cannot be imported; `doctor` says why
+        return f"{name} (broken)"
+    form = f"{name}{opening}…" + (")" if opening == "(" else "")
+    return f"{form} ({origin})" if origin else form
 
 
 def _check(target: Path, overwrite: bool) -> None:
-    """Refuse what could not be written, before the work."""
+    """Refuse, before the work, a target that could not be written after it."""
     suffix = target.suffix.lower()
     if suffix in _OTHER_IMAGES:
         raise OutputError(
-            f"A network is drawn as .svg, not as {suffix}: {target}. Type --graph {target.with_suffix('.svg')}"
+            f"A network is drawn as .svg, not as {suffix}: {target}. Use `graph={target.with_suffix('.svg')}`."
         )
     if suffix != ".svg":
         if target.exists() and not target.is_dir():
@@ -98,7 +110,7 @@ def _check(target: Path, overwrite: bool) -> None:
 
 
 def _dreamed(network: "Network", objective: str | None) -> set[str]:
-    """The network's own names of the layers that an objective dreams on."""
+    """Return the network's own names of the layers that an objective dreams on."""
     from dreamvid.dream.objectives.parser import parse_objective
 
     default = load_settings()

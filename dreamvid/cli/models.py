@@ -1,4 +1,4 @@
-"""`dreamvid models`: what can dream, what is here, what needs a download."""
+"""`dreamvid models`: list the networks that can dream, and which of them need a download."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 def models(
     pattern: Annotated[
-        str | None, Parameter(help="Show all whose names match: a part of the name, or with * and ?.")
+        str | None, Parameter(help="Show all networks whose names match: a part of the name, or with * and ?.")
     ] = None,
     /,
 ) -> None:
-    """List the networks that can dream: `--model NAME`. Without a pattern, those that are tried."""
+    """List the networks that can dream: `--model NAME`. Without a pattern, those that were tested."""
     from dreamvid.networks.catalog import available_models, model_counts
 
     entries = available_models(pattern)
     if not entries:
-        raise NetworkError(f"No model matches {pattern!r}. List those that are tried: dreamvid models")
+        raise NetworkError(f"No model matches {pattern!r}. List those that were tested: dreamvid models")
     console.print_table(
         [("model", "left"), ("family", "left"), ("weights", "left"), ("licence", "left")],
         [(entry.name, entry.family, _weights(entry.weights), entry.weights.licence or "") for entry in entries],

@@ -1,6 +1,7 @@
 """What is shown of a render's progress, without a render."""
 
 import io
+import json
 import re
 from pathlib import Path
 
@@ -65,6 +66,28 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
         display.show(Progress("dream", 300, 300, message="Going on."))
     display.finish(RESULT)
     assert capsys.readouterr() == ("", "")
+
+
+def test_without_progress_there_are_warnings_and_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    with RenderDisplay("none") as display:
+        display.show(Progress("dream", 300, 300, message="Going on."))
+    display.finish(RESULT)
+    assert capsys.readouterr() == ("o.mp4\no.mp4.toml\n", "warning: some sound was lost\n")
+
+
+def test_a_flag_is_shown_only_while_a_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ("plain", "json"):
+        with (
+            console.speaking(lambda: {"tile": "--tile"}, as_json=form == "json"),
+            RenderDisplay(form) as display,  # type: ignore[arg-type]
+        ):
+            display.show(Progress("dream", 1, 9, message="Going on with `tile=64`."))
+    with RenderDisplay("plain") as display:
+        display.show(Progress("dream", 1, 9, message="Going on with `tile=64`."))
+    plain, as_json, outside = capsys.readouterr().err.splitlines()
+    assert plain == "Going on with --tile 64."
+    assert json.loads(as_json)["message"] == "Going on with --tile 64."
+    assert outside == "Going on with `tile=64`."
 
 
 def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,10 @@
-"""The ways in which others dream, written from the mathematics of their texts: what the speed is compared with.
+"""Dream as other programs do, written from the mathematics of their texts, to compare the speed with.
 
     python -m benchmarks.baselines notebook|alone|peer …      as `benchmarks.speed` calls it, in a process of its own
 
-All of them let the whole network run and catch a layer's activation with a hook, keep the gradients of its weights,
-leave its batch norms as they are, and let `backward` run from the mean square of the activation, as a plain script
-does. Speed does not depend on weights.
+All of them run the whole network and catch a layer's activation with a hook, keep the gradients of its weights, leave
+its batch norms as they are, and call `backward` on the mean square of the activation, as a plain script does. Speed
+does not depend on weights.
 """
 
 import argparse
@@ -37,7 +37,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class HookedNetwork:
-    """A whole classifier, and the activation that a hook caught."""
+    """Hold a whole classifier, and the activation that a hook caught."""
 
     def __init__(self, module: nn.Module, layer: str) -> None:
         self.module = module.eval()
@@ -55,7 +55,7 @@ class HookedNetwork:
         self.caught = output
 
     def gradient(self, x: Tensor) -> Tensor:
-        """d(mean square of the layer)/dx at an image (1, 3, h, w) in [0, 1]."""
+        """Compute d(mean square of the layer)/dx at an image (1, 3, h, w) in [0, 1]."""
         x = x.detach().requires_grad_(True)
         self.module.zero_grad()
         self.module((x - self._mean) / self._deviation)
@@ -66,7 +66,7 @@ class HookedNetwork:
 
 
 def build_embedded() -> nn.Module:
-    """The default network as timm builds it, with its weights."""
+    """Build the default network with timm, with its weights."""
     from timm import create_model
 
     module = create_model("tf_efficientnet_lite2")
@@ -75,7 +75,7 @@ def build_embedded() -> nn.Module:
 
 
 def build_inception() -> nn.Module:
-    """Inception V3 as torchvision builds it, random weights."""
+    """Build Inception V3 with torchvision, with random weights."""
     from torchvision.models import inception_v3
 
     module: nn.Module = inception_v3(weights=None, init_weights=False)
@@ -83,12 +83,12 @@ def build_inception() -> nn.Module:
 
 
 def sizes(height: int, width: int, octaves: int) -> list[tuple[int, int]]:
-    """Sizes of the octaves, coarse to fine."""
+    """List the sizes of the octaves, coarse to fine."""
     return [(round(height / OCTAVE_SCALE**k), round(width / OCTAVE_SCALE**k)) for k in reversed(range(octaves))]
 
 
 def ascend(network: HookedNetwork, image: Tensor, octaves: int, steps: int, step: float, levels: int = 0) -> Tensor:
-    """The notebooks' dream of an image (1, 3, H, W): the detail goes up from octave to octave.
+    """Dream an image (1, 3, H, W) as the notebooks do: the detail goes up from octave to octave.
 
     Before each step the image is rolled by a random shift. A step is `step` of the gradient over its standard
     deviation, or with Laplacian `levels` over its mean size.
@@ -112,7 +112,7 @@ def ascend(network: HookedNetwork, image: Tensor, octaves: int, steps: int, step
 def frames_alone(
     frames: list[Tensor], layer: str, octaves: int, steps: int, step: float, levels: int
 ) -> Iterator[Tensor]:
-    """The usual video way: each frame dreamed by itself."""
+    """Dream each frame by itself, the usual method for videos."""
     network = HookedNetwork(build_embedded(), layer)
     for frame in frames:
         yield ascend(network, frame, octaves, steps, step, levels)
@@ -121,9 +121,9 @@ def frames_alone(
 def warped_image(
     frames: list[Tensor], layer: str, octaves: int, steps: int, step: float, levels: int
 ) -> Iterator[Tensor]:
-    """The main peer's way: half the frame, half the dream before moved by RAFT's flow, dreamed with a new network.
+    """Dream as the main peer does: half the frame, half the previous dream moved by RAFT's flow, a new network.
 
-    RAFT's weights need a download, so random ones take their time, and DIS says where the dream goes.
+    RAFT's weights need a download, so random ones take the time, and DIS gives the flow.
     """
     from torchvision.models.optical_flow import raft_large
 
@@ -141,7 +141,7 @@ def warped_image(
 
 
 def notebook(device: torch.device, steps: int, repeats: int) -> float:
-    """Seconds of the PyTorch notebook's dream of one image: the least of some, after one that is not counted."""
+    """Time the PyTorch notebook's dream of one image: the least seconds of several, after one not counted."""
     image = torch.rand(1, 3, *NOTEBOOK_SIZE, generator=torch.Generator().manual_seed(0)).to(device)
     network = HookedNetwork(build_inception(), NOTEBOOK_LAYER).to(device)
     times = []

@@ -1,23 +1,24 @@
-"""How steady, how strong and how quick: ways of dreaming on a film, on the same clips, in one table.
+"""Compare methods of dreaming on video by steadiness, strength and speed, on the same clips, in one table.
 
     python -m benchmarks.coherence CLIP [CLIP …] [--frames 40] [--width 320] [--ways alone,carried,dreamvid]
                                    [--made plain,flicker,grain,turn,zoom]
 
-The same network, layer, octaves (3 at 1.4) and Laplacian levels for all ways:
+The network, layer, octaves (3 at 1.4) and Laplacian levels are the same for all methods:
 
-    alone     each frame by itself, 10 steps an octave
-    blend     half the frame and half the dream before, 10 steps
-    warped    half the frame and half the dream before, moved by the flow where it holds, 10 steps
-    carried   the residual moved by the flow, decay 0.98 a frame, one step of 0.006 an octave everywhere
+    alone     each frame by itself, 10 steps per octave
+    blend     half the frame plus half the previous dream, 10 steps
+    warped    half the frame plus half the previous dream, moved by the flow where it is valid, 10 steps
+    carried   the residual moved by the flow, decay 0.98 per frame, one step of 0.006 per octave everywhere
     dreamvid  the default preset
 
-Excess is the warping error of the dream minus that of the source (× 1e4, `dreamvid score`), strength the objective
-over the source's; both also relative to the first way. An error without its strength says nothing. New places are those
-that came into view four frames ago: their strength over the rest's, the same in the first way's terms (strength there
-for strength there, as small bright things gain less by a dream than a road does), and by how much more they changed
-than the rest in any of the four frames. What a clip can be made into: `flicker` (its light changes by 15 %), `grain`
-(noise of 6 levels of 255), and its first frame before a camera that turns by a degree (`turn`) or comes nearer by 1.2 %
-a frame (`zoom`). Seconds are of dreaming and motion, without building the network.
+Excess is the warping error of the dream minus that of the source (× 1e4, `dreamvid score`), strength is the objective
+divided by that of the source; both also relative to the first method. An error means nothing without its strength. New
+places are regions that came into view four frames ago: their strength relative to the rest's, the same relative to the
+first method (strength there divided by strength there, because small bright objects gain less by a dream than a road
+does), and how much more they changed than the rest in any of the four frames. --made changes a clip: `flicker` (its
+light changes by 15 %), `grain` (noise of 6 levels of 255), or its first frame in front of a camera that turns by a
+degree (`turn`) or comes closer by 1.2 % per frame (`zoom`). Seconds are those of dreaming and motion, without building
+the network.
 """
 
 import argparse
@@ -84,7 +85,7 @@ def _in_8_bits(frame: Tensor) -> Tensor:
 
 
 def _seen(image: Tensor, scale: float, degrees: float) -> Tensor:
-    """The image enlarged and turned about its center, by a camera that sees 8 bits."""
+    """Enlarge an image and turn it about its center, by a camera that sees 8 bits."""
     height, width = image.shape[2:]
     cos, sin = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
     way = torch.tensor([[[cos, -sin * height / width, 0], [sin * width / height, cos, 0]]])
@@ -103,7 +104,7 @@ MADE: dict[str, Callable[[list[Tensor]], list[Tensor]]] = {
 
 
 class Stepper:
-    """Steps of ascent from an image, the same for every way."""
+    """Take steps of ascent from an image, the same for every method."""
 
     def __init__(self, settings: Settings) -> None:
         self.scheduled = DreamSession(settings)
@@ -195,14 +196,14 @@ WAYS: dict[str, Callable[[Settings, Fraction], Way]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One way on one clip."""
+    """Hold what one method did on one clip."""
 
     score: Score
     seconds: float
 
     @property
     def new_places(self) -> float:
-        """Strength of the places that came into view `NEW_FRAMES` ago, the objective over the source's."""
+        """Return the strength of regions that came into view `NEW_FRAMES` ago, relative to the source's."""
         return float(self.score.revealed_strength[NEW_FRAMES]) * self.score.mean_strength
 
 

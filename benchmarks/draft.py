@@ -1,10 +1,10 @@
-"""Does a draft tell what the film will be like, and how much sooner? Both, side by side.
+"""Compare a draft with the full render: how alike they are, and how much sooner the draft is done.
 
     python -m benchmarks.draft CLIP [--frames 48] [--size 320x240] [--folder benchmarks/results]
 
 Renders the first frames of a clip as `dreamvid run` does, with and without `--draft`. Writes `draft-CLIP.json` and
-`draft-CLIP.jpg`: moments of the film above, of its draft, enlarged, below. Strengths are measured at the draft's width
-for both, and for the film at its own too; the time is that of the dreaming itself.
+`draft-CLIP.jpg`: frames of the full video above, of its draft, enlarged, below. Strengths are measured at the draft's
+width for both, and for the full video at its own width too; the time is that of dreaming alone.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
 
-SHOWN = (0.25, 0.6, 0.95)  # of the film
+SHOWN = (0.25, 0.6, 0.95)  # of the video
 
 
 def render(clip: Path, output: Path, **chosen: object) -> tuple[npt.NDArray[np.uint8], float]:
-    """Frames (N, H, W, 3) and the seconds from the first one's begin to the last one's end."""
+    """Render; return frames (N, H, W, 3) and the seconds from the first one's begin to the last one's end."""
     times: list[float] = []
 
     def look(progress: Progress) -> None:
@@ -86,14 +86,14 @@ def main() -> None:
         "clipped": {name: one.mean_clipped for name, one in scores.items()},
     }
     cells = []
-    for name, film in (("final", final), ("draft", draft)):
+    for name, frames in (("final", final), ("draft", draft)):
         for part in SHOWN:
-            # The draft's frames lie where every second one of the film does.
-            place = 2 * round(part * (len(final) - 1) / 2) // (1 if name == "final" else 2)
-            image = Image.fromarray(film[min(place, len(film) - 1)]).resize(
+            # The draft has every second frame of the full video.
+            number = 2 * round(part * (len(final) - 1) / 2) // (1 if name == "final" else 2)
+            image = Image.fromarray(frames[min(number, len(frames) - 1)]).resize(
                 final.shape[2:0:-1], Image.Resampling.BICUBIC
             )
-            cells.append((np.asarray(image), f"{name}, frame {place}"))
+            cells.append((np.asarray(image), f"{name}, frame {number}"))
     keep(given.folder, f"draft-{given.clip.stem}", result, contact_sheet(cells, columns=len(SHOWN)))
 
 

@@ -1,11 +1,11 @@
-"""Does the dream stay as it is on a long shot? Strength, brightness, saturation and clipping, first against last.
+"""Measure if a dream stays the same on a long shot: strength, brightness, saturation and clipping, first against last.
 
     python -m benchmarks.drift CLIP [--frames 300] [--size 320x240] [--folder benchmarks/results]
 
-Writes `drift-CLIP.json` and `drift-CLIP.jpg`, a sheet of frames. Compared are the first and the last quarter of the
-frames after the first second, as `dreamvid score` does: the strength as a ratio; the brightness and saturation that
-the dream adds (dream minus source), relative to the dream's. `levels` has the means themselves, in levels of 255. For
-strength and clipping there are bars; brightness and saturation are recorded. The clip has to be a single shot.
+Writes `drift-CLIP.json` and `drift-CLIP.jpg`, a sheet of frames. Compares the first and the last quarter of the frames
+after the first second, as `dreamvid score` does: the strength as a ratio; the brightness and saturation that the dream
+adds (dream minus source), relative to the dream's. `levels` has the means themselves, in levels of 255. Strength and
+clipping have bars; brightness and saturation are recorded. The clip has to be a single shot.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from dreamvid.video.source import open_source
 
 # Largest change, relative; clipped: largest mean share.
 BARS = {"strength": 0.15, "clipped": 0.02}
-SHOWN = (0.1, 0.4, 0.7, 1.0)  # of the film
+SHOWN = (0.1, 0.4, 0.7, 1.0)  # of the video
 
 
 def main() -> None:

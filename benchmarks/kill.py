@@ -1,12 +1,12 @@
-"""Kills a render at random moments, resumes it, and compares with an undisturbed one.
+"""Kill renders at random moments, resume them, and compare the results with an undisturbed render.
 
     python benchmarks/kill.py --kills 50
 
-Renders a film of three segments in two shots, in processes that are ended by SIGKILL. A third of the kills comes at a
+Renders videos of three segments in two shots, in processes that are ended by SIGKILL. A third of the kills comes at a
 random time, a third shortly after the last segment (join, rename, clean-up), a third right before a random one of the
-render's own file operations. Every other film is killed twice. Then the same call is made once more, to its end. A film
-is lost when its frames, their times or its sound differ from those of the undisturbed render, when anything is left
-beside it and its recipe, or when there was ever a file under the final name that is not the whole film.
+render's own file operations. Every other video is killed twice. Then the same call is made once more, to its end. A
+video is lost if its frames, their times or its sound differ from those of the undisturbed render, if anything is left
+next to it and its recipe, or if there was ever a file under the final name that is not the whole video.
 """
 
 import argparse
@@ -29,17 +29,17 @@ FILE_OPERATIONS = 95  # of a whole render, about
 SETTINGS = tiny(codec="ffv1")
 
 
-def film_hash(path: Path) -> str:
-    """A hash of every decoded frame and its time, and of the sound's packets."""
-    said = ["-v", "error", "-i", f"file:{path}"]
-    images = capture_ffmpeg([*said, "-map", "0:v", "-f", "framemd5", "-"])
+def video_hash(path: Path) -> str:
+    """Hash every decoded frame and its time, and the sound's packets."""
+    arguments = ["-v", "error", "-i", f"file:{path}"]
+    images = capture_ffmpeg([*arguments, "-map", "0:v", "-f", "framemd5", "-"])
     return hashlib.sha256(
-        (images + capture_ffmpeg([*said, "-map", "0:a", "-c", "copy", "-f", "md5", "-"])).encode()
+        (images + capture_ffmpeg([*arguments, "-map", "0:a", "-c", "copy", "-f", "md5", "-"])).encode()
     ).hexdigest()
 
 
 def stage(output: Path) -> str:
-    """What a render that was just killed had come to."""
+    """Name the stage that a render was in when it was killed."""
     job = output.with_name(f".{output.name}.job")
     if not job.exists():
         return "finished" if output.exists() else "start"
@@ -52,12 +52,12 @@ def stage(output: Path) -> str:
     return "join" if segments_done(output) == 3 else "dream"
 
 
-def kill_one(way: int, source: Path, output: Path, duration: float, chance: random.Random) -> bool:
-    """Render and kill in one of three ways; whether it was killed before it had ended."""
-    if way == 0:
+def kill_one(method: int, source: Path, output: Path, duration: float, chance: random.Random) -> bool:
+    """Render and kill by one of three methods; return if it was killed before it had ended."""
+    if method == 0:
         return finish_render(source, output, SETTINGS, die_at=chance.randrange(FILE_OPERATIONS)) == -9
     process = start_render(source, output, SETTINGS)
-    if way == 1:
+    if method == 1:
         process.join(chance.uniform(0.0, duration))
     else:
         while process.is_alive() and segments_done(output) < 3:
@@ -77,43 +77,43 @@ def main() -> None:
     chance = random.Random(options.seed)
     killed: Counter[str] = Counter()
     lost: Counter[str] = Counter()
-    films = 0
+    videos = 0
     with tempfile.TemporaryDirectory(dir=options.folder) as folder_name:
         folder = Path(folder_name)
-        source = make_film(folder / "film.mp4")
+        source = make_film(folder / "video.mp4")
         finish_render(source, folder / "first.mkv", SETTINGS)
-        wanted = film_hash(folder / "first.mkv")
+        wanted = video_hash(folder / "first.mkv")
         began = time.monotonic()
         finish_render(source, folder / "second.mkv", SETTINGS)
         duration = time.monotonic() - began
-        assert film_hash(folder / "second.mkv") == wanted, "two undisturbed renders differ"
+        assert video_hash(folder / "second.mkv") == wanted, "two undisturbed renders differ"
         while killed.total() < options.kills:
-            output = folder / f"film-{films}" / "film.mkv"
+            output = folder / f"video-{videos}" / "video.mkv"
             output.parent.mkdir()
             at = "finished"
-            for number in range(1 + films % 2):
-                was_killed = kill_one((films + number) % 3, source, output, duration, chance)
+            for number in range(1 + videos % 2):
+                was_killed = kill_one((videos + number) % 3, source, output, duration, chance)
                 if not was_killed:
                     break
                 at = stage(output)
                 killed[at] += 1
-                if output.exists() and film_hash(output) != wanted:
+                if output.exists() and video_hash(output) != wanted:
                     lost[at] += 1
-                    print(f"film {films}: a broken film under the final name, killed at {at}")
+                    print(f"video {videos}: a broken video under the final name, killed at {at}")
                 if at == "finished":
                     break
             if not output.exists() or at == "clean-up":
                 finish_render(source, output, SETTINGS)
             if (
                 not output.exists()
-                or film_hash(output) != wanted
-                or names(output.parent) != ["film.mkv", "film.mkv.toml"]
+                or video_hash(output) != wanted
+                or names(output.parent) != ["video.mkv", "video.mkv.toml"]
             ):
                 lost[at] += 1
-                print(f"film {films}: lost, killed at {at}; there is {names(output.parent)}")
-            films += 1
+                print(f"video {videos}: lost, killed at {at}; there is {names(output.parent)}")
+            videos += 1
             print(f"\r{killed.total()} kills", end="", file=sys.stderr, flush=True)
-    print(f"\n{killed.total()} kills of {films} renders of {duration:.1f} s each (seed {options.seed})\n")
+    print(f"\n{killed.total()} kills of {videos} renders of {duration:.1f} s each (seed {options.seed})\n")
     print(f"{'killed at':<10}{'kills':>6}{'lost':>6}")
     for name in STAGES:
         print(f"{name:<10}{killed[name]:>6}{lost[name]:>6}")

@@ -1,9 +1,9 @@
-"""Renders many small frames and watches what the process holds: memory, open files, threads, processes.
+"""Render many small frames and watch what the process holds: memory, open files, threads, processes.
 
     python benchmarks/load.py --frames 3000
 
-Renders in a process of its own. Memory is flat when the most that is held in the last third is within 5% of the most
-in the first third; nothing is left when no file handle, thread, process or temporary file outlives the render.
+Renders in a process of its own. Memory is flat if the maximum in the last third is within 5 % of the maximum in the
+first third. Nothing is left if no file handle, thread, process or temporary file outlives the render.
 """
 
 import argparse

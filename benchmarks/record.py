@@ -1,4 +1,4 @@
-"""Keeping what a benchmark found."""
+"""Keep the result of a benchmark."""
 
 import json
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""How the cost grows: time a frame and memory against lines, steps, octaves and the length of the film.
+"""Measure how the cost grows: time per frame and memory against lines, steps, octaves and the length of the video.
 
     python -m benchmarks.scaling out/ [--lines 240,360,480,720,1080,2160] [--device auto]
 
-Writes `scaling.json` and `scaling.png`, all scales logarithmic, with the fitted exponents. Each measurement is a
-process of its own, so that its peak memory is its own: dreamed is a warm frame (a dream is carried already, motion
-included) of made-up clouds at 4:3, on the given device. With the lines grows `dream_height`, so that every pixel is
-dreamed; one more row keeps it at its default, 480, as a film of that size is rendered in practice.
+Writes `scaling.json` and `scaling.png`, all scales logarithmic, with the fitted exponents. Each measurement runs in a
+process of its own, so that its peak memory is its own. It dreams a warm frame (one that carries a dream, motion
+included) of made-up clouds at 4:3, on the given device. `dream_height` grows with the lines, so that every pixel is
+dreamed; one more row keeps it at its default, 480, as a video of that size is rendered in practice.
 """
 
 import argparse
@@ -36,7 +36,7 @@ STEPS, OCTAVES, LENGTHS = (1, 2, 4, 8), (1, 2, 4, 6), (8, 16, 32, 64)
 
 
 def one_frame(lines: int, device: str, **overrides: Any) -> dict[str, float]:
-    """Seconds of a warm frame with its motion, and peak memory in MiB: the process's, or the GPU's."""
+    """Measure seconds of a warm frame with its motion, and peak memory in MiB: the process's, or the GPU's."""
     settings = load_settings(None, device=device, iterations=2, **overrides)  # of the first frame, which is not timed
     dreamer = FrameDreamer(settings)
     generator = torch.Generator().manual_seed(0)
@@ -56,13 +56,13 @@ def one_frame(lines: int, device: str, **overrides: Any) -> dict[str, float]:
     return {"seconds": best, "mib": _peak_mib(dreamer.device)}
 
 
-def a_film(frames: int, device: str) -> dict[str, float]:
-    """Seconds and peak memory of a whole render at 160 x 120."""
+def whole_video(frames: int, device: str) -> dict[str, float]:
+    """Measure seconds and peak memory of a whole render at 160 x 120."""
     settings = load_settings(None, device=device, frames=f"0:{frames}", iterations=2)
     with tempfile.TemporaryDirectory() as folder:
         source = f"lavfi:testsrc2=size=160x120:rate=8:duration={frames / 8 + 1}"
         began = time.perf_counter()
-        render_video(source, Path(folder) / "film.mp4", settings)
+        render_video(source, Path(folder) / "video.mp4", settings)
         return {"seconds": time.perf_counter() - began, "mib": _peak_mib(resolve_device(device))}
 
 
@@ -73,29 +73,29 @@ def _peak_mib(device: torch.device) -> float:
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:
-    """Slope of the line through the logarithms."""
+    """Fit the slope of the line through the logarithms."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def apart(case: dict[str, Any]) -> dict[str, float]:
     """Measure a case in a process of its own."""
-    words = [sys.executable, "-m", "benchmarks.scaling", "--case", json.dumps(case)]
-    printed = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+    command = [sys.executable, "-m", "benchmarks.scaling", "--case", json.dumps(case)]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     result: dict[str, float] = json.loads(printed.splitlines()[-1])
     print(case, result, flush=True)
     return result
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--lines", default="240,360,480,720,1080,2160")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    given = parser.parse_args(words)
+    given = parser.parse_args(arguments)
     if given.case is not None:
         case = json.loads(given.case)
-        print(json.dumps(a_film(**case) if "frames" in case else one_frame(**case)))
+        print(json.dumps(whole_video(**case) if "frames" in case else one_frame(**case)))
         return
     if given.folder is None:
         parser.error("give a folder for the results")

@@ -1,23 +1,23 @@
-"""How fast, against the ways in which others dream: ratios, each from one run on one machine.
+"""Measure the speed relative to other programs: ratios, each from one run on one machine.
 
-    python -m benchmarks.speed [--clip CLIP] [--record]     some minutes; --record keeps the ratios as the known ones
+    python -m benchmarks.speed [--clip CLIP] [--record]     some minutes; --record keeps the ratios to compare with
     python -m benchmarks.speed --quick --check              under 3 minutes; exit code 1 if a ratio lost a quarter
 
-    notebook   time of the PyTorch notebook's way (a) over ours for the same gradients: Inception V3, Mixed_6c, 4
-               octaves at 1.4 of 400 x 310, random weights
+    notebook   time of the PyTorch notebook's method (a) divided by ours for the same gradients: Inception V3, Mixed_6c,
+               4 octaves at 1.4 of 400 x 310, random weights
     peak       share of the machine's measured rate of large matrix products that one gradient of the default network
                reaches, at the size of the finest octave
-    alone      time a frame of the usual video way (b), each frame dreamed alone with 10 steps an octave, over that of
-               `dreamvid run`
-    peer       the same of the main peer's way (c): the image before moved by RAFT's flow, 2 octaves of 10 steps, the
-               network built anew for each frame
+    alone      time per frame of the usual method for videos (b), each frame dreamed alone with 10 steps per octave,
+               divided by that of `dreamvid run`
+    peer       the same of the main peer's method (c): the previous image moved by RAFT's flow, 2 octaves of 10 steps,
+               the network built again for each frame
     peer, at no less strength
-               the same with `--warm-iterations 1`, which is stronger than the peer still
+               the same with `--warm-iterations 1`, which is still stronger than the peer
 
-What is compared runs in turn, a pair after the other, the other ways each in a plain process; the median of the
-ratios counts. `run` is the whole of it: reading, planning, loading, dreaming, encoding, joining. The ways (b) and
-(c) are timed without loading (but for what they load for each frame), decoding and encoding, and the strengths are
-printed: one dream is worth another only at about the same one.
+The programs run in turn, one pair after the other, each of the others in a plain process; the median of the ratios
+counts. `run` is the whole command: reading, planning, loading, dreaming, encoding, joining. (b) and (c) are timed
+without loading (except for what they load for each frame), decoding and encoding. The strengths are printed, because
+dreams are comparable only at about the same strength.
 """
 
 import argparse
@@ -56,7 +56,7 @@ EQUAL = "peer, at no less strength"
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Time of a call, with what it left the device to do."""
+    """Time a call, in seconds, until the device has finished it."""
     synchronize(device)
     began = time.perf_counter()
     call()
@@ -64,17 +64,17 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def theirs(way: str, *words: str) -> float:
-    """Seconds of another way, in a plain process of its own."""
+def theirs(method: str, *arguments: str) -> float:
+    """Time another method, in seconds, in a plain process of its own."""
     # What dreamvid says to OpenMP in this process is not for others.
     environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
-    command = [sys.executable, "-m", "benchmarks.baselines", way, *words]
+    command = [sys.executable, "-m", "benchmarks.baselines", method, *arguments]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return float(json.loads(printed.splitlines()[-1]))
 
 
 def notebook(device: torch.device, dtype: torch.dtype, steps: int, pairs: int) -> float:
-    """Median of the notebook's time over ours."""
+    """Return the median of the notebook's time divided by ours."""
     height, width = NOTEBOOK_SIZE
     image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
     network = load_network("torchvision:inception_v3", "random", device=device)
@@ -98,7 +98,7 @@ def notebook(device: torch.device, dtype: torch.dtype, steps: int, pairs: int) -
 
 
 def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> float:
-    """Share of the measured peak that a gradient of the default network reaches."""
+    """Return the share of the measured peak that a gradient of the default network reaches."""
     network = load_network(device=device)
     objective = parse_objective(LAYER).resolve(network.table)
     module = network.truncate(objective.layers).to(dtype)
@@ -113,7 +113,7 @@ def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> f
 
 
 def run(clip: str, size: tuple[int, int], frames: int, folder: Path, **overrides: object) -> tuple[float, list[Tensor]]:
-    """Seconds a frame of the whole render, and what it made."""
+    """Render; return the seconds per frame of the whole command, and the frames."""
     settings = load_settings(None, size=f"{size[0]}x{size[1]}", frames=f"0:{frames}", device="cpu", **overrides)
     began = time.perf_counter()
     result = render_video(clip, folder / "ours.mp4", settings, overwrite=True, restart=True)
@@ -121,8 +121,8 @@ def run(clip: str, size: tuple[int, int], frames: int, folder: Path, **overrides
     return took, read(str(result.output), size[0], result.frames)[0]
 
 
-def films(clip: str, size: tuple[int, int], count: int, others: int, pairs: int) -> dict[str, float]:
-    """Medians of the time a frame of the video ways over that of `run`; `others`: how many frames they dream."""
+def videos(clip: str, size: tuple[int, int], count: int, others: int, pairs: int) -> dict[str, float]:
+    """Return medians of the other methods' time per frame divided by that of `run`; others: frames they dream."""
     frames, fps = read(clip, size[0], count)
     meter = ObjectiveMeter.from_settings(load_settings(None))
     ratios: dict[str, list[float]] = {"alone": [], "peer": [], EQUAL: []}
@@ -134,19 +134,19 @@ def films(clip: str, size: tuple[int, int], count: int, others: int, pairs: int)
             ours, made = run(clip, size, count, folder)
             print(f"  run {ours:.2f} s/frame at strength {strength(frames, made, meter, fps):.2f}", flush=True)
             took = {}
-            for way in ("alone", "peer"):
-                took[way] = theirs(way, *files)
+            for method in ("alone", "peer"):
+                took[method] = theirs(method, *files)
                 dreamed = [torch.from_numpy(frame)[None] for frame in np.load(folder / "dreamed.npy")]
-                ratios[way].append(took[way] / ours)
-                print(f"  {way} {took[way]:.2f} at {strength(frames, dreamed, meter, fps):.2f}", flush=True)
+                ratios[method].append(took[method] / ours)
+                print(f"  {method} {took[method]:.2f} at {strength(frames, dreamed, meter, fps):.2f}", flush=True)
             weaker, made = run(clip, size, count, folder, warm_iterations=1)
             print(f"  run with one step {weaker:.2f} at {strength(frames, made, meter, fps):.2f}", flush=True)
             ratios[EQUAL].append(took["peer"] / weaker)
-    return {way: statistics.median(found) for way, found in ratios.items()}
+    return {name: statistics.median(found) for name, found in ratios.items()}
 
 
 def strength(frames: list[Tensor], made: list[Tensor], meter: ObjectiveMeter, fps: Fraction) -> float:
-    """How strong the dreams are, on the mean."""
+    """Return the mean strength of the dreams."""
     return score_frames(frames[: len(made)], made, meter, fps=float(fps)).mean_strength
 
 
@@ -163,7 +163,7 @@ def _cpu_lines() -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", default="demo")
     parser.add_argument("--device", default="auto", help="for `notebook` and `peak`; `alone` and `peer` are of the CPU")
@@ -172,7 +172,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, help="how often what is compared runs")
     parser.add_argument("--check", action="store_true", help="compare with the recorded ratios")
     parser.add_argument("--record", action="store_true", help="keep the ratios")
-    given = parser.parse_args(words)
+    given = parser.parse_args(arguments)
     device = resolve_device(given.device)
     dtype: torch.dtype = getattr(torch, given.precision)
     configure_backend(device)
@@ -185,7 +185,7 @@ def main(words: Sequence[str] | None = None) -> int:
     }
     if device.type == "cpu":
         size, count, others = ((320, 240), 24, 2) if quick else ((640, 480), 120, 3)
-        ratios |= films(given.clip, size, count, others, pairs)
+        ratios |= videos(given.clip, size, count, others, pairs)
     clip = given.clip if given.clip == "demo" else Path(given.clip).stem
     kind = f"{device.type}, {given.precision}, {'quick' if quick else 'full'}, {clip}"
     known = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}

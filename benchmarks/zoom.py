@@ -1,10 +1,10 @@
-"""Does an animation last? A thousand frames from noise, measured, with a sheet of frames 50, 250, 500 and 1000.
+"""Measure if an animation lasts: a thousand frames from noise, with a sheet of frames 50, 250, 500 and 1000.
 
     python -m benchmarks.zoom out/ --preset infinite-zoom --size 320x240
 
 Writes `zoom-PRESET.json` and `zoom-PRESET.png`. Per frame: the share of clipped samples (0 or 255), contrast (standard
 deviation of the brightness), mean color, and detail: the power of the brightness above a quarter of the Nyquist
-frequency, whose root is given relative to frame 50. Held are the limits that the names in `LIMITS` say.
+frequency, whose root is given relative to frame 50. `LIMITS` has the limits.
 """
 
 import argparse
@@ -26,7 +26,7 @@ LIMITS = {"clipped": 0.03, "contrast": 1.5, "color": 0.1, "detail": 0.5}
 
 
 def measure(frame: npt.NDArray[np.uint8]) -> dict[str, object]:
-    """Clipped share, contrast, mean color and detail of one frame (H, W, 3)."""
+    """Measure clipped share, contrast, mean color and detail of one frame (H, W, 3)."""
     pixels = frame / 255.0
     gray = pixels @ np.array([0.299, 0.587, 0.114])
     window = np.outer(np.hanning(gray.shape[0]), np.hanning(gray.shape[1]))

@@ -322,7 +322,7 @@ class _Pair:
 
 def _settings(dream: str | Path, **overrides: str | None) -> Settings:
     """Lay what was asked for over the recipe next to the dream, if there is one."""
-    recipe = Path(f"{Path(dream)}.toml")
+    recipe = Path(f"{Path(dream).expanduser()}.toml")
     given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     if "model" in given:
         given.setdefault("weights", None)  # the recipe's are another network's

@@ -250,7 +250,7 @@ class _Render:
         stopwatch, gradient, roofline = self.producer.stopwatch, self.producer.ascent.gradient, None
         if self.options.trace is not None:
             try:
-                stopwatch.write_trace(Path(self.options.trace))
+                stopwatch.write_trace(Path(self.options.trace).expanduser())
             except OSError as error:
                 self.warnings.append(f"the trace could not be written to {self.options.trace}: {error.strerror}")
         if self.options.profile:

@@ -36,7 +36,7 @@ class RenderOptions:
         every = self.preview_every_seconds
         if every is not None and not every > 0:
             raise SettingsError(f"`preview_every_seconds` must be greater than 0, got {every}. Give for example 10.")
-        if self.trace is not None and not (folder := Path(self.trace).parent).is_dir():
+        if self.trace is not None and not (folder := Path(self.trace).expanduser().parent).is_dir():
             raise OutputError(f"the folder for the trace does not exist: {folder}. Make it first: mkdir -p {folder}")
 
 

@@ -1,6 +1,5 @@
 """The documents: links lead somewhere, commands are known, and the examples of docs/extending.md run."""
 
-import json
 import math
 import re
 import runpy
@@ -17,13 +16,13 @@ from renders import frames_of
 from renders import tiny as small
 
 from dreamvid import dream_frames, load_settings
+from dreamvid.cli.app import main
 from dreamvid.dream.objectives.parser import parse_objective
-from dreamvid.errors import DreamvidError, InputError, Interrupted
+from dreamvid.errors import DreamvidError
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.networks.network import load_network
 from dreamvid.networks.registry import network_fingerprint
 from dreamvid.render.engine import render_video
-from dreamvid.render.progress import Progress
 from dreamvid.runtime import plugins
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 
@@ -159,10 +158,18 @@ def test_private_interfaces_of_libraries_are_listed() -> None:
     assert sorted(name for name in used if f"{name}`" not in listed) == []
 
 
-def test_progress_and_exit_codes_are_as_documented() -> None:
-    page = (ROOT / "docs" / "automation.md").read_text(encoding="utf-8")
-    example = next(json.loads(content) for language, _name, content in BLOCK.findall(page) if language == "json")
-    assert list(json.loads(Progress("dream", 12, 300).to_json())) == list(example)
-    assert all(f"`{key}`" in page for key in example)
-    for code in (DreamvidError.exit_code, InputError.exit_code, Interrupted("").exit_code):
-        assert f"| {code} |" in page
+COMMAND = re.compile(r"^(?:\.venv/bin/)?dreamvid ([a-z]+)( .*)?$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_and_flag_is_known(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = document.read_text(encoding="utf-8")
+    lines = [content for language, _name, content in BLOCK.findall(text) if language == "sh"]
+    lines += re.findall(r"`(dreamvid [a-z][^`]*)`", text)
+    known: dict[str, set[str]] = {}
+    for command, rest in COMMAND.findall("\n".join(lines)):
+        if command not in known:
+            assert main([command, "--help-all"]) == 0, command
+            known[command] = {*re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out), "--help", "--help-all"}
+        flags = re.findall(r"(?<!\S)--[a-z][a-z-]+", rest.partition("  #")[0])
+        assert [flag for flag in flags if flag not in known[command]] == [], f"dreamvid {command}{rest}"

@@ -145,9 +145,9 @@ def test_a_codec_is_one_of_the_known(film: Path, tmp_path: Path, codec: str) -> 
 def test_a_mask_in_a_preset_is_no_graph(film: Path, tmp_path: Path, graph: str) -> None:
     mark, preset = tmp_path / "written", tmp_path / "preset.toml"
     preset.write_text(f'[dream]\nmask = "lavfi:{graph.format(film=film, mark=mark)}"\n')
-    with pytest.raises(SettingsError, match="no mask"):
+    with pytest.raises(SettingsError, match="cannot be masks"):
         render_video(film, tmp_path / "dream.mp4", load_settings(preset, device="cpu"))
-    with pytest.raises(SettingsError, match="no mask"):
+    with pytest.raises(SettingsError, match="cannot be masks"):
         Dreamer(load_settings(preset, device="cpu")).dream(np.zeros((16, 16, 3), np.uint8))
     assert names(tmp_path) == ["preset.toml"]
 

@@ -56,17 +56,21 @@ class SoundCurves:
 def analyse_sound(
     samples: npt.NDArray[np.float32], rate: int, fps: Fraction | float, frames: int | None = None
 ) -> SoundCurves:
-    """Analyse mono samples (n,) at `rate` per second; frame i of the curves is at i / fps seconds.
+    """Analyse samples (n,) or (n, channels) at `rate` per second; frame i of the curves is at i / fps seconds.
+
+    Channels count by their energy, so that sound in antiphase, which a mix to mono cancels, is heard.
 
     frames: how many to give; without it, as many as the sound lasts. Levels are the share of the sound's own full
     level, rise at once and fall with a half-life of 0.12 s. `onset` is the spectral flux above its neighbourhood (Bello
     et al. 2005, with logarithmic compression), `beat` a pulse that is 1 at the frame nearest to each onset's peak and
     then halves every 0.12 s. Raises InputError for no samples.
     """
-    if samples.ndim != 1 or not samples.size:
-        raise InputError(f"A sound to analyse is a row of mono samples, got an array of shape {samples.shape}.")
+    if samples.ndim not in (1, 2) or not samples.size:
+        raise InputError(
+            f"A sound to analyze is an array of mono samples (n,) or of channels (n, channels); got {samples.shape}."
+        )
     fps = Fraction(fps).limit_denominator(1001)
-    count = frames if frames is not None else max(1, math.ceil(Fraction(samples.size, rate) * fps))
+    count = frames if frames is not None else max(1, math.ceil(Fraction(len(samples), rate) * fps))
     hop = max(1, round(rate * _HOP_SECONDS))
     step = hop / rate
     levels, flux = _measure(samples, rate, hop)
@@ -76,7 +80,7 @@ def analyse_sound(
     values = {name: _release(curve, fps) for name, curve in values.items()}
     values["onset"] = _release(_most_per_frame(_unit(excess), step, fps, count), fps)
     # A sound that is cut off at its end makes a click there that nobody plays.
-    end = samples.size / rate - _WINDOW_SECONDS / 2
+    end = len(samples) / rate - _WINDOW_SECONDS / 2
     beats = tuple(stroke * step for stroke in strokes if stroke * step < end)
     values["beat"] = _pulses(beats, fps, count)
     return SoundCurves(fps, values, beats)
@@ -85,8 +89,10 @@ def analyse_sound(
 def _measure(samples: npt.NDArray[np.float32], rate: int, hop: int) -> tuple[dict[str, Curve], Curve]:
     """Levels from 0 to 1, and spectral flux, at 0, hop, 2 hop, …: one pass of Hann-windowed spectra, in chunks."""
     window = max(2, 2 * round(rate * _WINDOW_SECONDS / 2))
-    views = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (window // 2, window)), window)[
-        : samples.size : hop
+    channels = [samples] if samples.ndim == 1 else list(samples.T)
+    views = [
+        np.lib.stride_tricks.sliding_window_view(np.pad(channel, (window // 2, window)), window)[: channel.size : hop]
+        for channel in channels
     ]
     shape = (np.hanning(window + 1)[:-1] / (window / 4)).astype(np.float32)
     loudest = max(float(np.abs(samples).max()), 1e-9)
@@ -96,8 +102,9 @@ def _measure(samples: npt.NDArray[np.float32], rate: int, hop: int) -> tuple[dic
     power: dict[str, list[npt.NDArray[np.floating]]] = {name: [] for name in bands}
     flux: list[npt.NDArray[np.floating]] = []
     before = np.zeros((max(1, round(window / 2 / hop)), frequencies.size))
-    for start in range(0, len(views), _CHUNK):
-        sizes = np.abs(np.fft.rfft(views[start : start + _CHUNK] * shape, axis=1))
+    for start in range(0, len(views[0]), _CHUNK):
+        spectra = [np.abs(np.fft.rfft(view[start : start + _CHUNK] * shape, axis=1)) for view in views]
+        sizes = spectra[0] if len(spectra) == 1 else np.sqrt(np.mean(np.square(spectra), axis=0))
         for name, band in bands.items():
             power[name].append(np.square(sizes[:, band]).sum(axis=1))
         # How much louder all frequencies together became within half a window.
@@ -118,7 +125,7 @@ def _mean_around(curve: Curve, reach: int) -> Curve:
 
 
 def _excess(flux: Curve, step: float) -> Curve:
-    """What of the flux stands out of its neighbourhood and of the hiss."""
+    """Compute what of the flux stands out of its neighborhood and of the hiss."""
     threshold = _STAND_OUT * _mean_around(flux, round(_NEIGHBOURHOOD_SECONDS / step))
     least = _LEAST_FLUX * float(np.percentile(flux, 99.5)) + 1e-6
     excess: Curve = np.maximum(flux - np.maximum(threshold, least), 0).astype(np.float32)
@@ -134,7 +141,7 @@ def _unit(curve: Curve) -> Curve:
 
 
 def _peaks(excess: Curve, flux: Curve, step: float) -> list[float]:
-    """Places of the strongest flux, none within the gap of a stronger one; in hops, between two of them if need be."""
+    """Find the positions of the strongest flux, none close to a stronger one; in hops, also between two."""
     gap = round(_GAP_SECONDS / step)
     found: list[float] = []
     taken = np.zeros(excess.size, bool)

@@ -32,7 +32,7 @@ def read_path(path: Path) -> GuidePath:
     Raises SettingsError naming the line.
     """
     try:
-        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
+        lines = path.expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(f"The path {path} cannot be read: {said}. {_EXAMPLE}") from None

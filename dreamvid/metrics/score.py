@@ -46,9 +46,9 @@ from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, find_preset, load_settings, merge
 from dreamvid.settings.merge import to_tables
 from dreamvid.video.decode import FrameReader, VideoFrame
-from dreamvid.video.probe import probe, scan
+from dreamvid.video.probe import frames_to_scan, probe, scan
 from dreamvid.video.shots import detection_size, find_cuts
-from dreamvid.video.source import Source, open_source
+from dreamvid.video.source import Source, open_for_render, open_source
 
 # Width in pixels at which videos are compared: flow holds, noise does not count, and it is quick.
 WORKING_WIDTH = 320
@@ -279,13 +279,14 @@ class _Pair:
     """A dream and the frames of its source that it shows. Raises InputError for videos that cannot be read."""
 
     def __init__(self, source: str | Path, dream: str | Path, settings: Settings) -> None:
-        self._source, self._dream = open_source(source), open_source(dream)
+        self._source, self._dream = open_for_render(source, settings.video), open_source(dream)
         self._source_info, self._dream_info = probe(self._source), probe(self._dream)
         self.settings = draft(settings, self._source_info)  # the recipe only says that it is a draft
         self._start, self._stop = self.settings.video.frame_range()
         self._rate = self.settings.video.rate()
-        if self._source.kind == "lavfi" and self._stop is None:
-            scan(self._source, self._source_info)  # refuses a graph without an end
+        until = frames_to_scan(self._source, self._source_info, self._stop, self._rate)
+        self._scan = scan(self._source, self._source_info, until)  # refuses a graph without an end
+        self._dream_scan = scan(self._dream, self._dream_info)
 
     def check(self) -> tuple[set[int], int]:
         """Find the source's cuts, and count the frames. Raises InputError when the counts differ."""
@@ -295,14 +296,20 @@ class _Pair:
         def images() -> Iterator[npt.NDArray[np.uint8]]:
             nonlocal counted
             with FrameReader(
-                self._source, self._source_info, start=self._start, stop=self._stop, fps=self._rate, size=small
+                self._source,
+                self._source_info,
+                scan=self._scan,
+                start=self._start,
+                stop=self._stop,
+                fps=self._rate,
+                size=small,
             ) as reader:
                 for frame in reader:
                     counted += 1
                     yield to_8_bits(frame.pixels)
 
         cuts = set(find_cuts(images()))
-        total = scan(self._dream, self._dream_info).count
+        total = self._dream_scan.count
         if counted != total:
             raise _counts_differ(counted, total, self._source, self._dream, self.settings)
         return cuts, total
@@ -313,9 +320,14 @@ class _Pair:
         source_stop = self._stop if stop is None else self._start + stop
         with (
             FrameReader(
-                self._source, self._source_info, start=self._start, stop=source_stop, fps=self._rate
+                self._source,
+                self._source_info,
+                scan=self._scan,
+                start=self._start,
+                stop=source_stop,
+                fps=self._rate,
             ) as source_frames,
-            FrameReader(self._dream, self._dream_info, stop=stop) as dream_frames,
+            FrameReader(self._dream, self._dream_info, scan=self._dream_scan, stop=stop) as dream_frames,
         ):
             yield _pairs(source_frames, dream_frames)
 

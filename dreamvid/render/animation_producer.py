@@ -17,7 +17,7 @@ from dreamvid.dream.draft import draft
 from dreamvid.errors import SettingsError
 from dreamvid.render.fingerprint import render_fingerprint
 from dreamvid.render.plan import Plan, Segment, cut_segments
-from dreamvid.render.producer import Sound
+from dreamvid.render.producer import OWN_SOUND, Sound
 from dreamvid.render.progress import Progress
 from dreamvid.render.start_image import StartImage
 from dreamvid.runtime.profiler import Stopwatch
@@ -27,7 +27,7 @@ from dreamvid.video.encode import StreamSpec
 from dreamvid.video.mask import Mask
 from dreamvid.video.probe import probe_sound
 from dreamvid.video.sink import Sink
-from dreamvid.video.source import Source
+from dreamvid.video.sources.file import FileSource
 
 
 def with_format(settings: Settings, start: StartImage) -> Settings:
@@ -83,8 +83,8 @@ class AnimationProducer:
         self._size, self._rate, self._count = size, rate, stop
         self.sound: Sound | None = None
         self._signals: Signals = lambda frame: SILENCE
-        if settings.camera.audio is not None:
-            self._listen(Path(settings.camera.audio).expanduser())
+        if settings.video.audio is not None:
+            self._listen(settings.video.audio)
         self._dreamer = CameraDreamer(
             settings,
             start.image(size, settings.render.seed),
@@ -104,10 +104,15 @@ class AnimationProducer:
         assert rate is not None
         return cls(draft(settings, _Format(*size, rate)), start)
 
-    def _listen(self, path: Path) -> None:
+    def _listen(self, text: str) -> None:
+        path = Path(text).expanduser()
+        if text == OWN_SOUND and not path.exists():
+            raise SettingsError(
+                "`audio=source` is the audio of a video that is dreamed on. Give a file: `audio=song.wav`."
+            )
         samples, per_second = decode_audio(path)
         self._signals = analyse_sound(samples, per_second, self._rate, self._count).at
-        source = Source("sound", str(path), (path,))
+        source = FileSource(kind="sound", text=str(path), paths=(path,), has_clock=False)
         self.sound = Sound(source, probe_sound(source))
 
     def identity(self, sink: Sink) -> dict[str, str]:

@@ -28,7 +28,7 @@ from dreamvid.settings import DEFAULT_ZOOM_PRESET, Recipe, Settings, as_settings
 from dreamvid.settings.renamed import accept_old_arguments
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.sink import Recording
-from dreamvid.video.source import open_source
+from dreamvid.video.source import open_for_render
 
 __all__ = ["Progress", "RenderResult", "render_video", "render_zoom"]
 
@@ -66,7 +66,7 @@ def render_video(
     chosen = RenderOptions(**options)
     settings = as_settings(settings, kind="run")
     destination = OutputTarget.from_path(output, settings)
-    opened = open_source(source)
+    opened = open_for_render(source, settings.video)
     _refuse_writing_to(opened.paths, destination)
     return _render(lambda: VideoProducer.from_source(opened, settings), settings, destination, chosen)
 
@@ -86,7 +86,7 @@ def render_zoom(
     chosen = RenderOptions(**options)
     settings = as_settings(settings, DEFAULT_ZOOM_PRESET)
     destination = OutputTarget.from_path(output, settings)
-    start_image = StartImage.read(start)
+    start_image = StartImage.read(start, settings.video)
     _refuse_writing_to(start_image.paths, destination)
     settings = with_format(settings, start_image)
     return _render(lambda: AnimationProducer.from_start(start_image, settings), settings, destination, chosen)

@@ -15,7 +15,7 @@ from dreamvid.settings import Settings
 from dreamvid.video.bars import NO_BARS, Bars, Edges, frame_edges, locate_bars
 from dreamvid.video.decode import FrameReader, Pixels
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.probe import Scan, VideoInfo, scan
+from dreamvid.video.probe import ALIKE, Irregularities, Scan, VideoInfo, frames_to_scan, scan
 from dreamvid.video.shots import detection_size, find_cuts
 from dreamvid.video.source import Source
 
@@ -51,7 +51,7 @@ class Plan:
     `start`: number of the first frame. `pts`: when each frame is shown, in units of `time_base` seconds on
     the source's clock. `end_pts`: when the last one ends, None if the source does not say. `constant_rate`,
     `rate`: as in `Scan`, of the result. `trimmed`: the render leaves out some of the source. `damage`: what
-    the source has lost, as sentences.
+    the source has lost, as sentences. `irregularities`: what readers of the source have to know.
     """
 
     start: int
@@ -63,6 +63,7 @@ class Plan:
     trimmed: bool
     damage: tuple[str, ...]
     segments: tuple[Segment, ...]
+    irregularities: Irregularities = ALIKE
 
     @property
     def count(self) -> int:
@@ -83,6 +84,10 @@ class Plan:
     def time_seconds(self, index: int) -> float:
         """Time of frame `index` since the source's first, so that a part of a film renders as it will in the whole."""
         return float(self.start / self.rate + (self.pts[index - self.start] - self.pts[0]) * self.time_base)
+
+    def scan(self) -> Scan:
+        """Give a reader what was found out about the source, but for the times, which this plan has."""
+        return Scan((), self.constant_rate, self.rate, irregularities=self.irregularities)
 
     def spec(self, info: VideoInfo, settings: Settings) -> StreamSpec:
         """What the result's frames have in common."""
@@ -107,6 +112,12 @@ class Plan:
             trimmed=bool(values["trimmed"]),
             damage=tuple(values["damage"]),
             segments=tuple(Segment(**{**segment, "bars": Bars(**segment["bars"])}) for segment in values["segments"]),
+            irregularities=Irregularities(
+                **{
+                    **values["irregularities"],
+                    "corrections": tuple((int(a), int(b)) for a, b in values["irregularities"]["corrections"]),
+                }
+            ),
         )
 
 
@@ -127,7 +138,7 @@ def make_plan(
     """
     start, stop = settings.video.frame_range()
     fps = settings.video.rate()
-    seen = scan(source, info, _scan_stop(source, info, stop, fps), on_scan)
+    seen = scan(source, info, frames_to_scan(source, info, stop, fps), on_scan)
     total = None if fps is not None else (seen.count if stop is None else min(seen.count, stop)) - start
     if total is not None and total <= 0:
         raise _nothing(settings, seen.count)
@@ -142,7 +153,7 @@ def make_plan(
         # One frame more than is rendered tells when the last one ends, and whether there is more.
         further = None if stop is None else stop + 1
         with FrameReader(
-            source, info, start=start, stop=further, size=detection_size(info), fps=fps, queue_frames=8
+            source, info, scan=seen, start=start, stop=further, size=detection_size(info), fps=fps, queue_frames=8
         ) as reader:
             for frame in reader:
                 if stop is not None and frame.index >= stop:
@@ -175,8 +186,9 @@ def make_plan(
         constant_rate=fps is not None or seen.constant_rate,
         rate=rate,
         trimmed=start > 0 or end_pts is not None,
-        damage=seen.damage,
+        damage=(*seen.notes, *seen.damage),
         segments=cut_segments(len(pts), cuts, rate, start=start, alone=alone, cadence=cadence, bars=bars),
+        irregularities=seen.irregularities,
     )
 
 
@@ -206,15 +218,6 @@ def cut_segments(
         for first, last in pairwise(dict.fromkeys((begin, *inner, end))):
             segments.append(Segment(len(segments), start + first, start + last, alone or first == begin, kept))
     return tuple(segments)
-
-
-def _scan_stop(source: Source, info: VideoInfo, stop: int | None, fps: Fraction | None) -> int | None:
-    """How many frames to scan for the damage and the rate of those before `stop`."""
-    if stop is None or fps is None:
-        return stop
-    # After a change of rate `stop` counts other frames. A file has an end; a graph's nominal rate is its true
-    # one.
-    return None if source.kind != "lavfi" else int(stop / fps * info.frame_rate) + 2
 
 
 def _nothing(settings: Settings, count: int | None) -> SourceError:

@@ -17,6 +17,9 @@ from dreamvid.video.probe import VideoInfo
 from dreamvid.video.sink import Sink
 from dreamvid.video.source import Source
 
+OWN_SOUND = "source"
+"""What the setting `audio` says for the sound of the video that is dreamed on."""
+
 
 @dataclass(frozen=True)
 class Sound:

@@ -1,22 +1,27 @@
 """VideoProducer as a film to render: the decoder works ahead in its thread, and so may motion; the caller dreams."""
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dreamvid.audio.analysis import SoundCurves, analyse_sound
+from dreamvid.audio.decode import decode_audio, decode_source_audio
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
 from dreamvid.dream.draft import draft
-from dreamvid.errors import SourceError
+from dreamvid.errors import SettingsError, SourceError
 from dreamvid.image.tensors import to_tensor
 from dreamvid.motion.field import PreparedFrame
 from dreamvid.render.fingerprint import render_fingerprint
 from dreamvid.render.plan import Plan, Segment, make_plan
-from dreamvid.render.producer import Sound
+from dreamvid.render.producer import OWN_SOUND, Sound
 from dreamvid.render.progress import Progress
 from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
 from dreamvid.runtime.profiler import Stopwatch
@@ -27,7 +32,8 @@ from dreamvid.video.encode import StreamSpec
 from dreamvid.video.mask import Mask
 from dreamvid.video.probe import VideoInfo, probe
 from dreamvid.video.sink import Sink
-from dreamvid.video.source import Source
+from dreamvid.video.source import SOURCES, FfmpegSource, Source
+from dreamvid.video.sources.file import FileSource
 
 _MOTION_QUEUE = 2  # frames that may wait: enough to even out, few enough for 8K
 # A CPU of fewer cores gives motion no thread of its own: it would take from the dream's threads, which wait for one
@@ -58,6 +64,7 @@ class VideoProducer:
         self._dreamer = FrameDreamer(settings)
         self.device = torch.device(self._dreamer.device)
         self.sound: Sound | None = Sound(source, info)
+        self._signals: Callable[[float], Mapping[str, float]] = lambda time_seconds: {}
         self.stopwatch = Stopwatch()
         self.ascent = self._dreamer.ascent
 
@@ -73,6 +80,12 @@ class VideoProducer:
             "the source's content": self._source.fingerprint(),
             "the content of the flow estimator": self._dreamer.flow_fingerprint,
         }
+        audio = self._settings.video.audio
+        if audio is not None and (audio != OWN_SOUND or Path(audio).exists()):
+            path = Path(audio).expanduser()
+            contents["the sound's content"] = FileSource(text=audio, paths=(path,)).fingerprint()
+        if origin := SOURCES.origin(self._source.kind):
+            contents["the plugin of the source"] = origin
         return render_fingerprint(
             self._settings, contents, sink, self.device, bit_depth=self._info.bit_depth, hdr=self._info.hdr
         )
@@ -88,9 +101,35 @@ class VideoProducer:
         )
 
     def check(self, plan: Plan) -> list[str]:
-        """Evaluate the schedules at every frame."""
-        self._settings.check_schedules(plan.time_seconds(plan.start + plan.count - 1), plan.rate)
-        return [*plan.damage, *bars_kept(plan)]
+        """Evaluate the schedules at every frame, with the sound."""
+        duration = plan.time_seconds(plan.start + plan.count - 1)
+        curves = self._listen(plan, duration)
+        if curves is not None:
+            self._signals = lambda time_seconds: curves.at(round(time_seconds * float(plan.rate)))
+        self._settings.check_schedules(duration, plan.rate, None if curves is None else curves.at)
+        return [*self._info.notes, *plan.damage, *bars_kept(plan)]
+
+    def _listen(self, plan: Plan, duration_seconds: float) -> SoundCurves | None:
+        """Analyze the sound that drives schedules, at the times of the frames; None where none was asked for."""
+        text = self._settings.video.audio
+        if text is None:
+            return None
+        rate, count = plan.rate, math.ceil((duration_seconds + 1) * plan.rate)
+        if text != OWN_SOUND or Path(text).exists():
+            samples, per_second = decode_audio(text)
+            return analyse_sound(samples, per_second, rate, count)
+        if not isinstance(self._source, FfmpegSource) or not self._info.audio:
+            raise SettingsError(
+                f"`audio=source` is the audio of {self._source.text}, which has none. Give a file: `audio=song.wav`."
+            )
+        # The sound counts from where the file starts, schedules from its first frame.
+        late = float(plan.pts[0] * plan.time_base) - plan.time_seconds(plan.start)
+        length = late + duration_seconds + 1 if self._source.endless else None
+        samples, per_second = decode_source_audio(self._source, seconds=length)
+        skipped = round(late * per_second)
+        if skipped < 0:
+            samples = np.concatenate([np.zeros((-skipped, *samples.shape[1:]), samples.dtype), samples])
+        return analyse_sound(samples[max(0, skipped) :], per_second, rate, count)
 
     def spec(self, plan: Plan) -> StreamSpec:
         """What the result's frames have in common."""
@@ -110,6 +149,7 @@ class VideoProducer:
                 FrameReader(
                     self._source,
                     self._info,
+                    scan=plan.scan(),
                     start=first.start if first.new_shot else first.start - 1,  # motion needs the frame before
                     stop=run[-1].stop,
                     size=video.size_pixels(),
@@ -144,6 +184,7 @@ class VideoProducer:
                     index=shown.index,
                     elapsed_seconds=key.elapsed_seconds,
                     time_seconds=plan.time_seconds(shown.index),
+                    signals=self._signals(plan.time_seconds(shown.index)),
                     mask=shown.mask,
                 )
                 return self._with_bars(dreamed, shown)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from dreamvid.errors import SettingsError, nearest
-from dreamvid.settings.renamed import current_names
+from dreamvid.settings.renamed import current_names, in_present_tables
 from dreamvid.settings.schedule import SIGNALS, parse_schedule
 from dreamvid.settings.schema import CoherenceSettings, Settings, SettingsGroup, bounds, numeric_fields
 
@@ -53,7 +53,7 @@ def merge(*layers: Settings | Mapping[str, Any], origin: str = "") -> Settings:
         tables = layer.model_dump(exclude_unset=True) if isinstance(layer, Settings) else layer
         texts: dict[str, Any] = {}
         scheduled: dict[str, Any] = {}
-        for group, table in tables.items():
+        for group, table in in_present_tables(tables).items():
             if group not in Settings.model_fields:
                 hint = nearest(group, Settings.model_fields)
                 raise SettingsError(

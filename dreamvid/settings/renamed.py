@@ -34,6 +34,9 @@ RENAMED_VALUES: Mapping[tuple[str, object], object] = {("octave_carry", "picture
 RENAMED_FLAGS: Mapping[str, str] = {"fresh": "restart"}
 """Flags of the command line that are not settings, before version 0.2, and what they are called since."""
 
+MOVED: Mapping[tuple[str, str], str] = {("camera", "audio"): "video"}
+"""Settings that were in another table, by that table and their name, and the table that they are in since."""
+
 _told: set[str] = set()
 
 
@@ -54,6 +57,18 @@ def current_names(table: Mapping[str, Any]) -> dict[str, Any]:
             raise SettingsError(f"The setting {now!r} is given twice, also by its old name. Keep {now!r} alone.")
         renamed[now] = RENAMED_VALUES.get((now, value), value) if isinstance(value, str) else value
     return renamed
+
+
+def in_present_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings into the tables that they are in now; an old place is told once as a DeprecationWarning."""
+    moved = dict(tables)
+    for (before, name), now in MOVED.items():
+        table = moved.get(before)
+        if isinstance(table, Mapping) and name in table:
+            tell_once(f"The setting {name!r} is in the table [{now}] now, no longer in [{before}].")
+            moved[before] = {key: value for key, value in table.items() if key != name}
+            moved[now] = {name: table[name], **moved.get(now, {})}
+    return moved
 
 
 def accept_old_arguments(**old_to_new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

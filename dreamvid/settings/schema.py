@@ -19,10 +19,10 @@ from pydantic.fields import FieldInfo
 from dreamvid.errors import SettingsError, nearest
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS, Registry
 from dreamvid.settings.objective_timeline import parse_timeline
+from dreamvid.settings.rate import parse_rate
 from dreamvid.settings.schedule import parse_schedule
 
 _RANGE = re.compile(r"(\d*):(\d*)")
-_RATE = re.compile(r"[0-9]{0,9}(\.[0-9]{0,12}|/[0-9]{1,9})?")
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
 
@@ -45,14 +45,13 @@ def _size(text: str) -> str:
     return text
 
 
-def _rate(text: str) -> str:
-    try:
-        rate = Fraction(text if _RATE.fullmatch(text) else "")  # it would take 1e9999999 for a number, in hours
-    except (ValueError, ZeroDivisionError):
-        raise ValueError("allowed is a number or a fraction, such as 25 or 30000/1001") from None
-    if not 0 < rate <= 1000:
-        raise ValueError("a frame rate has to be above 0 and at most 1000")
-    return text
+def _rate(value: object) -> object:
+    """Take numbers and fractions for their text; check the text, and keep it as it was written."""
+    if isinstance(value, int | float | Fraction) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        parse_rate(value)
+    return value
 
 
 def _cadence(value: object) -> object:
@@ -349,11 +348,6 @@ class CameraSettings(SettingsGroup):
         "this, the feedback soon saturates them.",
     )
     loop: bool = Field(False, description="Close the loop: the last frame leads to the first.")
-    audio: str | None = Field(
-        None,
-        description="Audio or video file whose audio drives schedules (rms, bass, mid, treble, onset, beat) and "
-        "becomes the audio of the result.",
-    )
 
 
 class VideoSettings(SettingsGroup):
@@ -374,10 +368,28 @@ class VideoSettings(SettingsGroup):
         description="Render a preview: smaller and at half the frame rate, several times faster, with patterns of "
         "about the same size and strength.",
     )
-    fps: Annotated[str, AfterValidator(_rate)] | None = Field(
+    fps: Annotated[str, BeforeValidator(_rate)] | None = Field(
         None,
         json_schema_extra={"unit": "1/s"},
-        description="Constant frame rate to convert to, such as 25 or 30000/1001, instead of the source's frame times.",
+        description="Constant frame rate to convert to, such as 25 or 30000/1001, instead of the source's frame times. "
+        "Images, which have no times, are shown at this rate.",
+    )
+    input_fps: Annotated[str, BeforeValidator(_rate)] | None = Field(
+        None,
+        json_schema_extra={"unit": "1/s"},
+        description="Images per second of an image sequence; without it as many as fps says, or 25.",
+    )
+    stream: int | None = Field(
+        None,
+        ge=0,
+        le=9999,
+        description="Number of the video stream to take in a file with several, as ffmpeg counts them; without it the "
+        "one that players take.",
+    )
+    audio: str | None = Field(
+        None,
+        description="Audio or video file whose audio drives schedules (rms, bass, mid, treble, onset, beat). In zoom "
+        "it becomes the audio of the result; in run the video keeps its own audio, which 'source' stands for.",
     )
     codec: str | None = Field(
         None,
@@ -401,7 +413,11 @@ class VideoSettings(SettingsGroup):
 
     def rate(self) -> Fraction | None:
         """Return `fps` as an exact fraction."""
-        return None if self.fps is None else Fraction(self.fps)
+        return None if self.fps is None else parse_rate(self.fps)
+
+    def images_rate(self) -> Fraction | None:
+        """Return `input_fps` as an exact fraction."""
+        return None if self.input_fps is None else parse_rate(self.input_fps)
 
 
 class RenderSettings(SettingsGroup):

@@ -12,9 +12,9 @@ from dreamvid.runtime.files import part_path
 from dreamvid.video.encoders import choose_encoding
 from dreamvid.video.ffmpeg import DiskFullError, Ffmpeg, level_and_text, run_ffmpeg
 from dreamvid.video.mux import EncodedSink, joined_segments, write_file
-from dreamvid.video.probe import VideoInfo, clock_args
+from dreamvid.video.probe import VideoInfo
 from dreamvid.video.sink import Recording
-from dreamvid.video.source import Source
+from dreamvid.video.source import FfmpegSource
 
 _TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 _BITMAP_SUBTITLES = {"dvdsub", "dvd_subtitle", "pgssub", "hdmv_pgs_subtitle", "dvbsub", "dvb_subtitle", "xsub"}
@@ -102,7 +102,7 @@ class _Extras:
     stereo_mode: str | None = None
 
     @classmethod
-    def from_source(cls, source: Source) -> "_Extras":
+    def from_source(cls, source: FfmpegSource) -> "_Extras":
         with Ffmpeg([*source.input_args(), "-t", "0", "-f", "null", "-"], level="info") as process:
             process.wait()
             texts = [level_and_text(line)[1] for line in process.log]
@@ -124,9 +124,8 @@ class _Mux:
         self._sink, self._container, self._output = sink, sink.container, output
         self._images, self._recording = images, recording
         source, info = recording.source, recording.info
-        if source is not None and source.kind == "images":
-            source = info = None
-        self._source, self._info = source, info
+        self._source = source if isinstance(source, FfmpegSource) else None
+        self._info = info if self._source is not None else None
         starts, self._end = recording.timeline()
         self._start = starts[0]
         self._warnings: list[str] = []
@@ -139,11 +138,11 @@ class _Mux:
         if source is None or info is None:
             self._run([*frames, "-map", "0:v:0"], [])
             return []
-        more = [] if source.kind in ("lavfi", "sound") else self._extras(_Extras.from_source(source))
-        tags = [] if source.kind == "lavfi" else ["-map_metadata", "1", *self._chapters(info)]
+        more = [] if source.endless or not source.has_clock else self._extras(_Extras.from_source(source))
+        tags = [] if source.endless else ["-map_metadata", "1", *self._chapters(info)]
         tracks = self._tracks(info)
         if not tracks:
-            tagged = [] if source.kind == "lavfi" else source.input_args()
+            tagged = [] if source.endless else source.input_args()
             self._run([*frames, *tagged, "-map", "0:v:0", *more, *tags], [])
             return self._warnings
         inputs = [*frames, *self._cut(), *source.input_args(), "-map", "0:v:0"]
@@ -174,7 +173,7 @@ class _Mux:
         if self._recording.trimmed:
             return ["-ss", _decimal(float(self._start)), "-t", _decimal(float(self._end - self._start))]
         # A graph's sound may have no end.
-        return ["-t", _decimal(float(self._end))] if self._source.kind == "lavfi" else []
+        return ["-t", _decimal(float(self._end))] if self._source.endless else []
 
     def _chapters(self, info: VideoInfo) -> list[str]:
         # Only an input that is cut gives chapters that fit the part.
@@ -184,7 +183,9 @@ class _Mux:
     def _clock(self, number: int) -> list[str]:
         """Play the source's video into a second, discarded output: times then count from the source's start."""
         assert self._source is not None
-        return [argument.replace("0:a?", f"{number}:V:0") for argument in clock_args(self._source)]
+        assert self._info is not None
+        played = ["-map", f"{number}:{self._info.stream}", "-c", "copy", "-f", "null", "-"]
+        return played if self._source.has_clock else []
 
     def _extras(self, extras: _Extras) -> list[str]:
         """Map cover images, attachments and the stereo mode, or note that they are lost."""
@@ -233,6 +234,8 @@ class _Mux:
         container, copy = self._container, ("copy",)
         tracks = []
         for index, name in enumerate(info.audio):
+            if not name:
+                continue  # not wanted
             taken = container.audio is None or name in container.audio
             ways = (copy, container.audio_encoder) if taken else (container.audio_encoder, copy)
             tracks.append(_Track("a", index, name, ways))

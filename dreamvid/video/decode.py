@@ -14,17 +14,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from dreamvid.errors import FfmpegError, SourceError
-from dreamvid.image.io import read_image
 from dreamvid.video.ffmpeg import Ffmpeg
-from dreamvid.video.probe import Clock, VideoInfo, clock_args, timing_args
-from dreamvid.video.source import Source
-
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+from dreamvid.video.probe import ZSCALE_MATRICES, Irregularities, Scan, VideoInfo, clock_args
+from dreamvid.video.probing.timestamps import Clock, correction_filter, timing_args
+from dreamvid.video.source import FfmpegSource, FrameSource, Source
+from dreamvid.video.source import Pixels as Pixels
 
 # Without these swscale is off by 1.2 levels on average; with them by 0.5 (8 bits) and 0.04 (10 bits).
 SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -48,10 +47,12 @@ class FrameReader:
 
     A context manager and an iterator of `VideoFrame`. A thread decodes at most `queue_frames` ahead; what
     goes wrong in it is raised in the consumer. Every frame carries its own time from the source; only with
-    `fps` are frames repeated or left out, and numbered anew. HDR keeps its code values.
+    `fps` are frames repeated or left out, and numbered again. HDR keeps its code values.
 
     Args:
         source, info: what to decode and what `probe` said of it.
+        scan: what `scan` found, for times without damage and for videos that change on the way; without it times are
+            those that are stored, and what changes after the first frames is not known.
         start, stop: numbers of frames, counted after the change of rate by `fps`.
         size: (width, height) of the result in pixels; default: as stored.
         fps: resample to this constant rate, nearest frame.
@@ -67,6 +68,7 @@ class FrameReader:
         source: Source,
         info: VideoInfo,
         *,
+        scan: Scan | None = None,
         start: int = 0,
         stop: int | None = None,
         size: tuple[int, int] | None = None,
@@ -78,8 +80,13 @@ class FrameReader:
                 f"an empty range of frames was asked for: {start}:{'' if stop is None else stop}. "
                 "Give START:STOP with 0 <= START < STOP."
             )
-        self._source, self._info, self._fps = source, info, fps
+        self._source, self._info, self._scan, self._fps = source, info, scan, fps
+        self._irregularities = None if scan is None else scan.irregularities
         self._start, self._stop = start, stop
+        if fps is not None and scan is not None and scan.irregularities.corrections and scan.complete and scan.pts:
+            # A damaged last time stamp would have its frame repeated until then.
+            count = _resampled_count(scan, info, fps)
+            self._stop = count if stop is None else min(stop, count)
         self.width, self.height = size or (info.width, info.height)
         self.time_base = info.time_base if fps is None else 1 / fps
         self._queue: queue.Queue[VideoFrame | BaseException | None] = queue.Queue(maxsize=queue_frames)
@@ -139,7 +146,8 @@ class FrameReader:
 
     def _work(self) -> None:
         try:
-            frames = self._read_images() if self._source.kind == "images" else self._read_video()
+            source = self._source
+            frames = self._read_frames(source) if isinstance(source, FrameSource) else self._read_video()
             with contextlib.closing(frames):
                 for frame in frames:
                     self._put(frame)
@@ -150,39 +158,52 @@ class FrameReader:
             self._put(error)
 
     def _filters(self) -> str:
-        info = self._info
+        info, found = self._info, self._irregularities
         filters = []
-        if info.interlaced:
-            filters.append("bwdif=mode=send_frame:deint=interlaced")
+        if self._fps is not None and found is not None:
+            filters.append(correction_filter(_large_corrections(found, info)))
+        steady = []  # filters that cannot take images of another size or format than the first one's
+        if info.interlaced or (found is not None and found.interlaced):
+            steady.append("bwdif=mode=send_frame:deint=interlaced")
+        if info.matrix in ZSCALE_MATRICES:
+            steady.append(_zscale(info))
+        if steady and (found is None or found.varies):
+            filters.append(f"scale={info.width}:{info.height}:interl=-1:flags={SCALE_FLAGS}")
+            filters.append(f"format={info.pixel_format}")
+        filters += steady
         if self._fps is not None:
             filters.append(f"fps={self._fps.numerator}/{self._fps.denominator}")
         if self._start:
             filters.append(f"trim=start_frame={self._start}")
         # An explicit size also holds where the stream changes its size.
         scale = f"scale={self.width}:{self.height}:flags={SCALE_FLAGS}"
-        if info.matrix != "rgb":
+        if found is not None and found.colors_vary:
+            scale += ":in_color_matrix=auto:in_range=auto"
+        elif info.matrix != "rgb" and info.matrix not in ZSCALE_MATRICES:
             scale += f":in_color_matrix={info.matrix}:in_range={'pc' if info.full_range else 'tv'}"
         filters.append(scale)
-        return ",".join(filters)
+        return ",".join(filter(None, filters))
 
     def _read_video(self) -> Generator[VideoFrame]:
+        assert isinstance(self._source, FfmpegSource)
         deep = self._info.bit_depth > 8
         dtype = np.dtype("<u2") if deep else np.dtype(np.uint8)
         clock = Clock(self.time_base)
         with tempfile.TemporaryDirectory(prefix="dreamvid-", ignore_cleanup_errors=True) as folder:
             statistics = Path(folder) / "times.txt"
             args = [
-                *("-reinit_filter", "0"),  # a change of size must not start the counting of `trim` anew
+                *("-reinit_filter", "0"),  # a change of size must not start the counting of `trim` again
+                *("-max_error_rate", "1"),  # `scan` reports damage; what can be decoded is wanted
                 *self._source.input_args(),
-                *("-map", "0:V:0", "-vf", self._filters()),
+                *("-map", f"0:{self._info.stream}", "-vf", self._filters()),
                 *timing_args(f"file:{statistics}", "demux" if self._fps is None else "filter"),
                 *("-pix_fmt", "rgb48le" if deep else "rgb24", "-f", "rawvideo", "pipe:1"),
-                *clock_args(self._source),
+                *clock_args(self._source, self._info),
             ]
             with Ffmpeg(args, stdout=True) as process:
                 self._process = process
                 times: Iterator[str] | None = None
-                index = self._start
+                index, last = self._start, None
                 while self._stop is None or index < self._stop:
                     pixels = np.empty((self.height, self.width, 3), dtype)
                     got = _read_into(process, pixels.data.cast("B"))
@@ -195,22 +216,64 @@ class FrameReader:
                         raise process.failure(f"decoding {self._source.text} (frame {index} is cut off)")
                     if times is None:  # the file is there, and a frame's line is in it, before the frame comes
                         times = _lines(statistics)
-                    line = next(times)
-                    pts = clock.read(line)
-                    yield VideoFrame(index, pts, float(pts * self.time_base), pixels)
+                    last = self._pts(index, clock.read(next(times)), last)
+                    yield VideoFrame(index, last, float(last * self.time_base), pixels)
                     index += 1
 
-    def _read_images(self) -> Generator[VideoFrame]:
-        paths, rate = self._source.paths, self._info.frame_rate
-        count = len(paths) if self._fps is None else max(1, round(len(paths) / rate * self._fps))
+    def _pts(self, index: int, stamp: int | None, last: int | None) -> int:
+        """Give the time of a frame, from its stored time stamp and that of the frame before."""
+        if self._fps is None and self._scan is not None and index < self._scan.count:
+            return self._scan.pts[index]
+        if last is None:
+            return stamp or 0
+        return last + 1 if stamp is None else max(stamp, last + 1)  # no encoder takes a time twice
+
+    def _read_frames(self, source: FrameSource) -> Generator[VideoFrame]:
+        rate = source.frame_rate
+        count = source.count if self._fps is None else max(1, round(source.count / rate * self._fps))
         stop = count if self._stop is None else min(count, self._stop)
         for index in range(self._start, stop):
-            chosen = index if self._fps is None else min(len(paths) - 1, int(index * rate / self._fps))
-            pixels = read_image(paths[chosen])
+            chosen = index if self._fps is None else min(source.count - 1, int(index * rate / self._fps))
+            pixels = source.frame(chosen)
             if pixels.shape[:2] != (self.height, self.width):
-                image = Image.fromarray(pixels)
-                pixels = np.array(image.resize((self.width, self.height), Image.Resampling.BICUBIC))
+                pixels = _resized(pixels, self.width, self.height)
             yield VideoFrame(index, index, float(index * self.time_base), pixels)
+
+
+def _resampled_count(scan: Scan, info: VideoInfo, fps: Fraction) -> int:
+    """Count the frames that a complete source has at the rate `fps`."""
+    step = Fraction(scan.pts[-1] - scan.pts[0], max(1, scan.count - 1)) or 1 / (info.frame_rate * info.time_base)
+    begin, end = (round(pts * info.time_base * fps) for pts in (scan.pts[0], scan.pts[-1] + step))
+    return max(1, end - begin)
+
+
+_MOST_CORRECTIONS = 200  # a filter's expression has to end somewhere; the largest ones count
+
+
+def _large_corrections(found: Irregularities, info: VideoInfo) -> dict[int, int]:
+    """Choose the corrections of time stamps that a change of rate would show: those of half a frame or more."""
+    half = 1 / (2 * info.frame_rate * info.time_base)
+    large = [(index, change) for index, change in found.corrections if abs(change) >= half]
+    return dict(sorted(large, key=lambda item: -abs(item[1]))[:_MOST_CORRECTIONS])
+
+
+def _zscale(info: VideoInfo) -> str:
+    """Convert rare color spaces to RGB code values, with the filter zscale."""
+    colors = ""
+    for name, value in (("primaries", info.primaries), ("transfer", info.transfer)):
+        if value != "unknown":
+            colors += f":{name}in={value}:{name}={value}"
+    value_range = "full" if info.full_range else "limited"
+    conversion = f"zscale=matrixin={ZSCALE_MATRICES[info.matrix]}:rangein={value_range}:matrix=gbr:range=full{colors}"
+    return f"{conversion},format={'gbrp' if info.bit_depth <= 8 else 'gbrp16le'}"
+
+
+def _resized(pixels: Pixels, width: int, height: int) -> Pixels:
+    if pixels.dtype == np.uint8:
+        return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+    shrinks = width < pixels.shape[1] and height < pixels.shape[0]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=method), dtype=np.uint16)
 
 
 def _read_into(process: Ffmpeg, buffer: memoryview) -> int:
@@ -225,7 +288,7 @@ def _read_into(process: Ffmpeg, buffer: memoryview) -> int:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The complete lines of a file that another process is still writing."""
+    """Yield the complete lines of a file that another process is still writing."""
     with path.open("r", encoding="ascii") as file:
         if os.name == "posix":  # without a name nothing is left of it, however this program ends
             shutil.rmtree(path.parent, ignore_errors=True)

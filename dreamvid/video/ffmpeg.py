@@ -1,33 +1,59 @@
-"""One small class around one running ffmpeg: it never stalls on its own words, never outlives its owner."""
+"""The ffmpeg program: which one is run, what it can do, and one small class around a running one.
+
+A running ffmpeg never stalls on its own log and never outlives its owner.
+"""
 
 import contextlib
 import functools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Literal, Self
 
-from dreamvid.errors import FfmpegError
+from dreamvid.errors import FfmpegError, InputError
 
 # Local files only: nothing inside a source must be able to open a connection.
 PROTOCOL_WHITELIST = ("-protocol_whitelist", "file,pipe,crypto")
-# Playlists and scripts: what they name is opened in their stead, whoever wrote them.
+# Playlists and scripts: ffmpeg opens what they name, whoever wrote them.
 _READS_OTHER_FILES = frozenset(
     {"applehttp", "avisynth", "concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vapoursynth", "vobsub"}
     | {"webm_dash_manifest"}
 )
-_DEMUXER = re.compile(r"^ D[ E]  (\S+) ", re.MULTILINE)
-REFUSED_FORMAT = "Format not on whitelist"  # how ffmpeg says it
+REFUSED_FORMAT = "Format not on whitelist"  # ffmpeg's words for it
+
+ENVIRONMENT_VARIABLE = "IMAGEIO_FFMPEG_EXE"
+"""The environment variable by which a user names another ffmpeg than the bundled one."""
+
+Feature = Literal["demuxer", "filter"]
+# Lists of ffmpeg 4.2 have two columns of letters, later ones have three; devices are left out.
+_LISTED: dict[Feature, re.Pattern[str]] = {
+    "demuxer": re.compile(r"^ D[ E] {1,2}(\S+) ", re.MULTILINE),
+    "filter": re.compile(r"^ [T.][S.][C.]? (\S+) +\S*->\S* ", re.MULTILINE),
+}
+# Without these options no video can be read (ffmpeg 6.0 has them, 5.1 lacks the first).
+_ESSENTIAL_OPTIONS = ("-stats_enc_pre", "-fps_mode")
+OPTIONAL_FEATURES: tuple[tuple[Feature, str, str], ...] = (
+    ("filter", "bwdif", "interlaced video"),
+    ("filter", "zscale", "video in YCgCo, ICtCp and other rare color spaces"),
+    ("filter", "perlin", "the source `demo`"),
+    ("demuxer", "webp_anim", "animated WebP"),
+)
+"""What the bundled ffmpeg has and another one may lack: kind, name, and what it is needed for."""
 
 
 class DiskFullError(FfmpegError):
     """There was no room for ffmpeg's output: no other way of writing it can help."""
+
+
+class UnusableFfmpegError(FfmpegError, InputError):
+    """The ffmpeg that the user named cannot be run, is another program, or lacks what is needed."""
 
 
 _LOG_LINES = 400
@@ -39,7 +65,7 @@ _NOISY_LINES = re.compile(
     r"|Error submitting|Error while opening encoder|Error muxing a packet|Error writing trailer"
     r"|Could not open encoder before EOF|Error closing file"
 )
-# Said of the discarded output when a stream's times jump.
+# Logged of the discarded output when a stream's times jump.
 _IGNORED_ERRORS = re.compile(r"Application provided invalid, non monotonically increasing dts")
 _DISK_FULL = re.compile(r"No space left on device|not enough space on the disk", re.IGNORECASE)
 _DISK_FULL_CODES = {228, -28 & 0xFFFFFFFF}
@@ -47,44 +73,113 @@ _DISK_FULL_CODES = {228, -28 & 0xFFFFFFFF}
 
 @functools.cache
 def ffmpeg_path() -> Path:
-    """Where the ffmpeg binary is that every command here runs.
+    """Find the ffmpeg program that every command here runs: the bundled one, or the one that the user names.
 
     Raises:
-        FfmpegError: imageio-ffmpeg brought no binary for this platform and none is installed.
+        FfmpegError: imageio-ffmpeg brought no program for this platform and none is installed.
+        UnusableFfmpegError: the environment variable IMAGEIO_FFMPEG_EXE names something else, or an ffmpeg too old.
     """
-    from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[attr-defined]
+    import imageio_ffmpeg
 
+    named = os.environ.get(ENVIRONMENT_VARIABLE)
     try:
-        return Path(get_ffmpeg_exe())  # type: ignore[no-untyped-call]
+        text = named or imageio_ffmpeg.get_ffmpeg_exe()  # type: ignore[attr-defined, no-untyped-call]
     except RuntimeError as error:
         raise FfmpegError(
             "no ffmpeg was found: the package imageio-ffmpeg brings none for this platform. "
-            "Install ffmpeg, or name it in the environment variable IMAGEIO_FFMPEG_EXE."
+            f"Install ffmpeg, or name it in the environment variable {ENVIRONMENT_VARIABLE}."
         ) from error
+    path = Path(text).expanduser()
+    if named or not path.is_relative_to(Path(imageio_ffmpeg.__file__).parent):
+        return _checked(path, f"{ENVIRONMENT_VARIABLE} names {text!r}, " if named else f"the ffmpeg at {path} ")
+    return path
+
+
+def _checked(path: Path, subject: str) -> Path:
+    """Make sure that a program which was not bundled is an ffmpeg that can do the work."""
+    remedy = f"Give the path of an ffmpeg program, or unset {ENVIRONMENT_VARIABLE} to use the bundled one."
+    found = shutil.which(path)
+    if found is None:
+        if path.is_dir():
+            reason = "which is a folder"
+        elif path.exists():
+            reason = "which is not a program that can be run"
+        else:
+            reason = "which does not exist"
+        raise UnusableFfmpegError(f"{subject}{reason}. {remedy}")
+    version = _output([found, "-version"])
+    if not version.startswith("ffmpeg version"):
+        printed = version.strip().partition("\n")[0][:80]
+        reason = f"which is another program: it prints {printed!r}" if printed else "which is not ffmpeg"
+        raise UnusableFfmpegError(f"{subject}{reason}. {remedy}")
+    options = _output([found, "-hide_banner", "-h", "long"])
+    missing = [option for option in _ESSENTIAL_OPTIONS if option not in options]
+    if missing:
+        number = version.split()[2]
+        raise UnusableFfmpegError(
+            f"{subject}which is too old (version {number}): it lacks {' and '.join(missing)}. "
+            f"Give ffmpeg 6.0 or newer, or unset {ENVIRONMENT_VARIABLE} to use the bundled one."
+        )
+    return Path(found)
+
+
+def _output(command: Sequence[str]) -> str:
+    """Return what a program prints on stdout; "" for one that cannot be started or does not end."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.decode("utf-8", "replace")
 
 
 @functools.cache
 def ffmpeg_version() -> str:
-    """The first line of `ffmpeg -version`, for a render's record: frames depend on it."""
+    """Return the first line of `ffmpeg -version`, for a render's record: frames depend on it."""
     return capture_ffmpeg(["-version"]).partition("\n")[0].strip() or "unknown"
+
+
+@functools.cache
+def features(kind: Feature) -> frozenset[str]:
+    """Name the demuxers or filters that this ffmpeg has."""
+    return frozenset(parse_features(kind, capture_ffmpeg([f"-{kind}s"])))
+
+
+def parse_features(kind: Feature, listing: str) -> list[str]:
+    """Read the names out of what `ffmpeg -demuxers` or `ffmpeg -filters` prints, of any version of ffmpeg."""
+    return _LISTED[kind].findall(listing)
+
+
+def require_feature(kind: Feature, name: str, purpose: str) -> None:
+    """Raise UnusableFfmpegError if this ffmpeg lacks a demuxer or filter; purpose: what needs it, such as `demo`."""
+    if name not in features(kind):
+        raise UnusableFfmpegError(
+            f"{purpose} needs the {kind} {name}, which this ffmpeg lacks: {ffmpeg_path()}. "
+            f"Unset {ENVIRONMENT_VARIABLE} to use the bundled one, or install a newer ffmpeg."
+        )
+
+
+def missing_features() -> list[str]:
+    """Say what this ffmpeg lacks that the bundled one has, each with what needs it."""
+    return [f"{kind} {name} (for {purpose})" for kind, name, purpose in OPTIONAL_FEATURES if name not in features(kind)]
 
 
 @functools.cache
 def file_args() -> tuple[str, ...]:
     """Input options for a file of the user's: it is read alone, whatever it names, and no connection is opened."""
-    formats = [name for name in _DEMUXER.findall(capture_ffmpeg(["-demuxers"])) if name not in _READS_OTHER_FILES]
+    listing = capture_ffmpeg(["-demuxers"])
+    formats = [name for name in parse_features("demuxer", listing) if name not in _READS_OTHER_FILES]
     return (*PROTOCOL_WHITELIST, "-format_whitelist", ",".join(formats))
 
 
 def capture_ffmpeg(args: Sequence[str]) -> str:
-    """What ffmpeg prints on stdout when asked about itself."""
+    """Return what ffmpeg prints on stdout when it is asked about itself."""
     command = [str(ffmpeg_path()), "-hide_banner", *args]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return done.stdout.decode("utf-8", "replace")
 
 
 def level_and_text(line: str) -> tuple[str, str]:
-    """Split a line of ffmpeg's log (`-v level+...`) into its level ('' if it has none) and its words."""
+    """Split a line of ffmpeg's log (`-v level+...`) into its level ('' if it has none) and its text."""
     match = _PREFIX.match(line)
     return (match[1], match[2].strip()) if match else ("", line.strip())
 
@@ -96,7 +191,8 @@ class Ffmpeg:
         args: everything after the program's name, without log options.
         stdin, stdout: whether to open a pipe there; both are closed to the child otherwise.
         progress: count the frames of its first output into `frames_written` (takes its stdout for that).
-        level: how much it says (`warning`, or `info` where its description of the input is read).
+        level: how much it logs (`warning`, or `info` where its description of the input is read).
+        on_line: called in the draining thread with the level and the text of every line of its log.
     """
 
     def __init__(
@@ -107,7 +203,9 @@ class Ffmpeg:
         stdout: bool = False,
         progress: bool = False,
         level: str = "warning",
+        on_line: Callable[[str, str], None] | None = None,
     ) -> None:
+        self._on_line = on_line
         command = [str(ffmpeg_path()), "-hide_banner", "-nostdin", "-nostats", "-v", f"level+{level}", "-y"]
         if progress:
             command += ["-progress", "pipe:1", "-stats_period", "60"]
@@ -154,7 +252,7 @@ class Ffmpeg:
 
     @property
     def log(self) -> list[str]:
-        """The last lines of its own words, with level and component."""
+        """The last lines of its log, with level and component."""
         return list(self._log)
 
     @property
@@ -168,6 +266,8 @@ class Ffmpeg:
             line = raw.decode("utf-8", "replace").rstrip()[:_LINE_CHARACTERS]
             self._log.append(line)
             level, text = level_and_text(line)
+            if self._on_line is not None:
+                self._on_line(level, text)
             if level in ("error", "fatal", "panic") and not _IGNORED_ERRORS.search(text):
                 self._disk_full = self._disk_full or bool(_DISK_FULL.search(text))
                 self.error_count += 1
@@ -194,7 +294,7 @@ class Ffmpeg:
         return code
 
     def failure(self, doing: str) -> FfmpegError:
-        """The error to raise after a bad end; waits for that end first, so that its last words are in."""
+        """Make the error to raise after a bad end; waits for that end first, so that its last lines are in."""
         code = self.wait()
         if self._disk_full or code in _DISK_FULL_CODES:
             return DiskFullError(
@@ -205,10 +305,10 @@ class Ffmpeg:
             return DiskFullError(
                 f"the limit on file sizes was reached while {doing}; raise it (ulimit -f) and run again."
             )
-        words = self._first_errors[:2] or [text for _, text in map(level_and_text, self._log) if text][-2:]
+        lines = self._first_errors[:2] or [text for _, text in map(level_and_text, self._log) if text][-2:]
         ending = f"was ended by signal {-code}" if code < 0 else f"exit status {code}"
-        said = " / ".join(words) or "it said nothing"
-        return FfmpegError(f"ffmpeg failed while {doing} ({ending}): {said}")
+        reason = " / ".join(lines) or "it printed nothing"
+        return FfmpegError(f"ffmpeg failed while {doing} ({ending}): {reason}")
 
     def finish(self, doing: str) -> None:
         """Wait for the end.
@@ -235,7 +335,7 @@ def run_ffmpeg(args: Sequence[str], doing: str, *, level: str = "warning") -> li
     """Run ffmpeg to its end and return the last lines of its log.
 
     Raises:
-        FfmpegError: its exit status is not 0; the message says what it was `doing` and its own first words.
+        FfmpegError: its exit status is not 0; the message names what it was `doing` and quotes its first errors.
     """
     with Ffmpeg(args, level=level) as process:
         process.finish(doing)

@@ -1,4 +1,4 @@
-"""Where a film is dreamed: an image or a second film, white for the whole dream, gray for a part, black for none."""
+"""Masks: an image or a video that says where to dream; white wholly, gray partly, black not."""
 
 from types import TracebackType
 from typing import Self
@@ -10,15 +10,15 @@ from dreamvid.errors import DreamvidError, SettingsError
 from dreamvid.image.io import read_image
 from dreamvid.image.tensors import luma, to_tensor
 from dreamvid.video.decode import FrameReader, Pixels
-from dreamvid.video.probe import probe
-from dreamvid.video.source import Source, open_source
+from dreamvid.video.probe import probe, scan
+from dreamvid.video.source import FILE_KINDS, Source, open_source
 
 
 class Mask:
-    """Reads a mask in step with a film; a context manager.
+    """Reads a mask in step with a video; a context manager.
 
-    text: an image, or whatever `open_source` takes. It is stretched to the frame. A film runs by its own times, its
-    beginning at the source's; its last image stays when it is over. Raises SettingsError for what cannot be read.
+    text: an image, images or a video file. It is stretched to the frame. A video runs by its own times and begins when
+    the source does; its last image stays when it is over. Raises SettingsError for what cannot be read.
     """
 
     def __init__(self, text: str, size: tuple[int, int], device: torch.device | str) -> None:
@@ -36,7 +36,7 @@ class Mask:
             raise _unreadable(text, error) from None
 
     def at(self, time_seconds: float) -> Tensor:
-        """The mask at a time of the source, (1, 1, H, W) in [0, 1]. Times may not run back. Raises SettingsError."""
+        """Give the mask at a time of the source, (1, 1, H, W) in [0, 1]; times must not go back."""
         while self._next is not None and (self._shown is None or self._next[0] <= time_seconds + _SAME_SECONDS):
             self._shown = self._tensor(self._next[1])
             self._advance()
@@ -58,7 +58,9 @@ class Mask:
         self.close()
 
     def _rewind(self) -> None:
-        self._reader = FrameReader(self._source, probe(self._source), size=(self.size[1], self.size[0]))
+        info = probe(self._source)
+        seen = scan(self._source, info)
+        self._reader = FrameReader(self._source, info, scan=seen, size=(self.size[1], self.size[0]))
         self._begin_seconds: float | None = None
         self._advance()
         if self._next is None:
@@ -89,7 +91,7 @@ _SAME_SECONDS = 0.002
 
 
 def mask_fingerprint(text: str) -> str:
-    """A hash of a mask's content. Raises SettingsError for one that cannot be read."""
+    """Hash a mask's content. Raises SettingsError for one that cannot be read."""
     try:
         source = _open(text)
         probe(source)
@@ -101,8 +103,8 @@ def mask_fingerprint(text: str) -> str:
 def _open(text: str) -> Source:
     # A mask may come from a preset that someone else wrote, and a graph can read and write what it likes.
     if text == "-" or text.startswith("lavfi:"):
-        raise SettingsError("graphs and stdin are no masks.")
-    return open_source(text)
+        raise SettingsError("graphs and stdin cannot be masks.")
+    return open_source(text, kinds=FILE_KINDS)
 
 
 def _is_still(source: Source) -> bool:

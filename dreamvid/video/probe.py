@@ -7,28 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
-from typing import Literal
-
-from PIL import Image
 
 from dreamvid.errors import SourceError
-from dreamvid.image.io import read_image
-from dreamvid.video.ffmpeg import REFUSED_FORMAT, Ffmpeg, capture_ffmpeg, level_and_text
-from dreamvid.video.source import Source
+from dreamvid.video.ffmpeg import REFUSED_FORMAT, Ffmpeg, capture_ffmpeg, level_and_text, require_feature
+from dreamvid.video.probing.streams import Stream, choose_audio, choose_video, input_duration, input_lines, read_streams
+from dreamvid.video.probing.timestamps import Clock, describe_damage, mend, timing_args
+from dreamvid.video.source import FfmpegSource, FrameSource, Source
 
 _ENDLESS_FRAMES = 20_000
 _ENDLESS_SECONDS = 20.0
 # Demuxers that take any text or bytes for an image of a terminal.
 _NO_VIDEO_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
 
-_STREAM = re.compile(
-    r"^Stream #0:\d+(?:\[[^\]]*\])?(?:\([^)]*\))?: (?P<kind>Video|Audio|Subtitle): (?P<codec>\w+)(?P<rest>.*)$"
-)
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r"\bn: *\d+ .*\bfmt:(\S+) .*\bsar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\S)")
 _COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
-_DURATION = re.compile(r"^Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_ROTATION = re.compile(r"^Display Matrix: rotation of (-?\d+(?:\.\d+)?) degrees")
 
 # ffmpeg's names of the YUV matrices -> the names that its scale filter takes.
 _MATRICES = {
@@ -38,8 +32,11 @@ _MATRICES = {
     "fcc": "fcc",
     "smpte240m": "smpte240m",
     "bt2020nc": "bt2020",
-    "bt2020c": "bt2020",
 }
+# Those that only the filter zscale converts, by its names.
+ZSCALE_MATRICES = {"ycgco": "ycgco", "ictcp": "ictcp", "chroma-derived-nc": "chroma-derived-nc"}
+# Formats whose frames carry no duration: there a single frame that is seconds away from all others is damage.
+_WITHOUT_DURATIONS = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v")
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
 
 
@@ -52,7 +49,10 @@ class VideoInfo:
     are what `scan` measures, in units of `time_base` seconds. `bit_depth`: of one sample as stored.
     `matrix`: how YUV becomes RGB (`rgb` where it already is), guessed where untagged; `primaries` and
     `transfer` as tagged (`unknown` if not). `hdr`: PQ or HLG, whose code values are passed on untouched.
-    `audio`, `subtitles`: the codec of each stream, by the name of ffmpeg's decoder.
+    `audio`, `subtitles`: the codec of each stream, by the name of ffmpeg's decoder; "" for one that is not wanted.
+    `stream`: ffmpeg's number of the video stream. `format_name`: ffmpeg's name of the container. `rotated`: the stored
+    images are turned. `notes`: sentences for the user, such as which of several streams was taken. `playable_audio`:
+    ffmpeg's numbers of the sound streams whose format is known; some are announced and never come.
     """
 
     width: int
@@ -71,6 +71,28 @@ class VideoInfo:
     audio: tuple[str, ...] = ()
     subtitles: tuple[str, ...] = ()
     duration_seconds: float | None = None
+    stream: int = 0
+    format_name: str = ""
+    rotated: bool = False
+    notes: tuple[str, ...] = ()
+    playable_audio: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Irregularities:
+    """What a reader has to know of a video that is not alike from its first frame to its last.
+
+    `corrections`: pairs of a frame's number and what is added to its decoded time stamp, in ticks. `interlaced`: some
+    frames are. `varies`: size or pixel format change on the way. `colors_vary`: color matrix or range do.
+    """
+
+    corrections: tuple[tuple[int, int], ...] = ()
+    interlaced: bool = False
+    varies: bool = False
+    colors_vary: bool = False
+
+
+ALIKE = Irregularities()
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,7 @@ class Scan:
     `pts`: when each frame is shown, in the info's `time_base`, counted from the container's start,
     strictly increasing. `constant_rate`: all of them lie on a grid of `frame_rate`, up to the rounding of
     the time base; where they do not, `frame_rate` is their mean. `damage`: sentences for the user, empty for
-    a sound file. `complete`: it ran to the source's end.
+    a sound file. `complete`: it ran to the source's end. `notes`: sentences about what is not damage.
     """
 
     pts: tuple[int, ...]
@@ -88,6 +110,8 @@ class Scan:
     frame_rate: Fraction
     damage: tuple[str, ...] = ()
     complete: bool = True
+    irregularities: Irregularities = ALIKE
+    notes: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -110,58 +134,82 @@ def probe(source: Source) -> VideoInfo:
     """Look at the source's first frames.
 
     Raises:
-        SourceError: not a video, only sound, incomplete, or nothing of it can be decoded.
+        SourceError: not a video, only sound, incomplete, of colors that cannot be converted, or nothing of it can be
+            decoded.
     """
-    if source.kind == "images":
-        height, width = read_image(source.paths[0]).shape[:2]
-        rate = source.images_rate
-        return VideoInfo(
-            width=width,
-            height=height,
-            sample_aspect=Fraction(1),
-            frame_rate=rate,
-            time_base=1 / rate,
-            bit_depth=8,
-            pixel_format="rgb24",
-            matrix="rgb",
-            primaries="unknown",
-            transfer="unknown",
-            full_range=True,
-            interlaced=False,
-            hdr=False,
-            duration_seconds=float(len(source.paths) / rate),
-        )
-    # Progressive images often open an interlaced film, so look at a few.
-    look = [*source.input_args(), "-map", "0:V:0", "-vf", "showinfo=checksum=0", "-frames:v", "4"]
-    with Ffmpeg([*look, "-f", "null", "-"], level="info") as process:
-        code = process.wait()
-        log = [level_and_text(line) for line in process.log]
-        words = process.first_errors
-    texts = [text for level, text in log if level == "info"]
-    _refuse_non_video(source, texts, words)
-    found = _parse(texts)
+    if isinstance(source, FrameSource):
+        return _probe_frames(source)
+    assert isinstance(source, FfmpegSource)
+    texts, errors, code = _look(source, "0:V:0")
+    header = _refuse_non_video(source, texts, errors)
+    chosen, note = choose_video(source, read_streams(texts))
+    videos = [stream for stream in read_streams(texts) if stream.kind == "Video"]
+    if chosen is not videos[0]:
+        texts, errors, code = _look(source, f"0:{chosen.index}")
+    found = _parse(texts, chosen, header, [note] if note else [])
     if found is None:
+        reason = " / ".join(errors[:2]) or (f"exit status {code}" if code else "ffmpeg found none")
+        raise SourceError(f"no frame of {source.text} could be decoded: {reason}")
+    if found.matrix in ZSCALE_MATRICES:
+        require_feature("filter", "zscale", f"{source.text} in the color space {found.matrix}")
+    elif found.matrix not in ("rgb", *_MATRICES.values()):
         raise SourceError(
-            f"no frame of {source.text} could be decoded: {' / '.join(words[:2]) or f'exit status {code}'}"
+            f"{source.text} is stored in the color space {found.matrix}, which is not converted here. "
+            "Convert it to BT.709 or BT.2020 (non-constant luminance) with another program first."
         )
     return found
 
 
-def probe_sound(source: Source) -> VideoInfo:
-    """Describe a file of which only the first sound stream is wanted. Raises SourceError where there is none."""
-    with Ffmpeg([*source.input_args(), "-t", "0", "-map", "0:a:0", "-f", "null", "-"], level="info") as process:
+def _look(source: FfmpegSource, stream: str) -> tuple[list[str], list[str], int]:
+    """Decode a few frames: the log without its levels, the first errors, the exit status."""
+    # Progressive images often open an interlaced video, so look at a few.
+    args = [*("-max_error_rate", "1"), *source.input_args(), "-map", stream, "-vf", "showinfo=checksum=0"]
+    with Ffmpeg([*args, "-frames:v", "4", "-f", "null", "-"], level="info") as process:
+        code = process.wait()
+        # Lines without a level go on with the one before.
+        texts = [text for level, text in map(level_and_text, process.log) if level in ("info", "")]
+        return texts, process.first_errors, code
+
+
+def _probe_frames(source: FrameSource) -> VideoInfo:
+    height, width = source.frame(0).shape[:2]
+    return VideoInfo(
+        width=width,
+        height=height,
+        sample_aspect=Fraction(1),
+        frame_rate=source.frame_rate,
+        time_base=1 / source.frame_rate,
+        bit_depth=source.bit_depth,
+        pixel_format="rgb24" if source.bit_depth <= 8 else "rgb48le",
+        matrix="rgb",
+        primaries="unknown",
+        transfer="unknown",
+        full_range=True,
+        interlaced=False,
+        hdr=False,
+        duration_seconds=float(source.count / source.frame_rate),
+    )
+
+
+def probe_sound(source: FfmpegSource) -> VideoInfo:
+    """Describe a file of which only the sound stream that players take is wanted.
+
+    Raises SourceError where there is none.
+    """
+    with Ffmpeg([*source.input_args(), "-t", "0", "-f", "null", "-"], level="info") as process:
         process.wait()
         texts = [level_and_text(line)[1] for line in process.log]
-    streams = [match for match in map(_STREAM.match, _input_lines(texts)) if match and match["kind"] == "Audio"]
-    if not streams:
+    sounds = [stream for stream in read_streams(texts) if stream.kind == "Audio"]
+    if not sounds:
         raise SourceError(f"{source.text} has no sound.")
+    chosen = choose_audio(sounds)
     return VideoInfo(
         width=0,
         height=0,
         sample_aspect=Fraction(1),
         frame_rate=Fraction(1),
         time_base=Fraction(1),
-        bit_depth=8,
+        bit_depth=0,
         pixel_format="",
         matrix="",
         primaries="",
@@ -169,30 +217,21 @@ def probe_sound(source: Source) -> VideoInfo:
         full_range=False,
         interlaced=False,
         hdr=False,
-        audio=(streams[0]["codec"],),
+        audio=tuple(stream.codec if stream is chosen else "" for stream in sounds),
     )
 
 
-def _input_lines(texts: Sequence[str]) -> list[str]:
-    """The description of the input, without that of the outputs that follows."""
-    lines: list[str] = []
-    for text in texts:
-        if text.startswith(("Stream mapping", "Output #")):
-            break
-        lines.append(text)
-    return lines
-
-
-def _refuse_non_video(source: Source, texts: Sequence[str], words: Sequence[str]) -> None:
-    said = " / ".join(words[:2]) or "it said nothing"
+def _refuse_non_video(source: FfmpegSource, texts: Sequence[str], errors: Sequence[str]) -> str:
+    """Return ffmpeg's name of the format; raise SourceError for what has no video."""
+    reason = " / ".join(errors[:2]) or "it printed nothing"
     header = next((text for text in texts if text.startswith("Input #0, ")), None)
-    if source.kind == "lavfi":
+    if not source.paths:
         if header is None:
-            raise SourceError(f"ffmpeg does not accept the filter graph {source.text!r}: {said}")
-        return
+            raise SourceError(f"ffmpeg does not accept the filter graph {source.text!r}: {reason}")
+        return "lavfi"
     path = source.paths[0]
     if header is None:
-        if any(REFUSED_FORMAT in word for word in words):
+        if any(REFUSED_FORMAT in error for error in errors):
             raise SourceError(
                 f"{path} is a playlist or a script: it opens other files or addresses, which is not done. "
                 "Give the video itself."
@@ -201,23 +240,23 @@ def _refuse_non_video(source: Source, texts: Sequence[str], words: Sequence[str]
             head = file.read(4096)
         if _is_text(head):
             raise SourceError(f"not a video: {path} is a text file, whatever its name says")
-        if head[4:8] == b"ftyp" and any("moov atom not found" in word for word in words):
+        if head[4:8] == b"ftyp" and any("moov atom not found" in error for error in errors):
             raise SourceError(
                 f"the video {path} is incomplete: its index (the moov atom) is missing, as after a "
                 "recording or download that was cut off. Fetch it again, or repair it with another tool."
             )
-        raise SourceError(f"not a video that ffmpeg can read: {path} ({said})")
+        raise SourceError(f"not a video that ffmpeg can read: {path} ({reason})")
     format_name = header.removeprefix("Input #0, ").split(",")[0]
-    streams = [match for match in map(_STREAM.match, _input_lines(texts)) if match]
-    films = [match for match in streams if match["kind"] == "Video" and "(attached pic)" not in match["rest"]]
+    streams = read_streams(texts)
     if format_name in _NO_VIDEO_FORMATS:
         raise SourceError(f"not a video: {path} holds text or plain bytes")
-    if not films:
-        kinds = sorted({match["kind"].lower() for match in streams})
-        cover = " (its cover image is not a film)" if any(match["kind"] == "Video" for match in streams) else ""
+    if not any(stream.kind == "Video" and not stream.still for stream in streams):
+        kinds = sorted({stream.kind.lower() for stream in streams})
+        cover = " (its cover image is not a video)" if any(stream.kind == "Video" for stream in streams) else ""
         raise SourceError(
             f"{path} has no video stream: {' and '.join(kinds) or 'no streams'} only{cover}. Give a file with video."
         )
+    return format_name
 
 
 def _is_text(head: bytes) -> bool:
@@ -230,13 +269,13 @@ def _is_text(head: bytes) -> bool:
     return all(character.isprintable() or character in "\r\n\t\f" for character in text)
 
 
-def _parse(texts: Sequence[str]) -> VideoInfo | None:
+def _parse(texts: Sequence[str], chosen: Stream, format_name: str, notes: Sequence[str]) -> VideoInfo | None:
     config = next(filter(None, map(_CONFIG.search, texts)), None)
     frames = [match for match in map(_FRAME.search, texts) if match]
     color = next(filter(None, map(_COLOR.search, texts)), None)
     if config is None or not frames or color is None:
         return None
-    lines = _input_lines(texts)
+    lines = input_lines(texts)
     first = frames[0]
     pixel_format, width, height = first[1], int(first[4]), int(first[5])
     full, space, primaries, transfer = color.groups()
@@ -247,17 +286,21 @@ def _parse(texts: Sequence[str]) -> VideoInfo | None:
         matrix = "rgb"
     elif space in _MATRICES:
         matrix = _MATRICES[space]
+    elif space not in ("unknown", "unspecified", "reserved"):
+        matrix = space
     elif primaries == "bt2020":
         matrix = "bt2020"
     else:
         # Untagged: HD is BT.709, also where it is cropped to a wide image; what is smaller is BT.601.
         matrix = "bt709" if min(width, height) >= 720 or max(width, height) >= 1280 else "bt601"
     rate_numerator, rate_denominator = int(config[3]), int(config[4])
-    durations = [match for match in map(_DURATION.match, lines) if match]
-    streams = [match for match in map(_STREAM.match, lines) if match]
+    streams = read_streams(texts)
+    turn = _rotation(lines, chosen)
+    if turn % 90:
+        notes = [*notes, f"the video is turned by {turn:g} degrees, which no frame fits: its corners are cut off"]
 
     def listed(kind: str) -> tuple[str, ...]:
-        return tuple(match["codec"] for match in streams if match["kind"] == kind)
+        return tuple(stream.codec for stream in streams if stream.kind == kind)
 
     return VideoInfo(
         width=width,
@@ -277,47 +320,51 @@ def _parse(texts: Sequence[str]) -> VideoInfo | None:
         hdr=transfer in _HDR_TRANSFERS,
         audio=listed("Audio"),
         subtitles=listed("Subtitle"),
-        duration_seconds=(
-            int(durations[0][1]) * 3600 + int(durations[0][2]) * 60 + float(durations[0][3]) if durations else None
-        ),
+        duration_seconds=input_duration(lines),
+        stream=chosen.index,
+        format_name=format_name,
+        rotated=turn != 0,
+        notes=tuple(notes),
+        playable_audio=tuple(stream.index for stream in streams if stream.kind == "Audio" and stream.complete),
     )
 
 
-def timing_args(statistics: str, unit: Literal["demux", "filter"] = "demux") -> list[str]:
-    """Output options that keep every frame's own time and write it, frame by frame, to `statistics`.
+def _rotation(lines: Sequence[str], chosen: Stream) -> float:
+    """Find the angle by which the chosen stream is shown turned, in degrees."""
+    current = -1
+    for line in lines:
+        if line.startswith("Stream #0:"):
+            match = re.match(r"Stream #0:(\d+)", line)
+            current = int(match[1]) if match else -1
+        turned = _ROTATION.match(line)
+        if turned and current == chosen.index:
+            return float(turned[1])
+    return 0.0
 
-    `unit`: whether times are counted in the container's time base or in that of the last filter.
-    """
-    return [
-        *("-fps_mode", "passthrough", "-enc_time_base", unit),
-        *("-stats_enc_pre", statistics, "-stats_enc_pre_fmt", "{pts} {tb}"),
-    ]
 
-
-def clock_args(source: Source) -> list[str]:
-    """A second, discarded output with the sound: times then count from the container's start.
+def clock_args(source: Source, info: VideoInfo) -> list[str]:
+    """List the options of a second, discarded output with the sound: times then count from the container's start.
 
     Without it MPEG-TS and MPEG-PS lose the offset between image and sound. A graph starts at 0 anyway,
     and its sound may have no end; a file that is only heard has no image to keep in step with.
     """
-    return [] if source.kind in ("lavfi", "sound") else ["-map", "0:a?", "-c", "copy", "-f", "null", "-"]
+    has_clock = isinstance(source, FfmpegSource) and source.has_clock
+    if not has_clock or not info.playable_audio:
+        return []
+    maps = [part for index in info.playable_audio for part in ("-map", f"0:{index}")]
+    return [*maps, "-c", "copy", "-f", "null", "-"]
 
 
-class Clock:
-    """Turns lines of the statistics file into strictly increasing times in units of `time_base`."""
+def frames_to_scan(source: Source, info: VideoInfo, stop: int | None, fps: Fraction | None) -> int | None:
+    """Say how many frames to scan for the damage and the rate of those before `stop`; None: all.
 
-    def __init__(self, time_base: Fraction) -> None:
-        self._time_base = time_base
-        self._last: int | None = None
-
-    def read(self, line: str) -> int:
-        """The time of the next frame."""
-        ticks, base = line.split()
-        pts = round(int(ticks) * Fraction(base) / self._time_base)
-        if self._last is not None and pts <= self._last:
-            pts = self._last + 1  # broken streams repeat times; no encoder takes that
-        self._last = pts
-        return pts
+    stop: number of frames after the change to `fps`. After a change of rate `stop` counts other frames; a file has an
+    end, and the nominal rate of a graph is its true one.
+    """
+    if stop is None or fps is None:
+        return stop
+    endless = isinstance(source, FfmpegSource) and source.endless
+    return int(stop / fps * info.frame_rate) + 2 if endless else None
 
 
 def scan(
@@ -337,72 +384,137 @@ def scan(
         SourceError: no frame can be decoded, or a graph shows no end and no `stop` is given.
         FfmpegError: ffmpeg itself failed.
     """
-    if source.kind == "images":
-        return _scan_images(source, stop, on_frame)
-    pts: list[int] = []
+    if stop is not None and stop <= 0:
+        raise SourceError(f"an empty range of frames was asked for: 0:{stop}")
+    if isinstance(source, FrameSource):
+        return _scan_frames(source, stop, on_frame)
+    assert isinstance(source, FfmpegSource)
+    stamps: list[int | None] = []
     clock = Clock(info.time_base)
     began = time.monotonic()
     complete = True
+    changes = _Changes()
     args = [
+        *("-max_error_rate", "1"),
         *source.input_args(),
-        "-map",
-        "0:V:0",
+        *("-map", f"0:{info.stream}", "-vf", "showinfo=checksum=0"),
         *timing_args("pipe:1"),
-        "-f",
-        "null",
-        "-",
-        *clock_args(source),
+        *("-f", "null", "-"),
+        *clock_args(source, info),
     ]
-    if stop is not None and stop <= 0:
-        raise SourceError(f"an empty range of frames was asked for: 0:{stop}")
-    with Ffmpeg(args, stdout=True) as process:
+    with Ffmpeg(args, stdout=True, level="info", on_line=changes.read) as process:
         for raw in process.stdout:
-            if stop is not None and len(pts) == stop:
+            if stop is not None and len(stamps) == stop:
                 complete = False
                 break
-            pts.append(clock.read(raw.decode("ascii")))
+            stamps.append(clock.read(raw.decode("ascii")))
             if on_frame is not None:
-                on_frame(len(pts))
+                on_frame(len(stamps))
             if (
-                source.kind == "lavfi"
+                source.endless
                 and stop is None
-                and (len(pts) >= _ENDLESS_FRAMES or time.monotonic() - began > _ENDLESS_SECONDS)
+                and (len(stamps) >= _ENDLESS_FRAMES or time.monotonic() - began > _ENDLESS_SECONDS)
             ):
                 raise SourceError(
-                    f"{source.text!r} shows no end after {len(pts)} frames. Say how many to take, for "
+                    f"{source.text!r} shows no end after {len(stamps)} frames. Say how many to take, for "
                     "example `frames=0:300`, or give the graph a duration (d=10)."
                 )
-        if complete and process.wait() != 0 and not pts:
+        if complete and process.wait() != 0 and not stamps:
             raise SourceError(f"no frame of {source.text} could be decoded: {process.failure('decoding')}")
-        errors, words = process.error_count, process.first_errors
-    if not pts:
-        raise SourceError(f"no frame of {source.text} could be decoded: {' / '.join(words[:2]) or 'it is empty'}")
+        errors, first_errors = process.error_count, process.first_errors
+    if not stamps:
+        reason = " / ".join(first_errors[:2]) or "it is empty"
+        raise SourceError(f"no frame of {source.text} could be decoded: {reason}")
+    mended = mend(stamps, info.time_base, strays=info.format_name in _WITHOUT_DURATIONS)
+    pts = mended.pts
     rate = constant_rate_of(pts, info)
-    damage: list[str] = []
+    damage = [describe_damage(stamps, mended, info.time_base)] if mended.damaged else []
     if errors and complete:
-        expected = round(info.duration_seconds * info.frame_rate) if info.duration_seconds else 0
-        steps = sorted(second - first for first, second in pairwise(pts))
-        # Where frames are lost the rate only looks variable; the common step still tells it.
-        regular = not steps or abs(steps[len(steps) // 2] * info.time_base * info.frame_rate - 1) < 0.1
-        if regular and len(pts) < expected - 1:
-            damage.append(f"{len(pts)} of {expected} frames could be decoded")
-        said = f"; the first: {words[0]}" if words else ""
-        damage.append(f"ffmpeg met {errors} error{'s' if errors > 1 else ''} in {source.text}{said}")
-    return Scan(tuple(pts), rate is not None, rate or _mean_rate(pts, info), tuple(damage), complete)
+        damage += _describe_errors(source, info, pts, errors, first_errors)
+    notes: list[str] = []
+    if changes.varies:
+        if info.rotated:
+            raise SourceError(
+                f"{source.text} is stored turned, and its images change their size or format on the way: that is not "
+                "read here. Convert it with another program first."
+            )
+        if len(changes.sizes) > 1:
+            sizes = ", ".join(f"{width}x{height}" for width, height in changes.sizes)
+            notes.append(f"the images change their size ({sizes}); all are brought to {info.width}x{info.height}")
+    return Scan(
+        pts,
+        rate is not None,
+        rate or _mean_rate(pts, info),
+        tuple(damage),
+        complete,
+        Irregularities(
+            tuple((index, pts[index] - (stamps[index] or 0)) for index in mended.damaged),
+            interlaced=changes.interlaced,
+            varies=changes.varies,
+            colors_vary=len(changes.colors) > 1,
+        ),
+        tuple(notes),
+    )
+
+
+class _Changes:
+    """Collects what changes from frame to frame, out of the log of the filter `showinfo`."""
+
+    def __init__(self) -> None:
+        self.interlaced = False
+        self.sizes: dict[tuple[int, int], None] = {}  # in the order of their appearance
+        self.formats: set[str] = set()
+        self.colors: set[tuple[str, str]] = set()
+
+    @property
+    def varies(self) -> bool:
+        """Whether size or pixel format change."""
+        return len(self.sizes) > 1 or len(self.formats) > 1
+
+    def read(self, level: str, text: str) -> None:
+        """Read a line of the log; called in the thread that drains it."""
+        if level != "info":
+            return
+        if frame := _FRAME.search(text):
+            self.formats.add(frame[1])
+            self.sizes[int(frame[4]), int(frame[5])] = None
+            self.interlaced = self.interlaced or frame[6] in "TB"
+        elif color := _COLOR.search(text):
+            self.colors.add((color[1], color[2]))
+
+
+def _describe_errors(
+    source: Source, info: VideoInfo, pts: Sequence[int], errors: int, first_errors: Sequence[str]
+) -> list[str]:
+    damage = []
+    expected = round(info.duration_seconds * info.frame_rate) if info.duration_seconds else 0
+    steps = sorted(second - first for first, second in pairwise(pts))
+    # Where frames are lost the rate only looks variable; the common step still tells it.
+    regular = not steps or abs(steps[len(steps) // 2] * info.time_base * info.frame_rate - 1) < 0.1
+    if regular and len(pts) < expected - 1:
+        damage.append(f"{len(pts)} of {expected} frames could be decoded")
+    first = f"; the first: {first_errors[0]}" if first_errors else ""
+    damage.append(f"ffmpeg met {errors} error{'s' if errors > 1 else ''} in {source.text}{first}")
+    return damage
+
+
+# Times are rounded to whole ticks, but a coarse tick (a whole frame in AVI) must not hide a frame that was dropped.
+_ROUNDING_SECONDS = Fraction(2, 1000)
 
 
 def constant_rate_of(pts: Sequence[int], info: VideoInfo) -> Fraction | None:
-    """The rate on whose grid all frames lie, up to the rounding of the times; None: variable."""
+    """Find the rate on whose grid all frames lie, up to the rounding of the times; None: variable."""
     if len(pts) < 2:
         return info.frame_rate
     mean = _mean_rate(pts, info)
     # Where times are rounded (to milliseconds in Matroska) several rates fit; the usual ones are meant.
     usual = [Fraction(round(mean * 1001 / 1000) * 1000, 1001), Fraction(round(mean))]
-    told = info.frame_rate
-    rates = [told, *usual, mean] if told.denominator in (1, 1001) else [*usual, told, mean]
+    nominal = info.frame_rate
+    rates = [nominal, *usual, mean] if nominal.denominator in (1, 1001) else [*usual, nominal, mean]
+    tolerance = min(Fraction(1), _ROUNDING_SECONDS / info.time_base)
     for rate in filter(None, dict.fromkeys(rates)):
         step = 1 / (rate * info.time_base)
-        if all(abs(value - pts[0] - index * step) <= 1 for index, value in enumerate(pts)):
+        if all(abs(value - pts[0] - index * step) <= tolerance for index, value in enumerate(pts)):
             return rate
     return None
 
@@ -412,21 +524,10 @@ def _mean_rate(pts: Sequence[int], info: VideoInfo) -> Fraction:
     return Fraction((len(pts) - 1) / span).limit_denominator(1001) or info.frame_rate
 
 
-def _scan_images(source: Source, stop: int | None, on_frame: Callable[[int], None] | None) -> Scan:
-    if stop is not None and stop <= 0:
-        raise SourceError(f"an empty range of frames was asked for: 0:{stop}")
-    paths = source.paths[:stop]
-    for index, path in enumerate(paths):
-        _check_image(path)
+def _scan_frames(source: FrameSource, stop: int | None, on_frame: Callable[[int], None] | None) -> Scan:
+    count = source.count if stop is None else min(source.count, stop)
+    for index in range(count):
+        source.check(index)
         if on_frame is not None:
             on_frame(index + 1)
-    return Scan(tuple(range(len(paths))), True, source.images_rate, complete=len(paths) == len(source.paths))
-
-
-def _check_image(path: Path) -> None:
-    """Refuse what is no image; only the header is read, as thousands may follow."""
-    try:
-        with Image.open(path):
-            pass
-    except OSError as error:
-        raise SourceError(f"cannot read the image {path}: {error}") from error
+    return Scan(tuple(range(count)), True, source.frame_rate, complete=count == source.count)

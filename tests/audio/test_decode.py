@@ -65,7 +65,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("la la la")
     (tmp_path / "empty.wav").write_bytes(b"")
     for name in ("text.wav", "empty.wav"):
-        with pytest.raises(SourceError, match=f"{name} is no sound"):
+        with pytest.raises(SourceError, match=f"{name} is not sound"):
             decode_audio(tmp_path / name)
     with pytest.raises(SourceError, match="is not there"):
         decode_audio(tmp_path / "missing.wav")

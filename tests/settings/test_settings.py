@@ -257,6 +257,7 @@ _OWN = {
     ),
     "size": st.tuples(st.integers(1, 16384), st.integers(1, 16384)).map(lambda sides: f"{sides[0]}x{sides[1]}"),
     "fps": st.fractions(Fraction(1, 100), 1000, max_denominator=1001).map(str),
+    "input_fps": st.fractions(Fraction(1, 100), 1000, max_denominator=1001).map(str),
     "flow": st.sampled_from(FLOW_ESTIMATORS.names()),
     "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:1"]),
 }

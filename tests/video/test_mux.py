@@ -25,7 +25,7 @@ from dreamvid.errors import FfmpegError, OutputError
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.ffmpeg import ffmpeg_path
 from dreamvid.video.sink import Recording, open_sink
-from dreamvid.video.source import open_source
+from dreamvid.video.source import IMAGES_RATE
 
 Zoo = Callable[[str], Path]
 ODD_NAME = "-o ünï 視頻 %d 'q"
@@ -272,7 +272,7 @@ def test_images_become_a_film(zoo: Zoo, tmp_path: Path) -> None:
     pass_through(zoo("silent.mp4"), f"{folder}/", tmp_path)
     pass_through(folder, tmp_path / "o.mp4", tmp_path)
     after = read(tmp_path / "o.mp4")
-    assert after.scan.frame_rate == open_source(folder).images_rate
+    assert after.scan.frame_rate == IMAGES_RATE
     assert [number_of(frame.pixels) for frame in after.frames] == list(range(FRAMES))
 
 

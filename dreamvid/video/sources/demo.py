@@ -1,14 +1,20 @@
-"""What `demo` stands for: two seconds of a landscape at dusk, made by ffmpeg, so that nothing is needed to begin.
+"""Two seconds of a landscape at dusk as a source, made by ffmpeg, so that nothing is needed to begin: `demo`.
 
 Clouds drift to the left above three ridges that pass to the right, the nearer the faster. So a dream on it has to stay
 with things that move apart, hide one another and come into view. All of it is noise with fixed seeds, and sines.
 """
 
+from pathlib import Path
+
+from dreamvid.video.ffmpeg import require_feature
+from dreamvid.video.source import SourceOptions
+from dreamvid.video.sources.lavfi import GraphSource
+
 _WIDTH, _HEIGHT, _RATE, _FRAMES = 480, 360, 24, 48
 
 
 def demo_graph() -> str:
-    """Write the film's filter graph (ffmpeg, `-f lavfi`)."""
+    """Write the video's filter graph (ffmpeg, `-f lavfi`)."""
     layers = [
         f"{_sky()}[sky]",
         f"{_clouds()}[clouds]",
@@ -27,7 +33,7 @@ def _sky() -> str:
 
 
 def _clouds() -> str:
-    """Noise that is wider than high; where it is dark, the sky is seen."""
+    """Make noise that is wider than high; where it is dark, the sky shows through."""
     colors = "lutrgb=r='clip(150+val/1.6,0,255)':g='clip(95+val/1.5,0,255)':b='clip(110+val/2.2,0,255)'"
     noise = _noise(11, _WIDTH + _FRAMES, "octaves=6:persistence=0.55:xscale=3:yscale=7:tscale=0.15")
     return (
@@ -37,12 +43,12 @@ def _clouds() -> str:
 
 
 def _ridge(seed: int, color: tuple[int, int, int], *, crest: int, rise: int, waves: tuple[int, int], speed: int) -> str:
-    """One still image of a grown slope below a crest of sines, which passes by.
+    """Make one still image of a grown slope below a crest of sines, which passes by.
 
     color: 8-bit RGB. crest, rise, waves: pixels. speed: pixels a frame.
     """
-    way = speed * _FRAMES
-    noise = _noise(seed, _WIDTH + way, "octaves=7:persistence=0.75:xscale=6:yscale=6")
+    distance = speed * _FRAMES
+    noise = _noise(seed, _WIDTH + distance, "octaves=7:persistence=0.75:xscale=6:yscale=6")
     tint = ":".join(
         f"{name}='clip({value}*(0.35+1.3*val/255),0,255)'" for name, value in zip("rgb", color, strict=True)
     )
@@ -55,9 +61,23 @@ def _ridge(seed: int, color: tuple[int, int, int], *, crest: int, rise: int, wav
         f"[slope{seed}]format=gbrp,lutrgb={tint}[grown{seed}];"
         f"[plane{seed}]geq=lum='255*clip(Y-({line}),0,1)'[below{seed}];"
         f"[grown{seed}][below{seed}]alphamerge,loop=loop=-1:size=1,setpts=N/{_RATE}/TB,"
-        f"crop={_WIDTH}:{_HEIGHT}:x={way}-{speed}*n:y=0"
+        f"crop={_WIDTH}:{_HEIGHT}:x={distance}-{speed}*n:y=0"
     )
 
 
 def _noise(seed: int, width: int, shape: str) -> str:
     return f"perlin=size={width}x{_HEIGHT}:rate={_RATE}:{shape}:random_mode=seed:random_seed={seed}"
+
+
+class _Demo:
+    form = "demo"
+
+    def claims(self, text: str) -> bool:
+        return text == "demo" and not Path(text).exists()
+
+    def open(self, text: str, options: SourceOptions) -> GraphSource:
+        require_feature("filter", "perlin", "the source `demo`")
+        return GraphSource(text=f"lavfi:{demo_graph()}", stream=options.stream)
+
+
+PLUGIN = _Demo()

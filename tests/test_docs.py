@@ -6,6 +6,7 @@ import runpy
 import sys
 import tomllib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from dreamvid.networks.registry import network_fingerprint
 from dreamvid.render.engine import render_video
 from dreamvid.runtime import plugins
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
+from dreamvid.video.probe import probe
+from dreamvid.video.source import open_source
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -115,6 +118,25 @@ def test_the_example_of_a_network_family(examples: Path) -> None:
     assert network_fingerprint("edges") == "gabor, dreamvid-examples 1.0, 1"
     with pytest.raises(DreamvidError, match="edges"):
         load_network("gabor:edgse")
+
+
+def test_the_example_of_a_source(examples: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), dtype=np.uint8)
+    np.save(examples / "frames.npy", frames)
+    source = open_source(examples / "frames.npy", images_rate=Fraction(12))
+    assert source.kind == "npy"
+    assert np.array_equal(frames_of(examples / "frames.npy"), frames)
+    output = examples / "dream.mkv"
+    assert (
+        render_video(
+            examples / "frames.npy", output, small(codec="ffv1", input_fps="12", objective="blocks.0.0")
+        ).frames
+        == 6
+    )
+    assert probe(open_source(output)).frame_rate == 12
+    np.save(examples / "frames.npy", frames.astype(np.float32))
+    with pytest.raises(DreamvidError, match="float32"):
+        open_source(examples / "frames.npy")
 
 
 def test_the_example_of_a_sink(examples: Path, film: Path) -> None:

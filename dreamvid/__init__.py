@@ -1,4 +1,4 @@
-"""Dreams on video and animation: the public names, loaded when they are first used."""
+"""Dream on video and animation. The public names are imported when they are first used."""
 
 import importlib
 import warnings
@@ -78,7 +78,7 @@ __all__ = [
 ]
 
 
-# Names before version 0.2, and what they are called since.
+# Names of version 0.1 and their present names.
 _RENAMED = {"read_still": "read_frame"}
 
 

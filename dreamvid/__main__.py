@@ -1,4 +1,4 @@
-"""`python -m dreamvid`: the command line."""
+"""Run the command line: `python -m dreamvid`."""
 
 import sys
 

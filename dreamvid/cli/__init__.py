@@ -1,4 +1,4 @@
-"""The command line: thin commands, progress, and the one place where errors become messages."""
+"""The command line: thin commands, and the one place where errors become messages and exit codes."""
 
 from dreamvid.cli.app import main
 

@@ -1,4 +1,4 @@
-"""`dreamvid features`: what a network's features look for."""
+"""`dreamvid features`: show what the features of a network look for."""
 
 import re
 from pathlib import Path
@@ -21,12 +21,12 @@ def features(
         Parameter(
             group=MAIN,
             metavar="TARGET",
-            help="LAYER for an atlas of all its channels, LAYER:139 or LAYER:0-19 for these, or a mixture such as "
+            help="LAYER for all its channels, LAYER:139 or LAYER:0-19 for some of them, or a sum such as "
             "'LAYER:65 + LAYER:139'.",
         ),
     ],
     /,
-    *more: Annotated[str, Parameter(group=MAIN, metavar="TARGET", help="Further ones, on the same sheet.")],
+    *more: Annotated[str, Parameter(group=MAIN, metavar="TARGET", help="More targets on the same sheet.")],
     output: Annotated[
         str | None,
         output_flag("TARGET.png", "Result: .png .jpg .webp .bmp .tif; several images are a sheet with labels."),
@@ -35,8 +35,8 @@ def features(
         Literal["naive", "multiscale", "laplacian"],
         Parameter(
             group=MAIN,
-            help="Way of the TensorFlow notebook: steps at one size, at growing sizes, or these with every scale "
-            "evened out.",
+            help="Method of the TensorFlow notebook: steps at one size, at growing sizes, or at growing sizes with "
+            "every scale equalized.",
         ),
     ] = "laplacian",
     size: Annotated[int, Parameter(group=MAIN, metavar="INT", help="Side of each image, in pixels.")] = 224,
@@ -64,8 +64,8 @@ def features(
     from dreamvid.image.io import IMAGE_SUFFIXES, write_image
     from dreamvid.runtime.files import check_output_file
 
-    place = Path(f"{_file_name(target)}.png" if output is None else output).expanduser()
-    check_output_file(place, IMAGE_SUFFIXES, overwrite=overwrite)
+    target_file = Path(f"{_file_name(target)}.png" if output is None else output).expanduser()
+    check_output_file(target_file, IMAGE_SUFFIXES, overwrite=overwrite)
     from dreamvid.figures.feature_visualization import feature_sheet  # torch comes with it
 
     terminal = console.stderr()
@@ -79,9 +79,9 @@ def features(
             iterations=iterations,
             on_image=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    write_image(place, sheet)
+    write_image(target_file, sheet)
     if not quiet:
-        console.result_file(place)
+        console.result_file(target_file)
 
 
 def _file_name(target: str) -> str:

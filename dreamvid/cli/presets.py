@@ -1,4 +1,4 @@
-"""`dreamvid presets`: what looks there are, and what they are made of."""
+"""`dreamvid presets`: list the presets and show what they are made of."""
 
 from pathlib import Path
 from typing import Annotated
@@ -38,11 +38,9 @@ def show(
     name: Annotated[str, Parameter(help="Name of a shipped preset, or a .toml file.")],
     /,
     *,
-    plot: Annotated[
-        str | None, Parameter(metavar="PATH", help="Draw the schedules, over the film's time, into this image.")
-    ] = None,
+    plot: Annotated[str | None, Parameter(metavar="PATH", help="Draw the schedules over time into this image.")] = None,
 ) -> None:
-    """Print every setting of a preset as TOML: a file with it is a preset again."""
+    """Print every setting of a preset as TOML, which is a preset file itself."""
     preset, settings = find_preset(name), load_settings(name)
     if plot is not None:
         _plot(settings, Path(plot).expanduser(), name)
@@ -61,7 +59,7 @@ def show(
 
 @presets.command
 def sheet(
-    *names: Annotated[str, Parameter(help="Zoom presets to draw; all of them without.")],
+    *names: Annotated[str, Parameter(help="Zoom presets to draw; by default all.")],
     output: Annotated[str, Parameter(alias="-o", metavar="PATH", help="Image to write.")] = "presets.png",
     size: Annotated[str, Parameter(metavar="WIDTHxHEIGHT", help="Size of a frame, in pixels.")] = "200x150",
     overwrite: Annotated[bool, Parameter(negative=(), show_default=False, help="Replace the image.")] = False,
@@ -72,7 +70,7 @@ def sheet(
 
     target = Path(output).expanduser()
     check_output_file(target, IMAGE_SUFFIXES, overwrite=overwrite)
-    chosen = [_journey(name) for name in names] or list_presets("zoom")
+    chosen = [_zoom_preset(name) for name in names] or list_presets("zoom")
     pixels = load_settings(size=size).video.size_pixels()
     assert pixels is not None
     from dreamvid.figures.preset_gallery import draw_gallery
@@ -82,11 +80,11 @@ def sheet(
     console.result_file(target)
 
 
-def _journey(name: str) -> Preset:
+def _zoom_preset(name: str) -> Preset:
     preset = find_preset(name)
     if preset.kind != "zoom":
-        allowed = ", ".join(journey.name for journey in list_presets("zoom"))
-        raise SettingsError(f"The preset {name!r} dreams on footage and has no journey to draw. Allowed: {allowed}.")
+        allowed = ", ".join(zoom.name for zoom in list_presets("zoom"))
+        raise SettingsError(f"The preset {name!r} is for videos, not for a zoom. Allowed: {allowed}.")
     return preset
 
 
@@ -97,5 +95,5 @@ def _plot(settings: Settings, target: Path, name: str) -> None:
 
     check_output_file(target, IMAGE_SUFFIXES, overwrite=True)
     if not plot_schedules(settings, target):
-        raise SettingsError(f"Nothing in {name!r} changes while the film runs: there is no schedule to draw.")
+        raise SettingsError(f"Nothing in {name!r} changes over time: there is no schedule to draw.")
     console.result_file(target)

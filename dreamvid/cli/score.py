@@ -13,12 +13,12 @@ from dreamvid.ui import console
 if TYPE_CHECKING:
     from dreamvid.metrics.report import Score
 
-_INSTEAD = "In place of that of the recipe next to the dream (DREAM.toml):"
+_OVERRIDE = "Overrides the recipe next to the dream (DREAM.toml):"
 
 
 def score(
     source: Annotated[str, Parameter(help="Source that was dreamed on.")],
-    dream: Annotated[str, Parameter(help="Video that was dreamed of it.")],
+    dream: Annotated[str, Parameter(help="Result of dreamvid for this source.")],
     /,
     *,
     json: Annotated[bool, Parameter(negative=(), help="Print everything as JSON.")] = False,
@@ -35,15 +35,15 @@ def score(
     ] = None,
     objective: Annotated[
         str | None,
-        Parameter(allow_leading_hyphen=True, help=f"{_INSTEAD} what to measure the strength of."),
+        Parameter(allow_leading_hyphen=True, help=f"{_OVERRIDE} objective whose strength is measured."),
     ] = None,
-    model: Annotated[str | None, Parameter(help=f"{_INSTEAD} network to measure with.")] = None,
-    weights: Annotated[str | None, Parameter(help=f"{_INSTEAD} the network's checkpoint.")] = None,
+    model: Annotated[str | None, Parameter(help=f"{_OVERRIDE} network to measure with.")] = None,
+    weights: Annotated[str | None, Parameter(help=f"{_OVERRIDE} the network's checkpoint.")] = None,
     frames: Annotated[
         str | None,
-        Parameter(metavar="START:STOP", help=f"{_INSTEAD} frames of the source that the dream shows."),
+        Parameter(metavar="START:STOP", help=f"{_OVERRIDE} frames of the source that the dream shows."),
     ] = None,
-    device: Annotated[str | None, Parameter(help=f"{_INSTEAD} compute device.")] = None,
+    device: Annotated[str | None, Parameter(help=f"{_OVERRIDE} compute device.")] = None,
     quiet: Annotated[bool, Parameter(alias="-q", negative=(), help="Show no progress.")] = False,
 ) -> None:
     """Measure a dream against its source: how much it flickers, how strong it is, whether it drifts."""
@@ -81,7 +81,7 @@ def score(
 
 
 def _output_image(text: str | None) -> Path | None:
-    """Refuse before the work what cannot be written after it. Raises OutputError."""
+    """Check, before the work, that an image can be written. Raises OutputError."""
     if text is None:
         return None
     path = Path(text).expanduser()

@@ -1,1 +1,1 @@
-"""What shows a render to a person: the terminal and the notebook."""
+"""User interfaces: the terminal and the notebook."""

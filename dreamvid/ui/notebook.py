@@ -1,4 +1,4 @@
-"""Dreams in a Jupyter notebook: images and films inline, and progress."""
+"""Show images, videos and progress in a Jupyter notebook."""
 
 import html
 import time
@@ -25,23 +25,23 @@ def show(
     *,
     fps: float = 30.0,
 ) -> None:
-    """Show an image or a film below a notebook's cell, now.
+    """Show an image or a video below a notebook's cell.
 
-    what: an image, as a uint8 array (H, W, 3) or a float tensor (3, H, W) in [0, 1]; an image's or film's file; what
-    `dream_video` and `zoom_video` return; or frames, an iterable of images of one size, which are played at `fps`
-    over and over. Files of more than 16 MiB are named, not shown. Raises InputError for anything else, and where
-    IPython is not installed.
+    what: an image, as a uint8 array (H, W, 3) or a float tensor (3, H, W) in [0, 1]; the file of an image or a video;
+    the result of `dream_video` or `zoom_video`; or frames, an iterable of images of one size, which are played in a
+    loop at `fps` frames per second. Files of more than 16 MiB are named, not shown. Raises InputError for anything
+    else, and if IPython is not installed.
     """
     if not fps > 0:
-        raise InputError(f"fps has to be above 0, got {fps}.")
+        raise InputError(f"`fps` must be a number above 0, got {fps}.")
     display, page = _ipython()
     display(page(_html(what, fps)))
 
 
 class ProgressBar:
-    """Shows how far a render or a sheet is; a context that is called with each state.
+    """Shows the progress of a render or a sheet; a context that is called with each state.
 
-    In a notebook it is a bar below the cell; elsewhere, what the command line shows, on stderr. Give it to
+    In a notebook it is a bar below the cell; elsewhere it is the command line's progress, on stderr. Give it to
     `dream_video` and `zoom_video` as `on_progress`, and to `feature_sheet` and `comparison_sheet` as `on_image`.
     """
 
@@ -80,7 +80,7 @@ def progress_bar() -> ProgressBar:
 
 
 class _Page:
-    """A bar and lines below a notebook's cell, drawn by the page itself: it needs no widgets to be installed."""
+    """A bar and lines below a notebook's cell, as HTML: no widgets need to be installed."""
 
     def __init__(self) -> None:
         self._display, self._html = _ipython()
@@ -89,9 +89,9 @@ class _Page:
         self._bar = ""
         self._drawn_seconds = 0.0
 
-    def update(self, done: int, total: int | None, words: str) -> None:
+    def update(self, done: int, total: int | None, state: str) -> None:
         extent = f'value="{done}" max="{total}"' if total else ""
-        self._bar = f'<progress {extent} style="width: 20em"></progress> {html.escape(words)}'
+        self._bar = f'<progress {extent} style="width: 20em"></progress> {html.escape(state)}'
         if done == total or time.monotonic() - self._drawn_seconds >= _UPDATE_SECONDS:
             self._draw()
 
@@ -128,12 +128,12 @@ def _html(what: object, fps: float) -> str:
         frames = [frame_pixels(frame) for frame in what]
         if frames and all(frame.shape == frames[0].shape for frame in frames):
             return animation_html(frames, fps)
-        raise InputError("Frames to show have to be one or more images of the same size.")
-    raise InputError(f"Neither image, file, result nor frames: {type(what).__name__}. Nothing to show.")
+        raise InputError("Frames to show must be one or more images of the same size.")
+    raise InputError(f"show() takes an image, a file, a result or frames, got a {type(what).__name__}.")
 
 
 def _ipython() -> tuple[Any, Any]:
-    """IPython's `display`, and its page of HTML."""
+    """Import IPython's `display` and `HTML`."""
     try:
         from IPython.display import HTML, display
     except ImportError as error:

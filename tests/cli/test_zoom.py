@@ -66,7 +66,7 @@ def test_default_output() -> None:
         (("zoom", "noise", "--audio", "text.txt"), "is not there"),
         (("zoom", "noise", "--camera-path", "nowhere.txt"), "nowhere.txt"),
         (("run", "clip.mp4", "--preset", "spiral"), "dreamvid zoom --preset spiral"),
-        (("presets", "sheet", "plants"), "'plants' dreams on footage"),
+        (("presets", "sheet", "plants"), "'plants' is for videos"),
         (("presets", "show", "infinite-zoom", "--plot", "plot.png"), "no schedule to draw"),
     ],
 )

@@ -76,7 +76,7 @@ def test_every_public_name_is_there() -> None:
     [
         ("absent.png", "no file"),
         (np.zeros((4, 4, 3)), "float64"),
-        (np.zeros((4, 4), np.uint8), "got a"),
+        (np.zeros((4, 4), np.uint8), "Got an array"),
         (torch.zeros(4, 4, 4), r"\(4, 4, 4\)"),
         ([], "one or more"),
         ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], "the same size"),

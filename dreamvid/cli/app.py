@@ -2,10 +2,12 @@
 
 import errno
 import io
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,8 +98,36 @@ def main(tokens: Sequence[str] | None = None) -> int:
     app = build_app(all_help=_HELP_ALL in given)
     words = ["--help" if word == _HELP_ALL else word for word in given]
     quiet = "--quiet" in words or "-q" in words  # also before the command knows
-    with console.speaking(lambda: _flags(app, words), as_json=_asks_for_json(words)):
+    with console.speaking(lambda: _flags(app, words), as_json=_asks_for_json(words)), _log_lines():
         return guarded(lambda: app(_current(words, quiet), exit_on_error=False, print_error=False), quiet=quiet)
+
+
+@contextmanager
+def _log_lines() -> Iterator[None]:
+    """Show what is logged at the level in the variable DREAMVID_LOG (debug, info) or above, as lines on stderr."""
+    level = os.environ.get("DREAMVID_LOG", "").upper()
+    if not level:
+        yield
+        return
+    logger, handler = logging.getLogger("dreamvid"), _LogLines()
+    if level not in logging.getLevelNamesMapping():
+        console.warning(f"DREAMVID_LOG is {level.lower()!r}: allowed is debug or info.")
+        level = "WARNING"
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _LogLines(logging.Handler):
+    """Writes each record as a line on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        console.say(f"{record.levelname.lower()}: {self.format(record)}")
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:

@@ -98,8 +98,9 @@ def _plugins() -> Iterator[tuple[str, str]]:
     from dreamvid.dream.objectives.term import TERMS
     from dreamvid.networks.registry import FAMILIES
     from dreamvid.runtime.plugins import FLOW_ESTIMATORS, SINKS
+    from dreamvid.video.source import SOURCES
 
-    for registry in (FLOW_ESTIMATORS, TERMS, FAMILIES, SINKS):
+    for registry in (SOURCES, FLOW_ESTIMATORS, TERMS, FAMILIES, SINKS):
         yield (
             f"{registry.kind}s".replace("ys", "ies"),
             ", ".join(_described(registry, name) for name in registry.names()),

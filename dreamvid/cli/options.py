@@ -52,6 +52,7 @@ class JobFlags:
         Parameter(
             group=JOB,
             metavar="bar|plain|json|none",
+            show_choices=False,
             show_default="bar on a terminal, else plain",
             help="How progress is shown on stderr: a bar, a line now and then, JSON lines for other programs, or not "
             "at all.",

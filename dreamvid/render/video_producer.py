@@ -275,4 +275,4 @@ def bars_kept(plan: Plan) -> list[str]:
         return []
     sizes = "; ".join(str(bars) for bars in found)
     shots = "" if all(segment.bars for segment in plan.segments) else " of some shots"
-    return [f"black bars{shots} stay black (pixels: {sizes}); to dream on them too, set bars=dream (--bars dream)"]
+    return [f"black bars{shots} stay black (pixels: {sizes}); to dream on them too, set `bars=dream`"]

@@ -47,6 +47,22 @@ def test_help_loads_nothing_heavy(words: list[str], heavy: set[str]) -> None:
     assert not heavy & loaded
 
 
+def test_help_is_quick() -> None:
+    """In time of the processor, which a busy machine does not change much."""
+    resource = pytest.importorskip("resource")  # Windows has none
+
+    def seconds() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    taken = []
+    for _ in range(3):
+        before = seconds()
+        subprocess.run([sys.executable, "-m", "dreamvid", "--help"], stdout=subprocess.DEVNULL, check=True)
+        taken.append(seconds() - before)
+    assert min(taken) < 0.3, taken
+
+
 def test_a_dream_waits_for_no_library_that_it_does_not_use(tmp_path: Path, clips: Path) -> None:
     """They take longer to load than PyTorch."""
     words = ["run", str(clips / "clip.mp4"), "-o", str(tmp_path / "dream.mp4"), "--iterations", "1", "--quiet"]

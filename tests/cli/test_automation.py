@@ -52,6 +52,14 @@ def test_quiet_is_quiet_in_json_too(render: Run, clips: Path) -> None:
     assert render(clips / "clip.mp4", "-o", "a.mp4", "--progress", "json", "--quiet").err == ""
 
 
+def test_the_log_is_shown_where_it_is_asked_for(render: Run, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DREAMVID_LOG", "debug")
+    shown = render(clips / "clip.mp4", "-o", "a.mp4", "--progress", "none")
+    assert "debug: segment 0: frames 0 to 4\n" in shown.err
+    monkeypatch.setenv("DREAMVID_LOG", "loud")
+    assert "DREAMVID_LOG is 'loud': allowed is debug or info." in render("nowhere.mp4").err
+
+
 def test_no_progress(render: Run, clips: Path) -> None:
     done = render(clips / "clip.mp4", "-o", "a.mp4", "--progress", "none")
     assert (done.code, done.out, done.err) == (0, "a.mp4\na.mp4.toml\n", "")

@@ -95,6 +95,14 @@ def test_an_output_that_exists_says_how_to_replace_it_in_both_ways(dreamvid: Run
     assert "Add --overwrite to replace it, or give another --output." in told
 
 
+def test_a_schedule_of_audio_is_advised_what_the_command_has(dreamvid: Run, clips: Path) -> None:
+    words = ("run", clips / "clip.mp4", "-o", "out.mp4", "--step-size", "0.01+0.02*beat")
+    told = dreamvid(*words)
+    assert told.code == 2
+    assert "--audio" in told.err
+    assert "--audio" in dreamvid("run", "--help-all").out
+
+
 def test_a_command_is_not_advised_a_flag_that_it_lacks(dreamvid: Run, clips: Path, tmp_path: Path) -> None:
     words = (clips / "image.png", "--step-size", "0.01+0.02*beat", "--iterations", "1", "--octaves", "1")
     told = dreamvid("image", *words, "-o", "out.png")

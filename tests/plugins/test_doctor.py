@@ -16,6 +16,7 @@ import pytest
             [
                 ("flow estimators", "sideways (dreamvid-plugins 1.0)"),
                 ("flow estimators", "broken (BROKEN: "),
+                ("sources", "lavfi"),
                 ("objective terms", "class, guide, brightness (dreamvid-plugins 1.0)"),
                 ("network families", "tiny (dreamvid-plugins 1.0)"),
                 ("output formats", "csv (dreamvid-plugins 1.0)"),

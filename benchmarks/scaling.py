@@ -44,13 +44,13 @@ def one_frame(lines: int, device: str, **overrides: Any) -> dict[str, float]:
     clouds = torch.nn.functional.interpolate(
         torch.rand(1, 3, 12, 16, generator=generator), (lines, width), mode="bicubic"
     ).clamp(0, 1)
-    images = [torch.roll(clouds, shift, dims=3).to(dreamer.device) for shift in range(5)]
+    frames = [dreamer.frame(torch.roll(clouds, shift, dims=3).to(dreamer.device)) for shift in range(5)]
 
     def go(index: int) -> None:
-        motion = dreamer.motion(images[index], images[index - 1])
-        dreamer.dream(images[index], motion, index=index, elapsed_seconds=1 / 30)
+        motion = dreamer.motion(frames[index], frames[index - 1])
+        dreamer.dream(frames[index], motion, index=index, elapsed_seconds=1 / 30)
 
-    dreamer.dream(images[0], None, index=0, elapsed_seconds=0.0)
+    dreamer.dream(frames[0], None, index=0, elapsed_seconds=0.0)
     go(1)
     best = min(seconds(partial(go, index), dreamer.device) for index in range(2, 5))
     return {"seconds": best, "mib": _peak_mib(dreamer.device)}

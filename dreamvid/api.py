@@ -19,6 +19,7 @@ from dreamvid.camera.movement import Movement
 from dreamvid.camera.noise import noise_image
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
+from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.errors import InputError
 from dreamvid.figures import comparison as compare
 from dreamvid.figures import feature_visualization as features
@@ -41,10 +42,11 @@ feature_sheet = accept_old_arguments(on_picture="on_image")(features.feature_she
 
 @dataclass(frozen=True)
 class _Given(Generic[Frame]):
-    """A frame as it was given, and the mask at its time."""
+    """A frame as it was given (only its kind still counts), as it is dreamed, and the mask at its time."""
 
     index: int
     frame: Frame
+    working: WorkingFrame
     mask: Tensor | None
 
 
@@ -69,7 +71,7 @@ class Dreamer:
             settings = load_settings(None, settings, device=str(device))
         self._frames = FrameDreamer(settings)
         self._fps, self._seconds = fps, float(1 / fps)
-        self._previous: Tensor | None = None
+        self._previous: WorkingFrame | None = None
         self._mask: Mask | None = None
         self._index = 0
 
@@ -85,19 +87,19 @@ class Dreamer:
         frame: uint8 or uint16 array (H, W, 3), RGB, or float tensor (3, H, W) in [0, 1]. A frame of another size than
         the one before carries no dream, nor does one with `new_shot`. Raises InputError for anything else.
         """
-        image = to_image(frame, self._frames.device)
+        working = self._frames.frame(to_image(frame, self._frames.device))
         previous = None if new_shot else self._previous
-        follows = previous is not None and previous.shape == image.shape
-        motion = self._frames.motion(image, previous) if previous is not None and follows else None
+        follows = previous is not None and previous.full_size == working.full_size
+        motion = self._frames.motion(working, previous) if previous is not None and follows else None
         dreamed = self._frames.dream(
-            image,
+            working,
             motion,
             index=self._index,
             elapsed_seconds=self._seconds,
             time_seconds=self._index * self._seconds,
-            mask=self._mask_for(image),
+            mask=self._mask_for(working),
         )
-        self._previous = image
+        self._previous = working
         self._index += 1
         return like_frame(dreamed, frame)
 
@@ -116,7 +118,7 @@ class Dreamer:
         def dream(key: Keyframe[_Given[Frame]]) -> Tensor:
             given = key.item
             return self._frames.dream(
-                to_image(given.frame, self._frames.device),
+                given.working,
                 key.motion,
                 index=given.index,
                 elapsed_seconds=key.elapsed_seconds,
@@ -126,8 +128,7 @@ class Dreamer:
 
         @translate_out_of_memory()
         def carry(between: InbetweenFrame[_Given[Frame]]) -> Tensor:
-            image = to_image(between.item.frame, self._frames.device)
-            return self._frames.interpolate(image, between, mask=between.item.mask)
+            return self._frames.interpolate(between.item.working, between, mask=between.item.mask)
 
         for given, dreamed in in_display_order(self._steps(frames), dream, carry):
             yield like_frame(dreamed, given.frame)
@@ -136,10 +137,10 @@ class Dreamer:
         cadence = self._frames.cadence(self._fps)
         begins = True
         for frame, ends in _with_ends(frames):
-            image = to_image(frame, self._frames.device)
+            working = self._frames.frame(to_image(frame, self._frames.device))
             with torch.no_grad():
-                given = _Given(self._index, frame, self._mask_for(image))
-                steps = cadence.add(given, self._frames.prepare(image), self._seconds, anew=begins, last=ends)
+                given = _Given(self._index, frame, working, self._mask_for(working))
+                steps = cadence.add(given, working, self._seconds, anew=begins, last=ends)
             yield from steps
             begins = ends
             self._index += 1
@@ -153,9 +154,9 @@ class Dreamer:
             self._mask.close()
             self._mask = None
 
-    def _mask_for(self, image: Tensor) -> Tensor | None:
+    def _mask_for(self, frame: WorkingFrame) -> Tensor | None:
         """Return the mask at this time, at the image's size; None without a mask."""
-        text, size = self._frames.settings.dream.mask, (image.shape[2], image.shape[3])
+        text, size = self._frames.settings.dream.mask, frame.full_size
         if text is None:
             return None
         if self._mask is not None and self._mask.size != size:

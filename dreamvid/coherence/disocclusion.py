@@ -1,66 +1,77 @@
-"""Steps of their own for places that are newly seen, taken on the part of the frame that holds them.
+"""Growth on a frame that carries a dream: what came into view grows by steps of its own, the rest is renewed.
 
-Such a place lies between others whose dream is there already, and what a network sees around it counts: a few large
-steps add as much to the image as many small ones, and much less to the objective. On a part of the frame the many
-small ones can be had, and the gradient is evened out over that part alone, where little is dreamed yet.
+A place that comes into view lies between others that are dreamed already. A few large steps on the whole frame make
+grain there; several small ones make shapes. They are taken on patches that hold such places, or, where patches would
+cost more, on the whole frame.
 """
 
-import torch.nn.functional as F
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
 from torch import Tensor
 
-from dreamvid.dream.octaves import SMALLEST_SIDE, OctaveAscent, Shifts
+from dreamvid.dream.octaves import OctaveAscent, Shifts
+from dreamvid.dream.patches import cover, grow_patches, patches_pay
 
-# Places are looked for in squares of this side, in pixels; so much of a dream has to be missing there on average for
-# one to count. What is thinner shares the steps of the whole: the dream around it reaches in.
-CELL, MISSING = 16, 0.1
-# Pixels around such places that are looked at too; sides are a multiple of the second, as every size costs anew.
-MARGIN, MULTIPLE = 32, 32
-
-Region = tuple[slice, slice, slice, slice]
-
-
-def find_region(growth: Tensor) -> Region | None:
-    """Find the rectangle that holds the places where much is to grow, a map (1, 1, h, w); None if there are none."""
-    height, width = growth.shape[2:]
-    cells = F.avg_pool2d(growth, CELL, ceil_mode=True, count_include_pad=False)
-    down, right = (cells[0, 0] > MISSING).nonzero(as_tuple=True)  # waits for the device: the size has to be known
-    if not len(down):
-        return None
-    return slice(None), slice(None), _span(down, height), _span(right, width)
+# Coarse structure persists by itself. Renewed as often as fine detail it outgrows the first frame and clips; never
+# renewed, it fades. So on a frame that carries a dream, the octaves below the finest take two of three steps, half as
+# long where they renew; where a dream is to grow the steps are as long as the finest octave's, as shapes begin there.
+COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
+# How much of what a place lacks counts as grown after the steps of the whole frame. An object that enters the frame is
+# first visible as a thin strip, and dreaming on a thin strip makes noise: the rest grows while more is in view.
+GROWN = 0.7
 
 
-def grow_region(
-    ascent: OctaveAscent,
-    image: Tensor,
-    carried: Tensor,
-    sizes: list[tuple[int, int]],
-    region: Region,
-    *,
-    iterations: int,
-    step: Tensor,
-    shifts: Shifts,
-) -> Tensor:
-    """Grow a dream within a region; return the residual of the whole, (1, 3, h, w), unchanged outside.
+@dataclass(frozen=True)
+class Growth:
+    """The steps that a whole frame takes after its patches, and what is carried then.
 
-    image, carried: as for `OctaveAscent.grow`, but at the size of the finest octave, the last of `sizes`. step: the
-    map (1, 1, h, w) of one step's mean change.
+    residual: (1, 3, h, w). amount: (1, 1, h, w), how much of a whole dream is there, the growth of these steps counted
+    in. iterations, step: of the finest octave; the step's map (1, 1, h, w) is the mean change of a pixel.
+    coarser_iterations, coarser_step: of the octaves below.
     """
-    height, width = image.shape[2:]
-    part = image[region]
-    rows, columns = part.shape[2:]
-    within = [(round(rows * size[0] / height), round(columns * size[1] / width)) for size in sizes[:-1]]
-    within = [size for size in within if min(size) >= SMALLEST_SIDE]
-    grown = carried.clone()
-    grown[region] = ascent.grow(
-        part, carried[region], [*within, (rows, columns)], iterations=iterations, step=step[region], shifts=shifts
-    )
-    return grown
+
+    residual: Tensor
+    amount: Tensor
+    iterations: int
+    step: Tensor
+    coarser_iterations: int
+    coarser_step: Tensor
 
 
-def _span(cells: Tensor, length: int) -> slice:
-    """Range of pixels with a margin around cells on an axis, as long as a multiple allows."""
-    first, last = int(cells.min()) * CELL - MARGIN, (int(cells.max()) + 1) * CELL + MARGIN
-    first, last = max(0, first), min(length, last)
-    size = min(length, -(-(last - first) // MULTIPLE) * MULTIPLE)
-    first = max(0, min(first, length - size))
-    return slice(first, first + size)
+def grow_disocclusions(
+    ascent: OctaveAscent,
+    source: Tensor,
+    residual: Tensor,
+    amount: Tensor,
+    *,
+    lack: Tensor,
+    renewal: Tensor,
+    whole: float,
+    sizes: list[tuple[int, int]],
+    warm_iterations: int,
+    own_iterations: int,
+    shifts: Shifts,
+) -> Growth:
+    """Grow what came into view on patches if that pays, and plan the steps of the whole frame.
+
+    source, residual: (1, 3, h, w) at the finest of `sizes`. amount: (1, 1, h, w), the part of a whole dream that is
+    carried. lack, renewal: (1, 1, h, w), by which part of a whole dream each position is to grow because it is missing,
+    and because it fades. whole: the mean change of a pixel by a whole dream. own_iterations: steps for what is missing
+    alone; 0 lets it share the `warm_iterations` of the whole frame.
+    """
+    iterations = warm_iterations
+    coarser, coarser_renewal = math.ceil(iterations * COARSER_STEPS), COARSER_RENEWAL
+    if own_iterations and patches_pay(lack, sizes, own=own_iterations, finest=iterations, coarser=coarser):
+        residual = grow_patches(
+            ascent, source, residual, sizes, lack, iterations=own_iterations, step=whole / own_iterations, shifts=shifts
+        )
+        covered = cover(lack)
+        amount, lack = amount + covered * lack, (1 - covered) * lack
+    elif own_iterations > iterations:
+        coarser_renewal *= coarser / own_iterations
+        iterations = coarser = own_iterations
+    each = whole / max(1, iterations)
+    step, coarser_step = (lack + renewal) * each, (lack + coarser_renewal * renewal) * each
+    return Growth(residual, amount + GROWN * lack, iterations, step, coarser, coarser_step)

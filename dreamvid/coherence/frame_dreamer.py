@@ -1,19 +1,19 @@
-"""Dreaming one frame after another: what coherence is made of.
+"""Dream one frame after another: the loop that coherence is made of.
 
 Carried from frame to frame is the residual r = dream - source, at the size of the finest octave:
 
     r'   = warp(r, flow)                      sampled bicubic, once
     x0   = frame + decay · validity · r'      decay from the half-life and the time since the frame before,
                                               slower for color
-    x    = a few warm ascent steps from x0, sized per place by what it lacks
+    x    = a few warm ascent steps from x0, sized at each position by what is missing there
     r    = x - frame
 
-What a place lacks is read off the amount that rides along with the residual: 1 where a whole dream is carried, 0 where
-a place is newly seen, and less where it comes nearer, as its dream has no detail for its new size. Most of a lack is
-made up for at once, while nobody has seen the place without its dream; what fades is renewed everywhere by tiny steps.
+What is missing is read off the amount that is carried with the residual: 1 where a whole dream is carried, 0 where
+something comes into view, and less than 1 where an object comes nearer, as its dream has no detail for its new size.
+What is missing grows at once, by small steps on the places that lack it; what fades is renewed everywhere by tiny
+steps, and no further than a dream from scratch is strong.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -21,9 +21,10 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.coherence.disocclusion import find_region, grow_region
+from dreamvid.coherence.disocclusion import grow_disocclusions
 from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, blend
 from dreamvid.coherence.residual import (
     decay_on_scene_change,
@@ -32,60 +33,53 @@ from dreamvid.coherence.residual import (
     mask_residual,
     reference_image,
 )
+from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.dream.octaves import Shifts
 from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import resize
 from dreamvid.motion.estimator import load_estimator
-from dreamvid.motion.field import (
-    FlowWithValidity,
-    MotionField,
-    PreparedFrame,
-    estimate_bidirectional,
-    estimate_motion,
-    prepare_frame,
-)
+from dreamvid.motion.field import FlowWithValidity, MotionField, estimate_bidirectional, estimate_motion
 from dreamvid.motion.warp import warp
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 from dreamvid.settings import Settings
 
-# Where the motion is this sure or more, all of a dream is carried: a little wrong it is calmer than begun anew.
+# Where the motion is at least this valid, all of a dream is carried: a slightly wrong dream is calmer than a new one.
 SURE_ENOUGH = 0.5
 # What fades in a frame is renewed by this many times its share of a dream from scratch: where the footage is calm, and
 # what comes on top where it is restless. Successive gradients agree only in part (each has its own random shift), so a
-# held dream takes more steps than a grown one. Where water or leaves change the dream loses its hold and has to be
-# renewed faster, and it is not seen there. Chosen on real clips so that the strength of both kinds holds.
+# held dream takes more steps than a grown one. Where water or leaves change, the dream loses its hold and has to be
+# renewed faster, which is not visible there. Chosen on real clips so that the strength of both kinds holds.
 RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.5
-# What is large lives long by itself: renewed as much as the rest it outgrows the dream of the first frame and runs into
-# the rails, not at all it fades. So of the steps on a frame that carries a dream, the octaves below the finest take two
-# in three, half as long where they renew; where a dream is to grow they are as long as the finest octave's, as shapes
-# begin there.
-COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
-# Successive gradients agree in color less than in light: faded alike, a film pales within seconds. So where it is calm
-# color fades this many times as fast as light; where it is restless much is renewed, and it fades as fast.
+# Successive gradients agree in color less than in light: faded alike, a video pales within seconds. So where it is calm
+# color fades this many times as fast as light; where it is restless much is renewed, and both fade alike.
 COLOR_FADING = 1 / 2
-# So much of what a place lacks counts as made up for by a frame's growth. What drives in is seen in slivers first, and
-# out of those nothing grows but grain: the rest of its dream comes while more of it is in view.
-MADE_UP = 0.7
+# A dream's strength is compared with that of the shot's first frame over squares of this side in pixels.
+STRENGTH_CELL = 32
+# A shot that begins in the dark begins with a weak dream, so this much is always allowed: the RMS of a residual over
+# the mean change of a pixel by a whole dream.
+LEAST_STRENGTH = 0.7
 
 
 class FrameDreamer:
     """Dreams a sequence of frames; carries the residual from each to the next.
 
     Loads the network once. Raises NetworkError, ObjectiveError, DeviceError. Not for use by several threads, except
-    that `motion` may run in one other thread.
+    that `frame`, `motion` and the motion of `cadence` may run in one other thread.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._scheduled = DreamSession(settings)
-        self.device = self._scheduled.device
-        self.ascent = self._scheduled.ascent
+        self._session = DreamSession(settings)
+        self.device = self._session.device
+        self.ascent = self._session.ascent
         coherence = settings.coherence
         self._estimator = load_estimator(coherence.flow, self.device, weights=coherence.flow_weights)
         self._residual: Tensor | None = None
         self._amount: Tensor | None = None
         self._reference: Tensor | None = None
-        self._earlier: tuple[Tensor, Tensor] | None = None  # residual and amount of the frame dreamed before
+        # RMS of the residual that the shot began with, over the mean change of a pixel by its steps: a scalar.
+        self._strength: Tensor | None = None
+        self._earlier: tuple[Tensor, Tensor] | None = None  # residual and amount of the keyframe before
 
     @property
     def flow_fingerprint(self) -> str:
@@ -93,35 +87,28 @@ class FrameDreamer:
         origin = FLOW_ESTIMATORS.origin(self.settings.coherence.flow)
         return " ".join(filter(None, (origin, self._estimator.fingerprint)))
 
-    def _size(self, frame: Tensor) -> tuple[int, int]:
-        """Size (h, w) at which the residual is carried: that of the finest octave, unchanged by schedules."""
-        return self._scheduled.sizes(frame.shape[2], frame.shape[3])[-1]
+    def frame(self, uploaded: Tensor) -> WorkingFrame:
+        """Take in a source frame on the device.
 
-    def motion(self, this: Tensor, previous: Tensor) -> MotionField:
-        """Estimate how `this` source frame (1, 3, H, W) in [0, 1] follows from `previous`."""
-        return self._follow(self.prepare(this), self.prepare(previous))
+        uploaded: float32 (1, 3, H, W) in [0, 1], or whole numbers (H, W, 3) as `upload` returns them.
+        """
+        height, width = uploaded.shape[:2] if uploaded.ndim == 3 else uploaded.shape[2:]
+        return WorkingFrame(uploaded, self._session.sizes(height, width)[-1], self._estimator)
 
-    def prepare(self, frame: Tensor) -> PreparedFrame:
-        """Compute once what the motion from and to a source frame (1, 3, H, W) in [0, 1] needs of it."""
-        return prepare_frame(self._estimator, self._small(frame))
+    def motion(self, this: WorkingFrame, previous: WorkingFrame) -> MotionField:
+        """Estimate how `this` frame follows from `previous`."""
+        return estimate_motion(self._estimator, this.prepared, previous.prepared)
 
-    def _small(self, frame: Tensor) -> Tensor:
-        """Bring a source frame to the size of the finest octave, at which the residual is carried."""
-        return resize(frame, self._size(frame)).clamp(0, 1)
+    def _bidirectional(self, this: WorkingFrame, previous: WorkingFrame) -> tuple[MotionField, FlowWithValidity]:
+        return estimate_bidirectional(self._estimator, this.prepared, previous.prepared)
 
     def cadence(self, fps: float | Fraction) -> Cadence[Any]:
-        """Sort frames, each given with what `prepare` made of it, into those to be dreamed and those between them."""
-        return Cadence(self.settings.coherence.cadence_at(fps), self._follow, self._follow_both)
-
-    def _follow(self, now: PreparedFrame, before: PreparedFrame) -> MotionField:
-        return estimate_motion(self._estimator, now, before)
-
-    def _follow_both(self, now: PreparedFrame, before: PreparedFrame) -> tuple[MotionField, FlowWithValidity]:
-        return estimate_bidirectional(self._estimator, now, before)
+        """Make what sorts frames into keyframes, which are dreamed, and in-between frames."""
+        return Cadence(self.settings.coherence.cadence_at(fps), self.motion, self._bidirectional)
 
     def dream(
         self,
-        frame: Tensor,
+        frame: WorkingFrame,
         motion: MotionField | None,
         *,
         index: int,
@@ -130,66 +117,61 @@ class FrameDreamer:
         signals: Mapping[str, float] = MappingProxyType({}),
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Dream the next frame.
+        """Dream the next keyframe; return the dreamed frame, (1, 3, H, W) in [0, 1].
 
-        frame: source (1, 3, H, W) in [0, 1] on the device. motion: how it follows from the frame before, or None to
-        begin anew (first frame, cut). index: its number in the source, which decides the random shifts.
-        elapsed_seconds: time since the frame that `motion` comes from. time_seconds: its time in the source, and
-        signals: what the sound does there, for schedules. mask: where to dream, (1, 1, H, W) in [0, 1]; None
-        everywhere.
-        Returns the dreamed frame, (1, 3, H, W) in [0, 1].
+        motion: how it follows from the keyframe before; None starts a new shot. index: its number in the source, which
+        decides the random shifts. elapsed_seconds: time since the keyframe before. time_seconds: its time in the
+        source. signals: the audio's curves at that time, for schedules. mask: where to dream, (1, 1, H, W) in [0, 1];
+        None everywhere.
         """
-        settings = self._scheduled.set_time(time_seconds, index, signals)
+        settings = self._session.set_time(time_seconds, index, signals)
         dream, coherence = settings.dream, settings.coherence
-        sizes = self._scheduled.sizes(frame.shape[2], frame.shape[3], settings)
-        kept = self._residual, self._amount
-        self._earlier = None if kept[0] is None or kept[1] is None else (kept[0], kept[1])
+        sizes = self._session.sizes(*frame.full_size, settings)
+        source, wanted, whole = frame.at(sizes[-1]), self._wanted(frame, mask), dream.iterations * dream.step_size
+        shifts = Shifts(settings.render.seed, index)
+        if self._residual is not None and self._amount is not None:
+            self._earlier = self._residual, self._amount
         if motion is None or self._residual is None or coherence.half_life_seconds == 0:
-            carried, iterations, coarser, coarser_step = None, dream.iterations, None, None
-            step: float | Tensor = dream.step_size if mask is None else dream.step_size * self._wanted(frame, mask)
-            self._amount = self._wanted(frame, mask)
-            self._reference = reference_image(resize(frame, self._size(frame)))
+            step: float | Tensor = dream.step_size if mask is None else dream.step_size * wanted
+            residual = self.ascent.grow(source, None, sizes, iterations=dream.iterations, step=step, shifts=shifts)
+            residual = residual if mask is None else mask_residual(residual, mask)
+            self._amount, self._reference = wanted, reference_image(frame.reduced)
+            self._residual = resize(residual, frame.size)
+            self._strength = _strength(self._residual, wanted, whole)
         else:
             decay = 0.5 ** (elapsed_seconds / coherence.half_life_seconds)
-            wanted, whole = self._wanted(frame, mask), dream.iterations * dream.step_size
-            carried, self._amount, growth, renewal = self._warp_state(
-                self._recognise(frame, motion, decay), decay, wanted
+            motion = self._decay_on_scene_change(frame, motion, decay)
+            carried, amount, lack, renewal = self._warp_state(motion, decay, wanted)
+            growth = grow_disocclusions(
+                self.ascent,
+                frame.reduced.clamp(0, 1),
+                carried,
+                amount,
+                lack=lack,
+                renewal=renewal * self._room(carried, whole * wanted),
+                whole=whole,
+                sizes=self._session.sizes(*frame.full_size),
+                warm_iterations=coherence.warm_iterations,
+                own_iterations=coherence.disocclusion_iterations,
+                shifts=Shifts(settings.render.seed, index + 2**32),  # others than those of the whole frame
             )
-            region = find_region(growth) if coherence.disocclusion_iterations else None
-            if region is not None:
-                carried = grow_region(
-                    self.ascent,
-                    self._small(frame),
-                    carried,
-                    self._scheduled.sizes(frame.shape[2], frame.shape[3]),
-                    region,
-                    iterations=coherence.disocclusion_iterations,
-                    step=growth * (whole / coherence.disocclusion_iterations),
-                    shifts=Shifts(settings.render.seed, index + 2**32),  # others than those of the whole
-                )
-                growth[region] = 0
-            iterations = coherence.warm_iterations
-            coarser = math.ceil(iterations * COARSER_STEPS)
-            each = whole / max(1, iterations)
-            step, coarser_step = (growth + renewal) * each, (growth + COARSER_RENEWAL * renewal) * each
-        residual = self._scheduled.ascent.grow(
-            frame,
-            carried,
-            sizes,
-            iterations=iterations,
-            step=step,
-            shifts=Shifts(settings.render.seed, index),
-            coarser_iterations=coarser,
-            coarser_step=coarser_step,
-        )
-        if mask is not None:
-            residual = mask_residual(residual, mask)
-        self._residual = resize(residual, self._size(frame))
+            residual = self.ascent.grow(
+                source,
+                growth.residual,
+                sizes,
+                iterations=growth.iterations,
+                step=growth.step,
+                shifts=shifts,
+                coarser_iterations=growth.coarser_iterations,
+                coarser_step=growth.coarser_step,
+            )
+            residual = residual if mask is None else mask_residual(residual, mask)
+            self._amount, self._residual = growth.amount, resize(residual, frame.size)
         return self._compose(frame, residual, mask)
 
-    def interpolate(self, frame: Tensor, between: InbetweenFrame[Any], *, mask: Tensor | None = None) -> Tensor:
-        """Give a frame that lies between the last two dreamed ones what they have, moved along; as `dream` does."""
-        assert self._earlier is not None, "the frames before and after have to be dreamed first"
+    def interpolate(self, frame: WorkingFrame, between: InbetweenFrame[Any], *, mask: Tensor | None = None) -> Tensor:
+        """Give an in-between frame the dreams of the last two keyframes, moved along; returns what `dream` does."""
+        assert self._earlier is not None, "the keyframes before and after have to be dreamed first"
         assert self._residual is not None
         assert self._amount is not None
         residual = blend(self._earlier[0], self._residual, between)
@@ -199,30 +181,32 @@ class FrameDreamer:
             residual = mask_residual(residual, mask)
         return self._compose(frame, residual, mask)
 
-    def _compose(self, frame: Tensor, residual: Tensor, mask: Tensor | None) -> Tensor:
+    def _compose(self, frame: WorkingFrame, residual: Tensor, mask: Tensor | None) -> Tensor:
         """Add a residual (1, 3, h, w) to its frame, which stays as it is where the mask is black."""
-        dreamed = self._scheduled.ascent.rule.add(frame, resize(residual, (frame.shape[2], frame.shape[3])))
-        return dreamed if mask is None else torch.where(mask > 0, dreamed, frame)
+        full = frame.full
+        dreamed = self.ascent.rule.add(full, resize(residual, frame.full_size))
+        return dreamed if mask is None else torch.where(mask > 0, dreamed, full)
 
-    def _wanted(self, frame: Tensor, mask: Tensor | None) -> Tensor:
-        """How much of a whole dream each place is to have, (1, 1, h, w)."""
+    def _wanted(self, frame: WorkingFrame, mask: Tensor | None) -> Tensor:
+        """Say how much of a whole dream each position is to have, (1, 1, h, w)."""
         if mask is None:
-            return frame.new_ones(1, 1, *self._size(frame))
-        return resize(mask, self._size(frame)).clamp(0, 1)
+            return frame.reduced.new_ones(1, 1, *frame.size)
+        return resize(mask, frame.size).clamp(0, 1)
 
-    def _recognise(self, frame: Tensor, motion: MotionField, decay: float) -> MotionField:
-        """Trust the motion less where the frame is no longer what the carried dream was grown on."""
+    def _decay_on_scene_change(self, frame: WorkingFrame, motion: MotionField, decay: float) -> MotionField:
+        """Lower the validity where the frame no longer shows what the carried dream was grown on."""
         assert self._reference is not None
-        now = reference_image(resize(frame, self._size(frame)))
+        now = reference_image(frame.reduced)
         trust = (motion.validity / SURE_ENOUGH).clamp_max(1)
         kept, self._reference = decay_on_scene_change(self._reference, now, motion.flow, trust, decay, motion.frames)
         return replace(motion, validity=kept)
 
     def _warp_state(self, motion: MotionField, decay: float, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Move what is carried to the new frame; `decay`: what is left of its light, `wanted`: how much is to be there.
+        """Move what is carried to the new frame.
 
-        Returns the residual there (1, 3, h, w), the amount with this frame's growth counted in (1, 1, h, w), and by
-        which portions of a dream from scratch each place is to grow: for what it lacks, for what fades; (1, 1, h, w).
+        decay: the part of its light that is left. wanted: (1, 1, h, w), how much of a whole dream is to be there.
+        Returns the residual (1, 3, h, w), the amount that is carried, and by which parts of a dream from scratch each
+        position is to grow: for what is missing, and for what fades; (1, 1, h, w).
         """
         assert self._residual is not None
         assert self._amount is not None
@@ -232,19 +216,30 @@ class FrameDreamer:
         residual = decay * light + color_decay * (residual - light)
         amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear") * detail_retention(motion.flow)
         residual, amount = limit_to_mask(residual, amount, wanted)
-        growth = (wanted - amount).clamp_min(0)
+        lack = (wanted - amount).clamp_min(0)
         renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.temporal_activity) * (1 - decay)
-        return residual, amount + MADE_UP * growth, growth, renewal * wanted
+        return residual, amount, lack, renewal * wanted
+
+    def _room(self, residual: Tensor, whole: Tensor) -> Tensor:
+        """Say how much of its renewal each position gets: all, or less where the dream is stronger than a new one.
+
+        whole: the mean change of a pixel by a whole dream there, (1, 1, h, w).
+        """
+        assert self._strength is not None
+        power = residual.square().mean(dim=1, keepdim=True)
+        cells = F.avg_pool2d(power, STRENGTH_CELL, ceil_mode=True, count_include_pad=False)
+        power = F.interpolate(cells, (residual.shape[2], residual.shape[3]), mode="bilinear", align_corners=False)
+        return ((self._strength * whole).square() / power.clamp_min(1e-9)).clamp_max(1)
 
     def state(self) -> dict[str, Tensor]:
-        """What is carried to the next frame, exactly; empty when nothing is."""
-        if self._residual is None or self._amount is None or self._reference is None:
-            return {}
-        return {
-            "residual": self._residual.cpu(),
-            "amount": self._amount.cpu(),
-            "reference": self._reference.cpu(),
+        """Return what is carried to the next frame, exactly, on the CPU; empty when nothing is."""
+        carried = {
+            "residual": self._residual,
+            "amount": self._amount,
+            "reference": self._reference,
+            "strength": self._strength,
         }
+        return {name: tensor.cpu() for name, tensor in carried.items() if tensor is not None}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state` returned."""
@@ -253,10 +248,18 @@ class FrameDreamer:
             self._residual = state["residual"].to(self.device)
             self._amount = state["amount"].to(self.device)
             self._reference = state["reference"].to(self.device)
+            self._strength = state["strength"].to(self.device)
 
     def reset(self) -> None:
-        """Forget what is carried: the next frame begins anew."""
+        """Forget what is carried: the next frame starts a new shot."""
         self._residual = None
         self._amount = None
         self._reference = None
+        self._strength = None
         self._earlier = None
+
+
+def _strength(residual: Tensor, wanted: Tensor, whole: float) -> Tensor:
+    """Return the RMS of a shot's first residual, where it is wanted, over the mean change of a pixel by its steps."""
+    power = residual.square().mean() / wanted.square().mean().clamp_min(1e-9)
+    return (power.sqrt() / max(whole, 1e-9)).clamp_min(LEAST_STRENGTH)

@@ -4,28 +4,31 @@ The frames that are dreamed are the first of a shot, every Nth after it, and its
 to carry from. They follow from one another as frames do otherwise, only further apart. A frame in between gets
 
     r = (a · warp(r_before, f) + b · warp(r_after, g)) / (a + b)
-    a = (1 - share) · (validity of f)²,   b = share · (validity of g)²
+    a = (1 - share) · ((validity of f)² + LEAST),   b = share · ((validity of g)² + LEAST)
 
-with the share of the time between the two that has passed; where neither flow holds it fades. So what a moving thing
-reveals comes from behind, what it will cover from before, and where both are there the one turns into the other. Flows
-over several frames are put together from those between neighbours, which hold where things move far.
+with the share of the time between the two that has passed. So what a moving thing reveals comes from behind, what it
+will cover from before, and where both are there the one turns into the other. Where neither flow holds it is some of
+both: a dream that lies a little wrong for one frame is not seen, a bare place is. Flows over several frames are put
+together from those between neighbours, which hold where things move far.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.motion.field import FlowWithValidity, MotionField, PreparedFrame
+from dreamvid.coherence.working_frame import WorkingFrame
+from dreamvid.motion.field import FlowWithValidity, MotionField
 from dreamvid.motion.warp import compose, warp
 
 T = TypeVar("T")
 
-# A place that is seen in neither of the two frames that are dreamed gets less, the less the flows to them can be
-# valid_fraction below this.
-LEAST = 0.1
+# Squared validity that a flow has at least, so that a place that is seen in neither keyframe gets a dream too.
+LEAST = 0.01
+# Strength is compared over cells of this side in pixels; two dreams that have nothing in common lose a factor of 1.41.
+CELL, STRONGEST = 8, 1.5
 
 
 @dataclass(frozen=True)
@@ -72,25 +75,25 @@ class Cadence(Generic[T]):
     """
 
     every: int
-    follow: Callable[[PreparedFrame, PreparedFrame], MotionField]
-    follow_both: Callable[[PreparedFrame, PreparedFrame], tuple[MotionField, FlowWithValidity]]
-    _previous: PreparedFrame | None = None
+    follow: Callable[[WorkingFrame, WorkingFrame], MotionField]
+    follow_both: Callable[[WorkingFrame, WorkingFrame], tuple[MotionField, FlowWithValidity]]
+    _previous: WorkingFrame | None = None
     _so_far: FlowWithValidity | None = None
     _unrest: Tensor | None = None
     _elapsed_seconds: float = 0.0
     _waiting: list[_Waiting[T]] = field(default_factory=list)
 
-    def begin(self, key: PreparedFrame) -> None:
+    def begin(self, key: WorkingFrame) -> None:
         """Go on after a key that has been dreamed already."""
         assert not self._waiting, "a shot ends with a key"
         self._previous, self._so_far, self._unrest, self._elapsed_seconds = key, None, None, 0.0
 
     def add(
-        self, item: T, frame: PreparedFrame, elapsed_seconds: float, *, anew: bool, last: bool
+        self, item: T, frame: WorkingFrame, elapsed_seconds: float, *, anew: bool, last: bool
     ) -> list[Keyframe[T] | InbetweenFrame[T]]:
         """Take in the next frame; return what can be dreamed now: nothing, or a key and then those before it.
 
-        item: what is handed on. frame: what motion needs of it. elapsed_seconds: time since the frame
+        item: what is handed on. frame: the same, for its motion. elapsed_seconds: time since the frame
         before. anew: it begins a shot. last: it ends one.
         """
         if anew or self._previous is None:
@@ -149,9 +152,23 @@ def in_display_order(
 
 
 def blend(before: Tensor, after: Tensor, place: InbetweenFrame[T]) -> Tensor:
-    """Carry a residual (1, C, h, w) to a frame between, from the keys on either side of it."""
+    """Carry a residual (1, C, h, w) to a frame between, from the keys on either side of it, as strong as they are.
+
+    Where the two differ their mean is weaker than either, and a film would flicker at every other frame.
+    """
     (flow, valid), (forward_flow, forward_validity) = place.before, place.after
-    weight, weight_after = (1 - place.share) * valid.square(), place.share * forward_validity.square()
-    moved = weight * warp(before, flow) + weight_after * warp(after, forward_flow)
-    seen = (torch.maximum(valid, forward_validity) / LEAST).clamp_max(1)
-    return seen * moved / (weight + weight_after).clamp_min(1e-9)
+    weight, weight_after = (
+        (1 - place.share) * (valid.square() + LEAST),
+        place.share * (forward_validity.square() + LEAST),
+    )
+    portion = weight / (weight + weight_after)
+    moved, moved_after = warp(before, flow), warp(after, forward_flow)
+    mean = portion * moved + (1 - portion) * moved_after
+    wanted = portion * moved.square() + (1 - portion) * moved_after.square()
+    return mean * (_local(wanted) / _local(mean.square()).clamp_min(1e-9)).sqrt().clamp(1, STRONGEST)
+
+
+def _local(power: Tensor) -> Tensor:
+    """Mean of (1, C, h, w) over its channels and over cells, and what lies between these: (1, 1, h, w)."""
+    cells = F.avg_pool2d(power.mean(dim=1, keepdim=True), CELL, ceil_mode=True, count_include_pad=False)
+    return F.interpolate(cells, power.shape[2:], mode="bilinear", align_corners=False)

@@ -1,9 +1,10 @@
 """The gradient of the objective with respect to the image, on tiles of a size that fits memory."""
 
 import functools
+import math
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -50,30 +51,52 @@ class TiledGradient:
         """
         with outside_inference_mode():
             rolled = torch.roll(as_normal_tensor(image), shift, dims=(2, 3))
-            while True:
-                try:
-                    gradient = self._rolled_gradient(rolled)
-                    break
-                except (RuntimeError, MemoryError) as error:
-                    if not out_of_memory(error):
-                        raise
-                self._halve(image)  # out here, where what the failed step held is free
+            gradient = self._within_memory(self._rolled_gradient, rolled, max(rolled.shape[2:]))
             return torch.roll(gradient, (-shift[0], -shift[1]), dims=(2, 3))
 
-    def _halve(self, image: Tensor) -> None:
-        smaller = min(self.tile, max(image.shape[2:])) // 2
+    def of_batch(self, images: Tensor) -> Tensor:
+        """Compute the gradients (N, 3, h, w) of small images (N, 3, h, w), each by itself, as batches that fit.
+
+        Raises DeviceError as a call does.
+        """
+        extent = math.isqrt(images.shape[0] * images.shape[2] * images.shape[3])
+        with outside_inference_mode():
+            return self._within_memory(self._batched_gradient, as_normal_tensor(images), extent)
+
+    def _within_memory(self, compute: Callable[[Tensor], Tensor], images: Tensor, extent: int) -> Tensor:
+        """Compute with smaller and smaller tiles until it fits; extent: the side of what went through at once."""
+        while True:
+            try:
+                return compute(images)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            self._halve(extent, images.device)  # out here, where what the failed step held is free
+
+    def _batched_gradient(self, images: Tensor) -> Tensor:
+        most = max(1, self.tile**2 // (images.shape[2] * images.shape[3]))
+        gradients, done = [], 0
+        while done < len(images):
+            # Powers of two, so that a GPU records few shapes.
+            count = 1 << (min(most, len(images) - done).bit_length() - 1)
+            gradients.append(self._network_gradient(images[done : done + count]))
+            done += count
+        return torch.cat(gradients)
+
+    def _halve(self, extent: int, device: torch.device) -> None:
+        smaller = min(self.tile, extent) // 2
         if smaller < SMALLEST_TILE:
             raise DeviceError(
-                f"Out of memory on {image.device} even with tiles of {SMALLEST_TILE} pixels. "
+                f"Out of memory on {device} even with tiles of {SMALLEST_TILE} pixels. "
                 "Use a smaller network (`model`), a lower `dream_height`, or `device=cpu`."
             )
         warnings.warn(
-            f"Out of memory on {image.device}: going on with tiles of {smaller} pixels (`tile={smaller}`).",
+            f"Out of memory on {device}: going on with tiles of {smaller} pixels (`tile={smaller}`).",
             stacklevel=3,
         )
         self.tile = smaller
         self._replays.clear()  # what they hold is memory too
-        if image.device.type == "cuda":
+        if device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _rolled_gradient(self, image: Tensor) -> Tensor:

@@ -96,17 +96,28 @@ def luma(frame: Tensor) -> Tensor:
 
 def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Turn uint8 or uint16 (H, W, 3) RGB into float32 (1, 3, H, W) in [0, 1] on `device`."""
-    scale = float(np.iinfo(pixels.dtype).max)
+    return to_float(upload(pixels, device))
+
+
+def upload(pixels: np.ndarray, device: torch.device | str) -> Tensor:
+    """Bring uint8 or uint16 (H, W, 3) RGB to `device` as whole numbers (H, W, 3): uint8, or int32 for uint16.
+
+    On the CPU the memory is shared where that is possible.
+    """
     # torch has few operations on uint16; int32 holds it exactly.
     whole = pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)
     whole = np.ascontiguousarray(whole)
     tensor = torch.from_numpy(whole if whole.flags.writeable else whole.copy())  # torch warns of read-only memory
     if torch.device(device).type == "cuda":
         # A copy of memory that is not page-locked first waits for all that the device still has to do.
-        tensor = tensor.pin_memory().to(device, non_blocking=True)
-    else:
-        tensor = tensor.to(device)  # blocking: otherwise Metal reads memory that is freed already (pytorch#139550)
-    return tensor.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format) / scale
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)  # blocking: otherwise Metal reads memory that is freed already (pytorch#139550)
+
+
+def to_float(uploaded: Tensor) -> Tensor:
+    """Turn what `upload` returned into float32 (1, 3, H, W) in [0, 1]."""
+    scale = float(np.iinfo(np.uint8 if uploaded.dtype == torch.uint8 else np.uint16).max)
+    return uploaded.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format) / scale
 
 
 @dataclass(frozen=True)

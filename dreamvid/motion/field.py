@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.motion.estimator import FlowEstimator
-from dreamvid.motion.occlusion import validity
-from dreamvid.motion.photometric import photometric_validity, temporal_activity
-from dreamvid.motion.static import static_mask, zero_static_flow
+from dreamvid.motion.fill import fill_flow
+from dreamvid.motion.occlusion import agreement, boundary_doubt, in_frame_mask
+from dreamvid.motion.photometric import explained, photometric_validity, temporal_activity
+from dreamvid.motion.static import static_mask, surround, zero_static_flow
 from dreamvid.motion.warp import resize_flow, warp
 
 # Flows are estimated in full and judged on images of at most this height: a judgement of a place is soft anyway, and
@@ -80,6 +82,7 @@ class _Direction:
     """How a frame follows from another: the flow in full, and both frames and both flows at the size for judging.
 
     still: (1, 1, H, W), true where nothing moves; the small flows are held there, the full one when it is asked for.
+    Where the two flows disagree, the flow is that of what looks alike nearby, and it is judged by the images.
     """
 
     flow: Tensor
@@ -90,10 +93,14 @@ class _Direction:
     small_reverse: Tensor
 
     def evaluate(self) -> MotionField:
-        moved = warp(self.previous, self.small)
-        trust = validity(self.small, self.small_reverse) * photometric_validity(self.this, moved)
-        flow = zero_static_flow(self.flow, self.still)
-        return MotionField(flow, _enlarge(trust, flow), _enlarge(temporal_activity(self.this, moved), flow))
+        agrees = agreement(self.small, self.small_reverse)
+        small = fill_flow(self.small, agrees, self.this)
+        moved = warp(self.previous, small)
+        sure = torch.maximum(agrees, explained(self.this, moved)) * in_frame_mask(small) * boundary_doubt(small)
+        sure = sure * photometric_validity(self.this, moved)
+        guess = resize_flow(small, (self.flow.shape[2], self.flow.shape[3]))
+        flow = zero_static_flow(torch.lerp(guess, self.flow, _enlarge(agrees, self.flow)), self.still)
+        return MotionField(flow, _enlarge(sure, flow), _enlarge(temporal_activity(self.this, moved), flow))
 
 
 def _estimate(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> tuple[_Direction, _Direction]:
@@ -102,7 +109,7 @@ def _estimate(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedF
     now, before = this.reduced, previous.reduced
     size = (now.shape[2], now.shape[3])
     small, small_reverse = resize_flow(flow, size), resize_flow(reverse, size)
-    still = static_mask(now, before, small)
+    still = static_mask(now, before, small) | surround(now, before)
     small, small_reverse = zero_static_flow(small, still), zero_static_flow(small_reverse, still)
     still = _enlarge(still.to(flow.dtype), flow) > 0.5
     return (

@@ -49,8 +49,17 @@ def validity(flow: Tensor, reverse: Tensor) -> Tensor:
     Falls from 1 at the papers' allowed fb_error to 0 at three times it: on water, where flows never quite agree,
     a dream that is carried a little wrongly is calmer than one that is always begun anew. Motion boundaries count less.
     """
-    agreement = ((3 - fb_error(flow, reverse)) / 2).clamp(0, 1)
-    return agreement * in_frame_mask(flow) * (1 - BOUNDARY_DOUBT * boundary_strength(flow))
+    return agreement(flow, reverse) * in_frame_mask(flow) * boundary_doubt(flow)
+
+
+def agreement(flow: Tensor, reverse: Tensor) -> Tensor:
+    """How far the two directions agree, (N, 1, H, W) in [0, 1]: see `validity`."""
+    return ((3 - fb_error(flow, reverse)) / 2).clamp(0, 1)
+
+
+def boundary_doubt(flow: Tensor) -> Tensor:
+    """What is left of the trust in `flow` (N, 2, H, W) at motion boundaries: (N, 1, H, W), 1 away from them."""
+    return 1 - BOUNDARY_DOUBT * boundary_strength(flow)
 
 
 def boundary_strength(flow: Tensor) -> Tensor:

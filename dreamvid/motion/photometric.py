@@ -23,6 +23,9 @@ CELLS = 8
 WINDOW = 9
 # Mean squared difference of normalised luma: two unrelated textures have 2, the same one with 10 dB of noise 0.2.
 SURE, LOST = 0.5, 2.0
+# Error of a warp, relative to the light there and what would be noise in the dark, up to which it explains a frame
+# wholly, and from which on not at all.
+EXPLAINED, UNEXPLAINED, DIM = 0.04, 0.08, 0.1
 # Unrelated textures lose no more than this in one frame: on water they always are, and yet there is nothing better.
 LOSS = 0.7
 
@@ -85,6 +88,18 @@ def photometric_validity(this: Tensor, moved: Tensor) -> Tensor:
     """
     differs = normalized_ssd(luma(this), luma(moved), WINDOW)
     return 1 - LOSS * ((differs - SURE) / (LOST - SURE)).clamp(0, 1)
+
+
+def explained(this: Tensor, moved: Tensor) -> Tensor:
+    """How far `moved` (the previous frame, warped) has the colors of `this`; both (N, 3, H, W) in [0, 1].
+
+    Returns (N, 1, H, W) in [0, 1]. Colors are compared at one exposure, and smoothed. Unlike `photometric_validity`
+    it asks for evidence: what is newly seen and of another color is not explained, however flat it is.
+    """
+    moved = exposure(luma(this), luma(moved)) * moved
+    error = local_mean((this - moved).abs().mean(dim=1, keepdim=True), SMOOTHING)
+    light = local_mean(luma(this), SMOOTHING) + DIM
+    return ((UNEXPLAINED - error / light) / (UNEXPLAINED - EXPLAINED)).clamp(0, 1)
 
 
 def _normalised(x: Tensor, window: int) -> Tensor:

@@ -15,10 +15,10 @@ from dreamvid.audio.analysis import SoundCurves, analyse_sound
 from dreamvid.audio.decode import decode_audio, decode_source_audio
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
+from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.dream.draft import draft
 from dreamvid.errors import SettingsError, SourceError
-from dreamvid.image.tensors import to_tensor
-from dreamvid.motion.field import PreparedFrame
+from dreamvid.image.tensors import to_tensor, upload
 from dreamvid.render.fingerprint import render_fingerprint
 from dreamvid.render.plan import Plan, Segment, make_plan
 from dreamvid.render.producer import OWN_SOUND, Sound
@@ -48,6 +48,7 @@ class _Shown:
     index: int
     pixels: Pixels
     picture: tuple[slice, slice]
+    frame: WorkingFrame
     mask: Tensor | None
 
 
@@ -174,12 +175,12 @@ class VideoProducer:
     def _dream(self, plan: Plan, prepared: Iterable[_Step]) -> Iterator[Tensor]:
         def dream(key: Keyframe[_Shown]) -> Tensor:
             shown, motion = key.item, key.motion
-            record_on_current_stream([shown.mask])
+            record_on_current_stream([shown.mask, *shown.frame.tensors()])
             if motion is not None:
                 record_on_current_stream([motion.flow, motion.validity, motion.temporal_activity])
             with self.stopwatch.work("dream"):
                 dreamed = self._dreamer.dream(
-                    to_tensor(shown.pixels[shown.picture], self.device),
+                    shown.frame,
                     motion,
                     index=shown.index,
                     elapsed_seconds=key.elapsed_seconds,
@@ -191,10 +192,10 @@ class VideoProducer:
 
         def carry(between: InbetweenFrame[_Shown]) -> Tensor:
             shown = between.item
-            record_on_current_stream([shown.mask, *between.before, *between.after])
+            record_on_current_stream([shown.mask, *shown.frame.tensors(), *between.before, *between.after])
             with self.stopwatch.work("dream"):
-                image = to_tensor(shown.pixels[shown.picture], self.device)
-                return self._with_bars(self._dreamer.interpolate(image, between, mask=shown.mask), shown)
+                dreamed = self._dreamer.interpolate(shown.frame, between, mask=shown.mask)
+                return self._with_bars(dreamed, shown)
 
         return (image for _, image in in_display_order(prepared, dream, carry))
 
@@ -221,25 +222,25 @@ class VideoProducer:
         with self._open_mask() as mask:
             if not run[0].new_shot:
                 before = self._next_frame(reader, run[0].start - 1, plan)
-                cadence.begin(self._prepared(before[self._picture(run[0])]))
+                cadence.begin(self._upload(before[self._picture(run[0])]))
             for segment in run:
                 picture = self._picture(segment)
                 for index in range(segment.start, segment.stop):
                     pixels = self._next_frame(reader, index, plan)
                     masked = None if mask is None else mask.at(plan.time_seconds(index))[:, :, *picture]
-                    shown = _Shown(index, pixels, picture, masked)
                     with self.stopwatch.work("motion"), torch.no_grad():
+                        frame = self._upload(pixels[picture])
                         steps = cadence.add(
-                            shown,
-                            self._prepared(pixels[picture]),
+                            _Shown(index, pixels, picture, frame, masked),
+                            frame,
                             plan.elapsed_seconds(index),
                             anew=alone or (segment.new_shot and index == segment.start),
                             last=index + 1 in shot_ends,
                         )
                     yield from steps
 
-    def _prepared(self, pixels: Pixels) -> PreparedFrame:
-        return self._dreamer.prepare(to_tensor(pixels, self.device))
+    def _upload(self, pixels: Pixels) -> WorkingFrame:
+        return self._dreamer.frame(upload(pixels, self.device))
 
     def _picture(self, segment: Segment) -> tuple[slice, slice]:
         """Rows and columns of a rendered frame that are dreamed."""

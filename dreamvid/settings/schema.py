@@ -243,11 +243,11 @@ class CoherenceSettings(SettingsGroup):
         "take two thirds as many.",
     )
     disocclusion_iterations: int = Field(
-        0,
+        5,
         ge=0,
         le=100,
-        description="Extra ascent steps for disoccluded areas, such as objects that enter the frame: with 6 they are "
-        "dreamed more fully, and a busy scene takes up to twice as long; 0 gives them no extra steps.",
+        description="Ascent steps per octave for what comes into view, such as objects that enter the frame, taken on "
+        "these places alone. More steps make fuller shapes and take longer; 0 gives them no steps of their own.",
     )
     cadence: Annotated[int | Literal["auto"], BeforeValidator(_cadence)] = Field(
         "auto",

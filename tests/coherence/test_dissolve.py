@@ -26,7 +26,7 @@ def landscape(seed: int) -> torch.Tensor:
 def test_most_of_the_old_dream_is_gone_when_the_dissolve_is_over():
     old, new = landscape(1), landscape(2)
     mixed = [(1 - share) * old + share * new for share in torch.linspace(0, 1, 12)]
-    settings = load_settings(None, half_life_seconds=60.0, warm_iterations=0, **SMALL)
+    settings = load_settings(None, half_life_seconds=60.0, warm_iterations=0, disocclusion_iterations=0, **SMALL)
     dissolved, stayed = FrameDreamer(settings), FrameDreamer(settings)
     first = dream_all(dissolved, [old])[0] - old
     last = dream_all(dissolved, [old, *mixed, new, new, new])[-1] - new

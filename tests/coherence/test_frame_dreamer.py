@@ -50,8 +50,16 @@ def test_what_comes_into_view_has_most_of_its_dream_at_once_and_settles():
 def test_where_nothing_moves_light_fades_by_the_half_life_and_color_half_as_fast():
     still = texture(96, 128)
     dreamer = FrameDreamer(load_settings(None, warm_iterations=0, half_life_seconds=0.2, **SMALL))
-    first = dreamer.dream(still, None, index=0, elapsed_seconds=0) - still
-    second = dreamer.dream(still, dreamer.motion(still, still), index=1, elapsed_seconds=0.2) - still
+    first = dreamer.dream(dreamer.frame(still), None, index=0, elapsed_seconds=0) - still
+    second = (
+        dreamer.dream(
+            dreamer.frame(still),
+            dreamer.motion(dreamer.frame(still), dreamer.frame(still)),
+            index=1,
+            elapsed_seconds=0.2,
+        )
+        - still
+    )
 
     light, light_before = second.mean(dim=1), first.mean(dim=1)
     torch.testing.assert_close(light, light_before / 2, atol=1e-5, rtol=0)
@@ -64,7 +72,7 @@ def test_without_memory_each_frame_is_dreamed_alone():
     together = dream_all(dreamer, frames)
     for i, frame in enumerate(frames):
         dreamer.reset()
-        alone = dreamer.dream(frame, None, index=i, elapsed_seconds=1 / 25)
+        alone = dreamer.dream(dreamer.frame(frame), None, index=i, elapsed_seconds=1 / 25)
         assert torch.equal(alone, together[i])
 
 
@@ -72,9 +80,9 @@ def test_a_cut_begins_anew():
     dreamer = FrameDreamer(load_settings(None, **SMALL))
     dream_all(dreamer, pan(3, speed=2))
     other = texture(96, 128).flip(3)
-    after_cut = dreamer.dream(other, None, index=7, elapsed_seconds=1 / 25)
+    after_cut = dreamer.dream(dreamer.frame(other), None, index=7, elapsed_seconds=1 / 25)
     dreamer.reset()
-    assert torch.equal(after_cut, dreamer.dream(other, None, index=7, elapsed_seconds=1 / 25))
+    assert torch.equal(after_cut, dreamer.dream(dreamer.frame(other), None, index=7, elapsed_seconds=1 / 25))
 
 
 def test_the_state_is_all_that_is_carried():
@@ -88,8 +96,8 @@ def test_the_state_is_all_that_is_carried():
     resumed = FrameDreamer(settings)
     resumed.load_state(state)
     for i in (4, 5):
-        motion = resumed.motion(frames[i], frames[i - 1])
-        dreamed = resumed.dream(frames[i], motion, index=i, elapsed_seconds=1 / 25)
+        motion = resumed.motion(resumed.frame(frames[i]), resumed.frame(frames[i - 1]))
+        dreamed = resumed.dream(resumed.frame(frames[i]), motion, index=i, elapsed_seconds=1 / 25)
         assert torch.equal(dreamed, undisturbed[i])
 
 
@@ -97,7 +105,7 @@ def test_a_frame_keeps_its_own_detail_above_the_dream_height():
     """The residual is smooth at the frame's size: what is finer than the dream comes from the source alone."""
     frame = (torch.rand(1, 3, 384, 384, generator=torch.Generator().manual_seed(1)) * 0.2 + 0.4).contiguous()
     dreamer = FrameDreamer(load_settings(None, **{**SMALL, "dream_height": 96}))
-    residual = dreamer.dream(frame, None, index=0, elapsed_seconds=0.04) - frame
+    residual = dreamer.dream(dreamer.frame(frame), None, index=0, elapsed_seconds=0.04) - frame
     spectrum = torch.fft.rfft2(residual.mean(1)).abs().square()[0]
     assert spectrum[100:284, 100:].sum() < 0.01 * spectrum.sum()
     assert residual.abs().mean() > 0.01
@@ -114,8 +122,8 @@ def test_the_strength_is_the_same_at_every_frame_rate():
         for i in range(3 * rate // 2):
             start = 96 - 48 * i // rate
             frame = wide[..., start : start + 128]
-            motion = None if previous is None else dreamer.motion(frame, previous)
-            residual = dreamer.dream(frame, motion, index=i, elapsed_seconds=1 / rate) - frame
+            motion = None if previous is None else dreamer.motion(dreamer.frame(frame), dreamer.frame(previous))
+            residual = dreamer.dream(dreamer.frame(frame), motion, index=i, elapsed_seconds=1 / rate) - frame
             amounts.append(float(residual.abs().mean()))
             previous = frame
         strength[rate] = np.mean(amounts[rate:])

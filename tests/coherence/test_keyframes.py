@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_motion import SMALL, dream_all, pan, texture
@@ -13,19 +14,21 @@ from renders import CUT, frames_of, segments_done, start_render, tiny
 
 from dreamvid import Dreamer, dream_frames
 from dreamvid.coherence.frame_dreamer import FrameDreamer
-from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, Keyframe, in_display_order
+from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, Keyframe, blend, in_display_order
+from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.errors import InputError
-from dreamvid.motion.field import FlowWithValidity, MotionField, PreparedFrame
+from dreamvid.motion.estimator import load_estimator
+from dreamvid.motion.field import FlowWithValidity, MotionField
 from dreamvid.render.engine import render_video
 from dreamvid.render.plan import SEGMENT_SECONDS, cut_segments
 from dreamvid.settings import Settings, load_settings
 
 FFV1 = {"codec": "ffv1"}
-NOTHING = PreparedFrame(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), None)
+NOTHING = WorkingFrame(torch.zeros(1, 3, 4, 4), (4, 4), load_estimator("none"))
 Step = Keyframe[int] | InbetweenFrame[int]
 
 
-def still(now: PreparedFrame, before: PreparedFrame) -> tuple[MotionField, FlowWithValidity]:
+def still(now: WorkingFrame, before: WorkingFrame) -> tuple[MotionField, FlowWithValidity]:
     flow, whole = torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4)
     return MotionField(flow, whole, 0 * whole), (flow, whole)
 
@@ -89,7 +92,7 @@ def dream_sparsely(
     cadence = dreamer.cadence(30)
     steps: list[Step] = []
     for i, frame in enumerate(frames):
-        steps += cadence.add(i, dreamer.prepare(frame), 1 / 25, anew=i == 0, last=i == len(frames) - 1)
+        steps += cadence.add(i, dreamer.frame(frame), 1 / 25, anew=i == 0, last=i == len(frames) - 1)
 
     def mask(i: int) -> torch.Tensor | None:
         return None if masks is None else masks[i]
@@ -97,9 +100,13 @@ def dream_sparsely(
     images = in_display_order(
         steps,
         lambda key: dreamer.dream(
-            frames[key.item], key.motion, index=key.item, elapsed_seconds=key.elapsed_seconds, mask=mask(key.item)
+            dreamer.frame(frames[key.item]),
+            key.motion,
+            index=key.item,
+            elapsed_seconds=key.elapsed_seconds,
+            mask=mask(key.item),
         ),
-        lambda between: dreamer.interpolate(frames[between.item], between, mask=mask(between.item)),
+        lambda between: dreamer.interpolate(dreamer.frame(frames[between.item]), between, mask=mask(between.item)),
     )
     return [image for _, image in images]
 
@@ -134,6 +141,25 @@ def test_the_strength_is_that_of_every_frame_dreamed() -> None:
         amounts[cadence] = [float((d - f).abs().mean()) for d, f in zip(dreamed, frames, strict=True)]
     assert np.mean(amounts[3][4:]) == pytest.approx(np.mean(amounts[1][4:]), rel=0.2)
     assert np.ptp(amounts[3][4:]) < 0.25 * np.mean(amounts[3][4:]), "keys do not stand out"
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.05, 0.95))
+def test_no_place_between_two_dreams_is_bare(valid: float, valid_after: float, share: float) -> None:
+    """However little the flows hold, it is as strong as the dreams before and after; those here have nothing alike."""
+    generator = torch.Generator().manual_seed(0)
+    before, after = (0.1 * torch.randn(1, 3, 48, 64, generator=generator) for _ in range(2))
+    flow, whole = torch.zeros(1, 2, 48, 64), torch.ones(1, 1, 48, 64)
+    place = InbetweenFrame(0, (flow, valid * whole), (flow, valid_after * whole), share)
+    cells = F.avg_pool2d(blend(before, after, place).square().mean(1, keepdim=True), 8).sqrt()
+    assert cells.min() > 0.08
+    assert cells.max() < 0.12
+
+
+def test_one_dream_before_and_after_is_that_dream_between() -> None:
+    dream = 0.1 * torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    side = torch.zeros(1, 2, 48, 64), torch.ones(1, 1, 48, 64)
+    torch.testing.assert_close(blend(dream, dream, InbetweenFrame(0, side, side, 0.3)), dream)
 
 
 def test_a_mask_holds_between_too() -> None:

@@ -20,6 +20,6 @@ def pan(count: int, speed: int) -> list[torch.Tensor]:
 def dream_all(dreamer: FrameDreamer, frames: list[torch.Tensor], start: int = 0) -> list[torch.Tensor]:
     dreamed = []
     for i, frame in enumerate(frames):
-        motion = dreamer.motion(frame, frames[i - 1]) if i else None
-        dreamed.append(dreamer.dream(frame, motion, index=start + i, elapsed_seconds=1 / 25))
+        motion = dreamer.motion(dreamer.frame(frame), dreamer.frame(frames[i - 1])) if i else None
+        dreamed.append(dreamer.dream(dreamer.frame(frame), motion, index=start + i, elapsed_seconds=1 / 25))
     return dreamed

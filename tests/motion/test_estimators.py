@@ -60,6 +60,56 @@ def test_what_moves_far_is_found_by_its_coarse_light(right):
     assert ((flow[:, 0] + right).abs() < 1).float().mean() > 0.95
 
 
+def bars(number: int) -> torch.Tensor:
+    """A texture that pans by 6 pixels a frame, between letterbox bars."""
+    frame = torch.zeros(1, 3, 240, 320)
+    frame[:, :, 60:180] = texture(120, 400)[..., 40 - 6 * number : 360 - 6 * number]
+    return frame
+
+
+def fade(number: int) -> torch.Tensor:
+    """A texture in a black surround that is black in the end."""
+    frame = torch.zeros(1, 3, 240, 320)
+    frame[:, :, 60:120, 80:160] = texture(60, 80) * (0.1 - 0.1 * number)
+    return frame
+
+
+def cartoon(number: int) -> torch.Tensor:
+    """A shape of one color that moves by 6 pixels a frame over another color."""
+    frame = torch.full((1, 3, 240, 320), 0.8)
+    frame[:, 0, 80:160, 100 + 6 * number : 200 + 6 * number] = 0.1
+    return frame
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("frames", [bars, fade, cartoon])
+def test_flat_areas_give_a_finite_flow_within_the_frame(estimator, frames):
+    flow = flow_between(estimator, frames(1), frames(0))
+    assert torch.isfinite(flow).all()
+    assert flow.abs().max() < 320
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_flat_area_beside_a_rough_one_is_even():
+    """The sums of a box filter end a little below zero there, and the square root of that is no number."""
+    frame = torch.zeros(1, 3, 240, 320)
+    frame[:, :, 60:120, 80:160] = torch.rand(1, 3, 60, 80, generator=torch.Generator().manual_seed(0))
+    assert flow_between(load_estimator("dis"), frame, frame).abs().max() == 0
+
+
+@pytest.mark.parametrize("name", ["dis", "none"])
+@pytest.mark.parametrize("light", [0.0, 0.5, 1.0])
+def test_a_flat_image_stands_still_exactly(name, light):
+    flat = torch.full((1, 3, 120, 160), light)
+    assert flow_between(load_estimator(name), flat, flat).abs().max() == 0
+
+
+def test_a_shape_of_one_color_moves_as_a_whole():
+    flow = flow_between(load_estimator("dis"), cartoon(1), cartoon(0))[:, :, 90:150, 116:196]
+    assert ((flow[:, 0] + 6).abs() < 1).float().mean() > 0.9
+    assert (flow[:, 1].abs() < 1).float().mean() > 0.9
+
+
 def test_nothing_moves_without_flow():
     assert flow_between(load_estimator("none"), torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)).abs().max() == 0
 

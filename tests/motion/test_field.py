@@ -57,6 +57,34 @@ def test_a_missed_cut_is_carried_little():
     assert trust.mean() < 0.2
 
 
+def test_bars_stand_still_beside_a_pan():
+    frames = torch.zeros(2, 3, 240, 320)
+    frames[:, :, 60:180] = torch.cat([texture(120, 400)[..., start : start + 320] for start in (34, 40)])
+    flow, trust, _ = motion_between(DIS, frames[:1], frames[1:])
+    assert flow[:, :, :58].abs().max() == 0
+    assert flow[:, :, 182:].abs().max() == 0
+    assert trust[:, :, :50].min() == 1
+    assert float(flow[:, 0, 80:160, 20:-20].median()) == pytest.approx(-6, abs=0.1)
+
+
+def roof(number: int) -> torch.Tensor:
+    """A white thing with hardly a texture and two marks slides down by 8 pixels a frame over a still ground."""
+    frame = 0.2 + 0.4 * texture(160, 320)
+    frame[..., 120:200] = 0.84 + 0.02 * texture(200, 80, 3)[:, :, 32 - 8 * number : 192 - 8 * number]
+    for row in (10, 100):
+        frame[..., row + 8 * number : row + 30 + 8 * number, 145:175] = 0.4
+    return frame
+
+
+def test_a_thing_with_hardly_a_texture_slides_with_its_marks():
+    flow, trust, _ = motion_between(DIS, through_a_sensor(roof(2), 2), through_a_sensor(roof(1), 1))
+    inside = flow[:, :, 30:130, 126:194]
+    assert ((inside[:, 1] + 8).abs() < 1.5).float().mean() > 0.8
+    assert (inside[:, 1] == 0).float().mean() < 0.1, "no place of it is held still"
+    assert trust[:, :, 30:130, 126:194].mean() > 0.95
+    assert flow[..., :90].abs().max() == 0
+
+
 def test_without_flow_everything_stays_where_it_was():
     flow, trust, _ = motion_between(load_estimator("none"), *[through_a_sensor(texture(96, 144), i) for i in (1, 2)])
     assert flow.abs().max() == 0

@@ -3,7 +3,7 @@ import torch
 from motion_textures import flow_between, texture, through_a_sensor
 
 from dreamvid.motion.estimator import load_estimator
-from dreamvid.motion.static import static_mask, zero_static_flow
+from dreamvid.motion.static import static_mask, surround, zero_static_flow
 
 DIS = load_estimator("dis")
 
@@ -46,3 +46,20 @@ def test_what_moves_before_a_still_ground_is_told_from_it():
     assert torch.equal(held[..., 48:72, 63:87], flow[..., 48:72, 63:87])
     assert held[..., 120:].abs().max() == 0
     assert held[..., :24, :].abs().max() == 0
+
+
+@pytest.mark.parametrize("light", [0, 1])
+def test_a_black_or_white_surround_is_told_from_the_image(light):
+    this, previous = torch.full((1, 3, 96, 144), float(light)), torch.full((1, 3, 96, 144), float(light))
+    wide = 0.2 + 0.6 * texture(64, 180)
+    previous[:, :, 16:80], this[:, :, 16:80] = wide[..., 20:164], wide[..., 14:158]
+    around = surround(through_a_sensor(this, 1, 1 / 255), through_a_sensor(previous, 2, 1 / 255))
+    assert around[:, :, :16].float().mean() > 0.98
+    assert around[:, :, 80:].float().mean() > 0.98
+    assert not around[:, :, 16:80].any()
+
+
+def test_a_black_thing_within_the_image_is_no_surround():
+    this = 0.2 + 0.6 * texture(96, 144)
+    this[:, :, 40:60, 60:90] = 0
+    assert not surround(this, this).any()

@@ -25,10 +25,10 @@ def test_a_dream_rides_on_it() -> None:
     settings = load_settings(None, flow="sideways", warm_iterations=0, half_life_seconds=1000.0, **SMALL)
     dreamer = FrameDreamer(settings)
     frames = pan(2, speed=1)
-    motion = dreamer.motion(frames[1], frames[0])
+    motion = dreamer.motion(dreamer.frame(frames[1]), dreamer.frame(frames[0]))
     assert (motion.flow[:, 0] == -1).all()
-    first = dreamer.dream(frames[0], None, index=0, elapsed_seconds=0.04) - frames[0]
-    second = dreamer.dream(frames[1], motion, index=1, elapsed_seconds=0.04) - frames[1]
+    first = dreamer.dream(dreamer.frame(frames[0]), None, index=0, elapsed_seconds=0.04) - frames[0]
+    second = dreamer.dream(dreamer.frame(frames[1]), motion, index=1, elapsed_seconds=0.04) - frames[1]
     torch.testing.assert_close(second[..., 20:-20], first[..., 19:-21], atol=0.02, rtol=0)
 
 

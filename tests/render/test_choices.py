@@ -19,7 +19,8 @@ def frame(seed: int = 1) -> Tensor:
 
 
 def dream(**overrides: object) -> Tensor:
-    return FrameDreamer(settings(**overrides)).dream(frame(), None, index=0, elapsed_seconds=0)
+    dreamer = FrameDreamer(settings(**overrides))
+    return dreamer.dream(dreamer.frame(frame()), None, index=0, elapsed_seconds=0)
 
 
 def test_every_choice_changes_the_dream() -> None:
@@ -49,7 +50,7 @@ def test_a_schedule_can_turn_the_weight_of_variation() -> None:
 
     def at(seconds: float) -> Tensor:
         dreamer.reset()
-        return dreamer.dream(frame(), None, index=0, elapsed_seconds=0, time_seconds=seconds)
+        return dreamer.dream(dreamer.frame(frame()), None, index=0, elapsed_seconds=0, time_seconds=seconds)
 
     assert torch.equal(at(0), dream())
     assert torch.equal(at(1), dream(total_variation=0.5))
@@ -60,8 +61,8 @@ def test_adam_carries_nothing_from_frame_to_frame() -> None:
     size = (48, 52)
     still = MotionField(torch.zeros(1, 2, *size), torch.ones(1, 1, *size), torch.zeros(1, 1, *size))
     first = FrameDreamer(settings(optimizer="adam", total_variation=0.1))
-    first.dream(frame(), None, index=0, elapsed_seconds=0)
+    first.dream(first.frame(frame()), None, index=0, elapsed_seconds=0)
     second = FrameDreamer(settings(optimizer="adam", total_variation=0.1))
     second.load_state(first.state())
-    going_on, anew = (one.dream(frame(2), still, index=1, elapsed_seconds=0.04) for one in (first, second))
+    going_on, anew = (one.dream(one.frame(frame(2)), still, index=1, elapsed_seconds=0.04) for one in (first, second))
     assert torch.equal(going_on, anew)

@@ -91,7 +91,7 @@ def test_strength_and_patterns_are_the_same_at_every_size_and_much_the_same_in_a
             options["octave_scale"] = (102 / coarsest) ** 0.5
         dreamer = FrameDreamer(load_settings(None, **options))
         frame = resize(image, (height, height * 4 // 3)).clamp(0, 1)
-        residual = dreamer.dream(frame, None, index=0, elapsed_seconds=0.04) - frame
+        residual = dreamer.dream(dreamer.frame(frame), None, index=0, elapsed_seconds=0.04) - frame
         found[name] = float(residual.abs().mean()), bands(residual)
     for name, share in (("large", 0.15), ("draft", 0.15)):
         assert found[name][0] == pytest.approx(found["film"][0], rel=share), name

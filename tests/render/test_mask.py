@@ -45,8 +45,8 @@ def dream_masked(frames: list[torch.Tensor], masks: list[torch.Tensor]) -> list[
     dreamer = FrameDreamer(load_settings(None, **SMALL))
     dreamed = []
     for i, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
-        motion = dreamer.motion(frame, frames[i - 1]) if i else None
-        dreamed.append(dreamer.dream(frame, motion, index=i, elapsed_seconds=1 / 25, mask=mask) - frame)
+        motion = dreamer.motion(dreamer.frame(frame), dreamer.frame(frames[i - 1])) if i else None
+        dreamed.append(dreamer.dream(dreamer.frame(frame), motion, index=i, elapsed_seconds=1 / 25, mask=mask) - frame)
     return dreamed
 
 
@@ -107,8 +107,8 @@ def test_keeping_the_colors_adds_the_same_to_every_channel() -> None:
     frames = [0.25 + 0.5 * frame for frame in pan(3, speed=1)]
     dreamer = FrameDreamer(load_settings(None, keep_color=True, step_size=0.004, **SMALL))
     for i, frame in enumerate(frames):
-        motion = dreamer.motion(frame, frames[i - 1]) if i else None
-        residual = dreamer.dream(frame, motion, index=i, elapsed_seconds=1 / 25) - frame
+        motion = dreamer.motion(dreamer.frame(frame), dreamer.frame(frames[i - 1])) if i else None
+        residual = dreamer.dream(dreamer.frame(frame), motion, index=i, elapsed_seconds=1 / 25) - frame
         assert residual.abs().mean() > 0.005
         assert (residual - residual.mean(1, keepdim=True)).abs().max() < 1e-5
 
@@ -118,7 +118,7 @@ def test_keeping_the_colors_stops_before_a_channel_clips() -> None:
     red[:, 0] = 0.98
     red[:, 1:] = texture(64, 64)[:, 1:] * 0.2 + 0.05
     dreamer = FrameDreamer(load_settings(None, keep_color=True, **{**SMALL, "dream_height": 64}))
-    residual = dreamer.dream(red, None, index=0, elapsed_seconds=1 / 25) - red
+    residual = dreamer.dream(dreamer.frame(red), None, index=0, elapsed_seconds=1 / 25) - red
     assert (residual - residual.mean(1, keepdim=True)).abs().max() < 1e-5
     assert residual.max() <= 0.02 + 1e-5
 

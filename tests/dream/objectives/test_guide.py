@@ -113,7 +113,7 @@ def test_a_dream_moves_toward_its_guide(guide: np.ndarray) -> None:
     )
     dreamer = FrameDreamer(settings)
     image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(2))
-    dreamed = dreamer.dream(image, None, index=0, elapsed_seconds=0)
+    dreamed = dreamer.dream(dreamer.frame(image), None, index=0, elapsed_seconds=0)
     meter = ObjectiveMeter.from_settings(settings)
     assert meter.value(dreamed) > meter.value(image)
 

@@ -1,0 +1,50 @@
+"""A source frame on the device, with what is computed of it once."""
+
+from functools import cached_property
+
+from torch import Tensor
+
+from dreamvid.image.tensors import resize, to_float
+from dreamvid.motion.estimator import FlowEstimator
+from dreamvid.motion.field import PreparedFrame, prepare_frame
+
+
+class WorkingFrame:
+    """A frame as decoding, motion and the dream share it: uploaded once, reduced once, prepared for motion once.
+
+    uploaded: whole numbers (H, W, 3) as `upload` returns them, or float32 (1, 3, H, W) in [0, 1]; it stays as it is,
+    as many frames may wait at once. size: (h, w) of the finest octave, at which the residual is carried.
+    """
+
+    def __init__(self, uploaded: Tensor, size: tuple[int, int], estimator: FlowEstimator) -> None:
+        self._uploaded, self._estimator = uploaded, estimator
+        self.size = size
+
+    @property
+    def full(self) -> Tensor:
+        """The frame itself, (1, 3, H, W) in [0, 1]."""
+        return to_float(self._uploaded) if self._uploaded.ndim == 3 else self._uploaded
+
+    @property
+    def full_size(self) -> tuple[int, int]:
+        """Its height and width in pixels."""
+        shape = self._uploaded.shape
+        return (shape[0], shape[1]) if len(shape) == 3 else (shape[2], shape[3])
+
+    @cached_property
+    def reduced(self) -> Tensor:
+        """The frame at `size`, (1, 3, h, w); resampling may leave [0, 1] a little."""
+        return resize(self.full, self.size)
+
+    @cached_property
+    def prepared(self) -> PreparedFrame:
+        """What motion from and to it needs."""
+        return prepare_frame(self._estimator, self.reduced.clamp(0, 1))
+
+    def at(self, size: tuple[int, int]) -> Tensor:
+        """Resample the frame to (h, w): (1, 3, h, w)."""
+        return self.reduced if size == self.size else resize(self.full, size)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors on the device that another stream may have made."""
+        return self._uploaded, self.reduced

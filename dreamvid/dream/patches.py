@@ -1,0 +1,122 @@
+"""Ascent on the places of an image that need it: square patches in one batch, where the rest is dreamed already.
+
+Each step cuts the patches out of the image as it is then, with a halo, and puts the change of their cores back: so
+patches that touch see what the other has grown. They move by a random shift from step to step, as whole images do.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dreamvid.dream.octaves import OctaveAscent, Shifts
+from dreamvid.image.tensors import resize
+
+# Sides in pixels, at each octave: of the cells that are looked at, of a patch's core, and of the halo around it that a
+# network sees too. Random shifts reach as far as half a halo.
+CELL, CORE, HALO = 32, 64, 16
+
+# So much of a dream has to be missing in a cell for it to get steps of its own.
+MISSING = 0.25
+
+# A patch's first row and column.
+Corner = tuple[int, int]
+
+
+def find_corners(growth: Tensor) -> list[Corner]:
+    """Cover with cores all cells in which on average more than MISSING is to grow: the corners of these cores.
+
+    growth: a map (1, 1, h, w). Waits for the device, as their number has to be known.
+    """
+    cells = (F.avg_pool2d(growth, CELL, ceil_mode=True, count_include_pad=False)[0, 0] > MISSING).cpu().numpy()
+    span, corners = CORE // CELL, []
+    for row, column in zip(*cells.nonzero(), strict=True):
+        if cells[row, column]:
+            # The first cell of a row that is left: of the cores that hold it, the one that holds the most.
+            starts = range(column, max(-1, column - span), -1)
+            left = max(starts, key=lambda start: int(cells[row : row + span, start : start + span].sum()))
+            cells[row : row + span, left : left + span] = False
+            corners.append((int(row) * CELL, int(left) * CELL))
+    return corners
+
+
+def cover(growth: Tensor) -> Tensor:
+    """1 where `grow_patches` grows what a map (1, 1, h, w) asks for at the finest octave, 0 elsewhere."""
+    covered = torch.zeros_like(growth)
+    for row, column in find_corners(growth):
+        covered[:, :, row : row + CORE, column : column + CORE] = 1
+    return covered
+
+
+def patches_pay(growth: Tensor, sizes: Sequence[tuple[int, int]], *, own: int, finest: int, coarser: int) -> bool:
+    """Whether patches with `own` steps cost less than taking as many steps on the whole image, at every octave.
+
+    finest, coarser: steps that the whole takes anyhow, at the finest octave and below it.
+    """
+    patches = sum(own * len(find_corners(resize(growth, size))) * _side(size, 0) * _side(size, 1) for size in sizes)
+    whole = sum(max(0, own - (finest if size == sizes[-1] else coarser)) * size[0] * size[1] for size in sizes)
+    return patches <= whole
+
+
+def grow_patches(
+    ascent: OctaveAscent,
+    image: Tensor,
+    carried: Tensor,
+    sizes: Sequence[tuple[int, int]],
+    growth: Tensor,
+    *,
+    iterations: int,
+    step: float,
+    shifts: Shifts,
+) -> Tensor:
+    """Grow a dream where a map asks for it; return the residual of the whole, (1, 3, h, w).
+
+    image, carried: as for `OctaveAscent.grow`, but at the size of the finest octave, the last of `sizes`. growth:
+    (1, 1, h, w), by how much of `step`, the mean change of a pixel in one step, each place is to grow; where less than
+    MISSING is asked for on average, nothing is.
+    """
+    start = image + carried
+    added = torch.zeros_like(start)
+    for octave, size in enumerate(sizes):
+        local = resize(growth, size).clamp_min(0)
+        corners = find_corners(local)
+        if not corners:
+            continue
+        base = resize(start + added, size).clamp(0, 1)
+        x = _ascend(ascent, base, corners, step * local, shifts.draw(octave, iterations, (HALO, HALO)))
+        added = added + resize(x - base, sizes[-1])
+    return ascent.rule.add(image, carried + added) - image
+
+
+def _ascend(
+    ascent: OctaveAscent, image: Tensor, corners: Sequence[Corner], step: Tensor, shifts: Sequence[Corner]
+) -> Tensor:
+    """Take a step for each of the shifts, (down, right) from 0 to HALO."""
+    x = image.clone()
+    size = (x.shape[2], x.shape[3])
+    moments = ascent.rule.moments()
+    cores = [(slice(y, min(y + CORE, size[0])), slice(x_, min(x_ + CORE, size[1]))) for y, x_ in corners]
+    for down, right in shifts:
+        frames = [(_span(y + down, size, 0), _span(x_ + right, size, 1)) for y, x_ in corners]
+        patches = torch.cat([x[:, :, rows, columns] for rows, columns in frames])
+        steps = torch.cat([step[:, :, rows, columns] for rows, columns in frames])
+        grown = ascent.rule(patches, ascent.gradient.of_batch(patches), steps, moments)
+        for patch, (rows, columns), (core_rows, core_columns) in zip(grown, frames, cores, strict=True):
+            x[0, :, core_rows, core_columns] = patch[
+                :,
+                core_rows.start - rows.start : core_rows.stop - rows.start,
+                core_columns.start - columns.start : core_columns.stop - columns.start,
+            ]
+    return x
+
+
+def _span(start: int, size: tuple[int, int], axis: int) -> slice:
+    """The rows or columns of a patch whose core, moved, starts at `start`: within the image, of one length."""
+    side = _side(size, axis)
+    first = max(0, min(start - HALO - HALO // 2, size[axis] - side))
+    return slice(first, first + side)
+
+
+def _side(size: tuple[int, int], axis: int) -> int:
+    return min(CORE + 2 * HALO, size[axis])

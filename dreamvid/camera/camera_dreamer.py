@@ -1,8 +1,8 @@
-"""An animation from one image: each frame is the one before, moved by the camera, held in its colors, dreamed on.
+"""Makes an animation from one image: each frame is the frame before, moved, dreamed again and held in its colors.
 
-moved = move(image, camera over the time since)       sampled once
-held  = moved, colors and contrast pulled to the start's
-x     = held + a little ascent                          as much as the time since deserves
+moved = move(image, camera over one frame's time)     sampled once
+grown = moved + a little ascent                       in proportion to the time
+image = grown, colors and contrast pulled towards those of the start
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from torch import Tensor
 from dreamvid.camera.color_match import ColorStatistics, color_statistics, hold_statistics
 from dreamvid.camera.loop import LoopClosure
 from dreamvid.camera.movement import Camera, Fold, Moved, Movement, kaleidoscope, move
-from dreamvid.camera.path import GuidePath, read_path
+from dreamvid.camera.path import CameraPath, read_path
 from dreamvid.dream.octaves import SMALLEST_SIDE, Shifts
 from dreamvid.dream.session import DreamSession
 from dreamvid.errors import SettingsError
@@ -28,17 +28,17 @@ Signals = Callable[[int], Mapping[str, float]]
 
 SILENCE: Mapping[str, float] = dict.fromkeys(SIGNALS, 0.0)
 
-# What comes in from outside gets its whole dream in this time: soon enough not to look bare, too slow to pop.
+# Areas that enter from outside get their whole dream in this time: fast enough not to look bare, too slow to pop.
 _RAMP_SECONDS = 0.25
-# A whole dream's steps have each its own random shift and agree in part only; the few steps of the ramp agree well, and
-# this share of them reaches as far.
+# The steps of a whole dream have random shifts and partly cancel out; the few steps of the ramp agree better, so this
+# share of their length reaches as far.
 _PORTION = 0.4
 _MARGIN = 0.1  # of the image's sides
-_AMOUNT_HEIGHT = 64  # the map of what is dreamed already is smooth
+_AMOUNT_HEIGHT = 64  # of the map of how much is dreamed already, which is smooth
 _FOLLOW_HALF_LIFE_SECONDS = 1.5
 _FOLLOW_SHARPNESS = 6.0
-_FOLLOW_REACH = 0.3  # from the middle: a center at the edge would drag the outside in
-# A start that is nearly even, nearly black or nearly white would hold the dream down there.
+_FOLLOW_REACH = 0.3  # from the middle: a center at the edge would pull the outside in
+# The statistics of a start that is nearly uniform, black or white would suppress the dream.
 _LEAST_DEVIATION, _LEAST_DETAIL = 0.14, 0.06
 _DARKEST, _BRIGHTEST = 0.25, 0.75
 
@@ -46,10 +46,10 @@ _DARKEST, _BRIGHTEST = 0.25, 0.75
 class CameraDreamer:
     """Dreams the frames of an animation in their order, from frame 0 on.
 
-    settings: of a zoom preset; group `camera` says how it moves. start: image (1, 3, H, W) in [0, 1] of the film's
-    size; it becomes frame 0 when it is dreamed. fps: frames per second. count: how many frames there will be, None
-    while nobody knows. signals: what the sound does. camera: moves in place of the settings' own, a steady movement or
-    a function of the time in seconds.
+    settings: of a zoom preset; group `camera` says how it moves. start: image (1, 3, H, W) in [0, 1] of the
+    video's size; dreamed, it becomes frame 0. fps: frames per second. count: number of frames, None if it is not known.
+    signals: what the sound does. camera: replaces the settings' camera; a steady movement or a function of the time in
+    seconds.
 
     Loads the network once. Raises NetworkError, ObjectiveError, DeviceError, and SettingsError for settings that do not
     go together and for a path that cannot be read.
@@ -68,17 +68,15 @@ class CameraDreamer:
         self.settings = settings
         _check_together(settings.camera, count)
         path = settings.camera.camera_path
-        self._path: GuidePath | None = None if path is None else read_path(Path(path))
-        self._scheduled = DreamSession(settings)
-        self.device = self._scheduled.device
-        self.ascent = self._scheduled.ascent
+        self._path: CameraPath | None = None if path is None else read_path(Path(path))
+        self._session = DreamSession(settings)
+        self.device = self._session.device
+        self.ascent = self._session.ascent
         self._start = start.to(self.device)
         self._fps, self._count = float(fps), count
         self._signals: Signals = signals or (lambda frame: SILENCE)
         self._camera = camera
-        self._closing = (
-            LoopClosure.from_length(count, self._fps) if settings.camera.loop and count is not None else None
-        )
+        self._loop = LoopClosure.from_length(count, self._fps) if settings.camera.loop and count is not None else None
         self._target = _livable(color_statistics(self._start))
         self._image: Tensor | None = None
         self._first: Tensor | None = None
@@ -86,15 +84,15 @@ class CameraDreamer:
         self._center: Tensor | None = None
 
     def dream(self, index: int, mask: Tensor | None = None) -> Tensor:
-        """Dream frame `index`, (1, 3, H, W) in [0, 1]; frame 0, or the one behind the last that was dreamed.
+        """Dream frame `index`, (1, 3, H, W) in [0, 1]; frame 0, or the frame after the last dreamed one.
 
         mask: where to dream, (1, 1, H, W) in [0, 1]; None everywhere.
         """
         seconds = index / self._fps
-        settings = self._scheduled.set_time(seconds, index, self._signals(index))
+        settings = self._session.set_time(seconds, index, self._signals(index))
         if index == 0:
             self._image = self._begin(settings, mask)
-            self._first = self._image if self._closing is not None else None
+            self._first = self._image if self._loop is not None else None
         else:
             self._image = self._go_on(settings, index, mask)
         return self._image
@@ -114,24 +112,24 @@ class CameraDreamer:
         assert self._center is not None
         elapsed, camera, dream = 1 / self._fps, settings.camera, settings.dream
         height, width = self._image.shape[2:]
-        if self._closing is None or not self._closing.reached(index):
+        if self._loop is None or not self._loop.reached(index):
             self._center = self._steer(camera, index, elapsed)
         movement = self._movement(camera, index)
         moved = self._move(self._image, movement, camera, elapsed, (settings.render.seed, index))
-        lack = self._look_for_what_came_in(moved, movement, camera, elapsed)
+        missing = self._missing_dream(moved, movement, camera, elapsed)
         growth: float | Tensor = camera.dream_rate * elapsed
-        if lack is not None:
-            growth = growth + lack * (_PORTION * dream.iterations * dream.step_size)
+        if missing is not None:
+            growth = growth + missing * (_PORTION * dream.iterations * dream.step_size)
         if mask is not None:
             growth = growth * mask
         weight = back = None
-        if self._closing is not None and self._closing.reached(index):
+        if self._loop is not None and self._loop.reached(index):
             assert self._first is not None
             back = move(self._first, torch.linalg.inv(self._remaining(index, width, height)), seed=index)
-            weight, freedom = self._closing.weights(back, index)
+            weight, freedom = self._loop.weights(back, index)
             growth = growth * freedom
         share = growth / camera.frame_iterations
-        grown = self._grow(moved.image, settings, index, camera.frame_iterations, share, wide=lack is not None)
+        grown = self._grow(moved.image, settings, index, camera.frame_iterations, share, wide=missing is not None)
         held = hold_statistics(
             grown, self._target, elapsed_seconds=elapsed, half_life_seconds=camera.hold_half_life_seconds
         )
@@ -147,15 +145,15 @@ class CameraDreamer:
         *,
         wide: bool = False,
     ) -> Tensor:
-        """Dream an image on; `wide` keeps the border free of patterns that only grow there, as it moves inwards."""
+        """Dream an image again; `wide` keeps patterns that only grow at the border out of it, as it moves inwards."""
         height, width = image.shape[2:]
-        sizes = self._scheduled.sizes(height, width, settings)
-        # All detail is dreamed here, none comes from a source: the finest octave is the image's own size.
+        sizes = self._session.sizes(height, width, settings)
+        # No detail comes from a source, so the finest octave has the image's own size.
         if sizes[-1][0] < height <= settings.dream.dream_height:
             sizes.append((height, width))
         whole, margins = image, (0, 0)
         if wide:
-            # The ascent sees a jump at its border, where one side meets the other, and would adorn it.
+            # Opposite borders meet in the rolled image; the ascent would decorate the jump between them.
             margins = round(_MARGIN * height), round(_MARGIN * width)
             around = (margins[1], margins[1], margins[0], margins[0])
             whole = F.pad(image, around, mode="reflect")
@@ -164,7 +162,7 @@ class CameraDreamer:
                 (round(h * (1 + 2 * margins[0] / height)), round(w * (1 + 2 * margins[1] / width))) for h, w in sizes
             ]
         fine = sizes[-1]
-        residual = self._scheduled.ascent.grow(
+        residual = self._session.ascent.grow(
             whole,
             None,
             sizes,
@@ -174,7 +172,7 @@ class CameraDreamer:
         )
         residual = resize(residual, (whole.shape[2], whole.shape[3]))
         inner = residual[:, :, margins[0] : margins[0] + height, margins[1] : margins[1] + width]
-        return self._scheduled.ascent.rule.add(image, inner)
+        return self._session.ascent.rule.add(image, inner)
 
     # --- the camera
 
@@ -209,13 +207,11 @@ class CameraDreamer:
         x, y = self._center.tolist()
         return kaleidoscope(camera.kaleidoscope, width, height, center_x=x, center_y=y)
 
-    def _look_for_what_came_in(
-        self, moved: Moved, movement: Movement, camera: CameraSettings, elapsed: float
-    ) -> Tensor | None:
-        """Portion of a whole dream that each place lacks and is to get now, (1, 1, H, W); None where nothing does."""
+    def _missing_dream(self, moved: Moved, movement: Movement, camera: CameraSettings, elapsed: float) -> Tensor | None:
+        """Compute the part of a whole dream that each pixel is to get now, (1, 1, H, W); None if nothing is missing."""
         assert self._amount is not None
         whole = bool((self._amount >= 1).all())
-        if whole and bool((moved.inside >= 1).all()):  # the device is waited for: two small maps
+        if whole and bool((moved.inside >= 1).all()):  # waits for the device: two small maps
             return None
         ride = self._move(self._amount, movement, camera, elapsed, (0,))
         height, width = self._amount.shape[2:]
@@ -226,22 +222,22 @@ class CameraDreamer:
         return F.interpolate(growth, size, mode="bilinear", align_corners=False)
 
     def _steer(self, camera: CameraSettings, index: int, elapsed: float) -> Tensor:
-        """Where the camera's center is now, (x, y) from 0 to 1."""
+        """Return the camera's center at a frame, (x, y) from 0 to 1."""
         assert self._center is not None
         if self._path is not None:
             return torch.tensor(self._path.at(index / self._fps), dtype=torch.float64)
         if not camera.track_objective:
             return torch.tensor([camera.center_x, camera.center_y], dtype=torch.float64)
         pull = 1 - 0.5 ** (elapsed / _FOLLOW_HALF_LIFE_SECONDS)
-        return torch.lerp(self._center, self._strongest_place(), pull)
+        return torch.lerp(self._center, self._objective_center(), pull)
 
-    def _strongest_place(self) -> Tensor:
-        """Where most of the objective is, (x, y) from 0 to 1: the mean place, weighted by a power of its density."""
+    def _objective_center(self) -> Tensor:
+        """Compute where the objective is strongest, (x, y) from 0 to 1: the mean position, weighted by its density."""
         assert self._image is not None
         height, width = self._image.shape[2:]
-        sizes = self._scheduled.sizes(height, width)
+        sizes = self._session.sizes(height, width)
         small = resize(self._image, next((size for size in sizes if size[0] >= 2 * SMALLEST_SIDE), sizes[-1]))
-        density = self._scheduled.density(small)[0, 0].cpu().double().clamp_min(0)
+        density = self._session.density(small)[0, 0].cpu().double().clamp_min(0)
         weight = (density / density.amax().clamp_min(1e-12)) ** _FOLLOW_SHARPNESS
         total = weight.sum().clamp_min(1e-12)
         rows, columns = weight.shape
@@ -250,7 +246,7 @@ class CameraDreamer:
         return torch.stack((x, y)).clamp(0.5 - _FOLLOW_REACH, 0.5 + _FOLLOW_REACH)
 
     def _remaining(self, index: int, width: int, height: int) -> Tensor:
-        """Matrix of all movement from frame `index` to the one behind the last, which is the first again."""
+        """Multiply all movement from frame `index` to the frame after the last, which is the first again."""
         assert self._count is not None
         total = torch.eye(3, dtype=torch.float64)
         center = self._center
@@ -263,15 +259,15 @@ class CameraDreamer:
         self._center = center
         return total
 
-    # --- what is carried
+    # --- state
 
     def state(self) -> dict[str, Tensor]:
-        """What is carried to the next frame, exactly; empty when nothing is."""
+        """Return everything that is carried to the next frame; empty before the first."""
         carried = {"image": self._image, "first": self._first, "amount": self._amount, "center": self._center}
         return {name: tensor.cpu() for name, tensor in carried.items() if tensor is not None}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` returned; with {} only frame 0 can be dreamed."""
+        """Continue from what `state` returned; with {} only frame 0 can be dreamed."""
         self._image, self._first, self._amount = (
             state[name].to(self.device) if name in state else None for name in ("image", "first", "amount")
         )
@@ -286,10 +282,10 @@ def _check_together(camera: CameraSettings, count: int | None) -> None:
 
 
 def _livable(start: ColorStatistics) -> ColorStatistics:
-    """The start's own statistics, with room for a dream where they have none."""
+    """Give the statistics of the start enough contrast and detail for a dream."""
     deviation = float(start.covariance.diagonal().mean().clamp_min(0).sqrt())
     missing = max(0.0, _LEAST_DEVIATION**2 - deviation**2)
-    # Mostly brightness and some color, as in most images.
+    # Mostly brightness, some color, as in most images.
     spread = missing * (0.7 + 0.3 * torch.eye(3)).to(start.covariance)
     return ColorStatistics(
         start.mean.clamp(_DARKEST, _BRIGHTEST), start.covariance + spread, start.detail.clamp_min(_LEAST_DETAIL)

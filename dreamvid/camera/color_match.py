@@ -1,6 +1,6 @@
-"""The hold: an image that is dreamed on for ever keeps the colors and the contrast that it began with.
+"""Holds the colors and the contrast of an image that is dreamed again in every frame.
 
-Each step of ascent adds contrast, and what is fed back adds it again: without a hold, colors and contrast run to the
+Each step of ascent adds contrast, and feedback adds it again: without a hold, colors and contrast run to the
 ends of their range within a hundred frames.
 """
 
@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_TINY = 1e-6  # variance of a channel below which there is nothing to stretch: an eighth of a level of 8 bits
+_TINY = 1e-6  # smallest variance of a channel that is stretched: an eighth of an 8-bit level
 _LARGEST_STRETCH = 4.0
-_KNEE = 0.04  # distance to black and white below which values are compressed, so that they never pile up there
+_KNEE = 0.04  # distance to black and white below which values are compressed instead of clipped
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,23 @@ def color_statistics(image: Tensor) -> ColorStatistics:
 
 
 def hold_statistics(
-    image: Tensor,
-    target: ColorStatistics,
-    *,
-    elapsed_seconds: float,
-    half_life_seconds: float,
-    local: bool = True,
+    image: Tensor, target: ColorStatistics, *, elapsed_seconds: float, half_life_seconds: float
 ) -> Tensor:
-    """Pull an image (1, 3, H, W) in [0, 1] towards the colors of `target`, softly; return one of the same kind.
+    """Pull an image (1, 3, H, W) in [0, 1] towards the colors and the detail of `target`; return one of the same kind.
 
-    In `half_life_seconds` half of the distance goes, whatever the frame rate; 0 takes all of it. Mean and
-    covariance are moved along the optimal linear transport between the two Gaussians (Pitié & Kokaram 2007), which
-    changes each color as little as can be; with `local` the contrast of fine structure is held where it exceeds the
-    target's. Values near black and white are compressed by a soft knee instead of being cut off.
+    In `half_life_seconds` half of the distance is removed, at every frame rate; 0 removes all of it. The contrast of
+    fine structure is reduced where it exceeds the target's, then the colors are matched.
     """
     pull = 1.0 if half_life_seconds <= 0 else 1 - 0.5 ** (elapsed_seconds / half_life_seconds)
-    if local:
-        image = _hold_detail(image, target.detail, pull)
+    return match_colors(_hold_detail(image, target.detail, pull), target, pull)
+
+
+def match_colors(image: Tensor, target: ColorStatistics, pull: float) -> Tensor:
+    """Pull the mean and covariance of an image (1, 3, H, W) towards the target's; pull: from 0 to 1, all of the way.
+
+    They are moved along the optimal linear transport between the two Gaussians (Pitié & Kokaram 2007), which changes
+    each color as little as possible. A soft knee compresses values near black and white instead of clipping them.
+    """
     now = color_statistics(image)
     matrix = _transport(now.covariance, target.covariance)
     n, _, height, width = image.shape
@@ -64,7 +64,7 @@ def hold_statistics(
 
 
 def _transport(start: Tensor, stop: Tensor) -> Tensor:
-    """Symmetric matrix A (3, 3) with A start A = stop, in which no color is stretched beyond bounds."""
+    """Compute the symmetric matrix A (3, 3) with A start A = stop, in which no color is stretched beyond bounds."""
     device, dtype = start.device, start.dtype
     # Three by three: the eigenvectors are cheaper on the CPU than a launch each.
     start, stop = start.cpu().double(), stop.cpu().double()
@@ -77,14 +77,14 @@ def _transport(start: Tensor, stop: Tensor) -> Tensor:
 
 
 def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric square root of a covariance and its inverse."""
+    """Compute the symmetric square root of a covariance, and its inverse."""
     values, vectors = torch.linalg.eigh(matrix)
     values = values.clamp_min(_TINY).sqrt()
     return (vectors * values) @ vectors.T, (vectors / values) @ vectors.T
 
 
 def _hold_detail(image: Tensor, target: Tensor, pull: float) -> Tensor:
-    """Where fine structure is stronger than twice the target's mean, pull its contrast down towards that."""
+    """Reduce the contrast of fine structure where it is stronger than twice the target's mean."""
     smooth = _smooth(image)
     fine = image - smooth
     strength = _smooth(fine.square().mean(dim=1, keepdim=True)).clamp_min(_TINY).sqrt()
@@ -93,7 +93,7 @@ def _hold_detail(image: Tensor, target: Tensor, pull: float) -> Tensor:
 
 
 def _smooth(x: Tensor) -> Tensor:
-    """Local mean over about a sixteenth of the height: box filters on a reduced image, brought back bilinearly."""
+    """Compute the local mean over about a sixteenth of the height: box filters on a reduced image, enlarged again."""
     size = x.shape[2], x.shape[3]
     cell = max(1, size[0] // 32)
     small = F.interpolate(x, (max(1, size[0] // cell), max(1, size[1] // cell)), mode="area")
@@ -106,7 +106,7 @@ def _rms(x: Tensor) -> Tensor:
 
 
 def _knee(x: Tensor) -> Tensor:
-    """Leave the middle as it is and bend what is near or beyond 0 and 1 smoothly into the range."""
+    """Leave the middle as it is and compress values near or beyond 0 and 1 smoothly into the range."""
     low = _KNEE * torch.exp(((x - _KNEE) / _KNEE).clamp_max(0.0))
     high = 1 - _KNEE * torch.exp(((1 - _KNEE - x) / _KNEE).clamp_max(0.0))
     return torch.where(x < _KNEE, low, torch.where(x > 1 - _KNEE, high, x))

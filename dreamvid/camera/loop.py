@@ -1,4 +1,4 @@
-"""How a loop closes: towards its end the film gives way to its own first frame, seen from as far away as is left."""
+"""Closes a loop: near its end the video fades into its own first frame, moved back by the movement that remains."""
 
 import math
 from dataclasses import dataclass
@@ -10,48 +10,48 @@ from torch import Tensor
 from dreamvid.camera.movement import Moved
 
 _CLOSING_SECONDS = 5.0
-_LARGEST_SHARE = 0.6  # of the film
-# By this share of the closing the first frame is all there is to see; from there on nothing is blended any more.
+_LARGEST_SHARE = 0.6  # of the video
+# At this share of the closing only the first frame is visible; after that nothing is blended.
 _ARRIVED = 0.85
-_FEATHER = 0.12  # of the shorter side of what is seen of the first frame
+_FEATHER = 0.12  # of the shorter side of the visible part of the first frame
 
 
 @dataclass(frozen=True)
 class LoopClosure:
-    """The last part of a film of `count` frames, from frame `start` on."""
+    """The last part of a video of `count` frames, from frame `start` on."""
 
     start: int
     count: int
 
     @classmethod
     def from_length(cls, count: int, fps: float) -> "LoopClosure":
-        """Plan the closing of a film."""
+        """Plan the closing of a video."""
         length = min(round(_CLOSING_SECONDS * fps), round(_LARGEST_SHARE * count))
         return cls(max(1, count - max(1, length)), count)
 
     def reached(self, index: int) -> bool:
-        """Whether a frame belongs to it."""
+        """Return True if a frame belongs to the last part."""
         return index >= self.start
 
-    def _presence(self, index: int) -> float:
-        """How much of the first frame is to be in a frame, where it is seen: from 0 to 1."""
-        way = min(max((index - self.start + 1) / (_ARRIVED * (self.count - self.start)), 0.0), 1.0)
-        return way * way * (3 - 2 * way)
+    def _blend_weight(self, index: int) -> float:
+        """Return the share of the first frame in a frame, where it is visible: from 0 to 1."""
+        t = min(max((index - self.start + 1) / (_ARRIVED * (self.count - self.start)), 0.0), 1.0)
+        return t * t * (3 - 2 * t)
 
     def weights(self, first: Moved, index: int) -> tuple[Tensor, Tensor]:
-        """How much of the first frame, moved back to where it comes from, to blend into frame `index`.
+        """Compute how much of the first frame, moved back to where it comes from, to blend into frame `index`.
 
-        Returns that weight and how freely each place may still dream, both (1, 1, H, W) from 0 to 1.
+        Returns that weight, and how strongly each pixel may still be dreamed; both (1, 1, H, W) from 0 to 1.
         """
-        before, now = self._presence(index - 1), self._presence(index)
-        # What is fed back holds `before` of it already; so much more makes it `now`.
+        before, now = self._blend_weight(index - 1), self._blend_weight(index)
+        # The frame that is fed back contains `before` of it already; this weight makes it `now`.
         weight = (now - before) / (1 - before) if before < 1 else 1.0
         mask = _feathered(first.inside, 1 - (index - self.start) / (self.count - self.start))
         return weight * mask, 1 - now * mask
 
 
 def _feathered(inside: Tensor, amount: float) -> Tensor:
-    """Soften the edge of what is inside (1, 1, H, W), inwards; where it has none, all stays 1."""
+    """Soften the edge of a mask (1, 1, H, W) inwards; a mask without an edge stays 1 everywhere."""
     height, width = inside.shape[2:]
     seen = math.sqrt(max(float(inside.mean()), 1e-6))
     reach = _FEATHER * amount * min(height, width) * seen

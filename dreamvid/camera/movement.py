@@ -1,7 +1,7 @@
-"""A camera that moves an image: how far in how long, and the one sampling that does it.
+"""Moves an image as a camera would: how far in a given time, and the resampling.
 
 Coordinates are pixels, x to the right and y down, 0 at the center of the first pixel. A matrix is 3 × 3, for columns
-(x, y, 1), and says where what is at a place goes.
+(x, y, 1), and maps a position in the image to its position after the move.
 """
 
 import math
@@ -20,7 +20,7 @@ from dreamvid.motion.warp import distance_outside, pixel_grid
 from dreamvid.settings.renamed import accept_old_arguments
 
 Fold = Callable[[Tensor], Tensor]
-"""Takes places (1, 2, H, W) in an image to those whose content is shown there instead."""
+"""Maps positions (1, 2, H, W) in the result to the positions in the image whose content they show."""
 
 
 class Movement(ABC):
@@ -28,10 +28,10 @@ class Movement(ABC):
 
     @abstractmethod
     def velocity(self, width: int, height: int) -> Tensor:
-        """Velocity field as a matrix (3, 3) float64: a place p moves with velocity @ p pixels per second."""
+        """Compute the velocity field, a matrix (3, 3) float64: position p moves with velocity @ p pixels per second."""
 
     def transform(self, elapsed_seconds: float, width: int, height: int) -> Tensor:
-        """Matrix (3, 3) float64 of the movement over a time, for images of a size.
+        """Compute the matrix (3, 3) float64 of the movement over a time, for images of a size.
 
         The times add: over a + b seconds it is the product of those over a and b, so the frame rate does not
         change the journey. A negative time goes back.
@@ -62,9 +62,9 @@ class Camera(Movement):
     rotate: degrees, clockwise.
     pan_x, pan_y: widths to the right and heights down that the image moves.
     shear_x, shear_y: pixels to the right per pixel down, and pixels down per pixel to the right.
-    center_x, center_y: what zoom, turn and shear leave in its place, from 0 (left, top) to 1 (right, bottom).
+    center_x, center_y: the point that zoom, turn and shear leave where it is, from 0 (left, top) to 1 (right, bottom).
 
-    Raises SettingsError for a zoom of 0 or below, a center outside of the image and what is no finite number.
+    Raises SettingsError for a zoom of 0 or below, a center outside of the image, and numbers that are not finite.
     """
 
     zoom: float = 1.0
@@ -94,7 +94,7 @@ class Camera(Movement):
                 )
 
     def velocity(self, width: int, height: int) -> Tensor:
-        """Velocity field as a matrix (3, 3) float64: a place p moves with velocity @ p pixels per second."""
+        """Compute the velocity field, a matrix (3, 3) float64: position p moves with velocity @ p pixels per second."""
         growth, turn = math.log(self.zoom), math.radians(self.rotate)
         center_x, center_y = self.center_x * width - 0.5, self.center_y * height - 0.5
         xx, xy, yx, yy = growth, self.shear_x - turn, self.shear_y + turn, growth
@@ -125,8 +125,8 @@ def kaleidoscope(
     x0, y0, start = center_x * width - 0.5, center_y * height - 0.5, math.radians(turn)
     sector = math.tau / segments
 
-    def fold(places: Tensor) -> Tensor:
-        x, y = places[:, 0] - x0, places[:, 1] - y0
+    def fold(positions: Tensor) -> Tensor:
+        x, y = positions[:, 0] - x0, positions[:, 1] - y0
         radius, angle = torch.hypot(x, y), torch.atan2(y, x) - start
         within = (torch.remainder(angle + sector / 2, sector) - sector / 2).abs() + start
         return torch.stack((x0 + radius * torch.cos(within), y0 + radius * torch.sin(within)), dim=1)
@@ -135,7 +135,7 @@ def kaleidoscope(
 
 
 class Moved(NamedTuple):
-    """A moved image (1, 3, H, W) in [0, 1] and where it shows the one before, (1, 1, H, W): 1 inside, 0 filled in."""
+    """A moved image (1, 3, H, W) in [0, 1], and where it is the image before: (1, 1, H, W), 1 inside, 0 filled in."""
 
     image: Tensor
     inside: Tensor
@@ -144,29 +144,29 @@ class Moved(NamedTuple):
 def move(image: Tensor, matrix: Tensor, *, fold: Fold | None = None, seed: int | tuple[int, ...] = 0) -> Moved:
     """Move an image (1, 3, H, W) in [0, 1] by `matrix` and fold it, sampled once and anti-aliased where it shrinks.
 
-    What comes in from outside is filled with a texture like the image's own, drawn with `seed`: give another one
+    Areas that enter from outside are filled with a texture like the image's own, drawn with `seed`: give another seed
     for every frame. Without a fold the identity returns the image itself.
     """
     height, width = image.shape[2:]
     backward = torch.linalg.inv(matrix.double())
     if fold is None and torch.equal(backward, torch.eye(3, dtype=torch.float64, device=backward.device)):
         return Moved(image, torch.ones_like(image[:, :1]))
-    places = pixel_grid(height, width, image)
+    positions = pixel_grid(height, width, image)
     if fold is not None:
-        places = fold(places)
-    places = _apply(backward, places)
+        positions = fold(positions)
+    positions = _apply(backward, positions)
     shrink = float(torch.linalg.matrix_norm(backward[:2, :2], 2))  # a fold keeps lengths
-    moved = resample(image, places, shrink=shrink)
-    beyond = distance_outside(places, height, width) - 0.5  # of the border, which is half a pixel from the centers
-    # The edge is half a pixel soft, so that it does not flicker on its way.
+    moved = resample(image, positions, shrink=shrink)
+    beyond = distance_outside(positions, height, width) - 0.5  # of the border, which is half a pixel from the centers
+    # The edge is half a pixel soft, so that it does not flicker while it moves.
     inside = (0.5 - beyond).clamp(0, 1)
     if bool((inside < 1).any()):  # waits for the device; the texture costs more
         moved = outpaint(image, moved, beyond.clamp_min(0), inside, seed)
     return Moved(moved.clamp(0, 1), inside)
 
 
-def _apply(matrix: Tensor, places: Tensor) -> Tensor:
-    """Take places (1, 2, H, W) through a matrix (3, 3)."""
+def _apply(matrix: Tensor, positions: Tensor) -> Tensor:
+    """Multiply positions (1, 2, H, W) by a matrix (3, 3)."""
     (xx, xy, x0), (yx, yy, y0) = matrix[:2].tolist()
-    x, y = places[:, 0], places[:, 1]
+    x, y = positions[:, 0], positions[:, 1]
     return torch.stack((xx * x + xy * y + x0, yx * x + yy * y + y0), dim=1)

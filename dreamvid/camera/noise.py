@@ -1,4 +1,4 @@
-"""Colored noise, from which an animation can begin."""
+"""Makes colored noise, from which an animation can begin."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ _NOISE_BRIGHTNESS, _NOISE_COLOR = 0.19, 0.07
 
 
 def noise_image(size: tuple[int, int], seed: int) -> Tensor:
-    """Smooth colored noise of a size (width, height), (1, 3, H, W) in [0, 1]; the same shapes at every size."""
+    """Make smooth colored noise of a size (width, height), (1, 3, H, W) in [0, 1]; the same shapes at every size."""
     width, height = size
     # Drawn on a coarse grid per octave, so that a draft shows the shapes of the final.
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""What lies outside of an image: never black, never its mirror image, no streaks."""
+"""Fills pixels that enter from outside the frame with texture synthesized from the image."""
 
 import math
 
@@ -7,19 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_MARGIN = 32  # pixels between one border of the image and the other where it is folded with a kernel
+_MARGIN = 32  # pixels between one border of the image and the opposite one where it is convolved with a kernel
 
 
 def outpaint(image: Tensor, moved: Tensor, beyond: Tensor, inside: Tensor, seed: int | tuple[int, ...]) -> Tensor:
-    """Fill what a move brought in from outside of `image` (1, 3, H, W).
+    """Fill the pixels that a move brought in from outside `image` (1, 3, H, W): not black, mirrored or streaked.
 
-    moved: the image after the move, its border pixels drawn out. beyond: how many pixels outside a place lies,
-    (1, 1, H, W), 0 inside. inside: 1 where `moved` is kept.
+    moved: the image after the move, with its border pixels repeated outside. beyond: distance of each pixel from the
+    image in pixels, (1, 1, H, W), 0 inside. inside: 1 where `moved` is kept.
 
-    At a distance d a wave of k radians per pixel along the border still has exp(-k d) of its height, as in an image
-    whose power falls with the square of the frequency, like most; what it lost is made up by a fresh texture with the
-    image's mean, colors and spectrum. Ring added to ring over many frames, large shapes go on far and fine ones end
-    soon, where drawing out the border alone would make streaks.
+    At a distance d, a wave of k radians per pixel along the border keeps exp(-k d) of its amplitude, as in images
+    whose power falls with the square of the frequency, which are most. A random texture with the image's mean, colors
+    and spectrum replaces the rest. Over many frames large shapes continue far and fine ones end soon; repeating the
+    border alone would make streaks.
     """
     mean = image.mean(dim=(2, 3), keepdim=True)
     old = torch.fft.rfft2(F.pad(moved - mean, (_MARGIN,) * 4, mode="replicate"))
@@ -30,7 +30,7 @@ def outpaint(image: Tensor, moved: Tensor, beyond: Tensor, inside: Tensor, seed:
         math.tau * torch.fft.rfftfreq(width, device=moved.device)[None, :],
     ).clamp_min(math.tau / min(moved.shape[2:]))
     filled = moved - mean
-    # One filter per distance of 1, 2, 4, …; places between two of them get some of both.
+    # One filter per distance of 1, 2, 4, …; pixels between two of them get a mixture.
     level = torch.log2(beyond.clamp(1.0, 2.0 * max(moved.shape[2:])))
     for number in range(math.ceil(float(level.max())) + 1):
         kept = torch.exp(-frequency * 2.0**number)
@@ -41,10 +41,10 @@ def outpaint(image: Tensor, moved: Tensor, beyond: Tensor, inside: Tensor, seed:
 
 
 def _texture_spectrum(deviation: Tensor, seed: int | tuple[int, ...]) -> Tensor:
-    """Spectrum of a random-phase texture of an image without its mean (Galerne, Gousseau & Morel 2011).
+    """Compute the spectrum of a random-phase texture of an image without its mean (Galerne, Gousseau & Morel 2011).
 
-    White noise is folded with the image; all channels get the same noise, so that colors stay together. A window
-    keeps the jump from one border to the other out of it. The texture is larger than the image by the margin.
+    White noise is convolved with the image; all channels get the same noise, so that colors stay together. A window
+    removes the jump from one border to the opposite one. The texture is larger than the image by the margin.
     """
     window = torch.outer(_hann(deviation.shape[2]), _hann(deviation.shape[3])).float().to(deviation.device)
     padded = F.pad(deviation * window / window.square().sum().sqrt(), (_MARGIN,) * 4)

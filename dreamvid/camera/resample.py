@@ -1,4 +1,4 @@
-"""Sampling an image so finely that a hundred times in a row leave it sharp.
+"""Resamples an image so precisely that it is still sharp after a hundred passes.
 
 Bicubic sampling takes the detail away within a few dozen passes, and kernels that are sharper on paper push some
 frequencies up with each pass. So the image is doubled first, with a windowed sinc whose response never exceeds 1,
@@ -26,20 +26,20 @@ _BORDER = 2  # pixels around the image that samples on its edge need
 _LARGEST_SHRINK = 4.0
 
 
-def resample(image: Tensor, places: Tensor, *, shrink: float = 1.0) -> Tensor:
-    """Sample (N, C, H, W) at `places` (1, 2, h, w): x then y, in pixels, 0 at the center of the first pixel.
+def resample(image: Tensor, positions: Tensor, *, shrink: float = 1.0) -> Tensor:
+    """Sample (N, C, H, W) at `positions` (1, 2, h, w): x then y, in pixels, 0 at the center of the first pixel.
 
-    shrink: how many pixels of the image come to lie on one of the result, where more than one; what is too fine for
-    that is filtered out first (anti-aliasing). Places outside take the nearest border pixel. The result may overshoot
+    shrink: how many pixels of the image fall on one pixel of the result, if more than one; finer detail is filtered
+    out first (anti-aliasing). Positions outside take the nearest border pixel. The result may overshoot
     the image's range a little at hard edges.
     """
-    # Halved as often as leaves the filter's work to do: its length grows with `shrink`.
+    # Halving first keeps the filter short: its length grows with `shrink`.
     while shrink > _LARGEST_SHRINK and min(image.shape[2:]) > 1:
         image = F.avg_pool2d(image, 2, ceil_mode=True, count_include_pad=False)
-        places, shrink = (places - 0.5) / 2, shrink / 2
+        positions, shrink = (positions - 0.5) / 2, shrink / 2
     double = _double(image, min(max(1.0, shrink), _LARGEST_SHRINK))
     height, width = image.shape[2:]
-    across, down = places.unbind(1)
+    across, down = positions.unbind(1)
     x, y = 2 * (across.clamp(-0.5, width - 0.5) + _BORDER), 2 * (down.clamp(-0.5, height - 0.5) + _BORDER)
     total = torch.zeros((), dtype=image.dtype, device=image.device)
     # A cubic B-spline is the sum of four bilinear samples (Sigg & Hadwiger 2005, GPU Gems 2, chapter 20).
@@ -51,7 +51,7 @@ def resample(image: Tensor, places: Tensor, *, shrink: float = 1.0) -> Tensor:
 
 
 def _pairs(at: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Weights and places of the two linear samples that make up four taps of a cubic B-spline."""
+    """Compute weights and positions of the two linear samples that make up four taps of a cubic B-spline."""
     start = at.floor()
     t = at - start
     first, last = (1 - t) ** 3 / 6, t**3 / 6
@@ -62,7 +62,7 @@ def _pairs(at: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
 
 
 def _double(image: Tensor, shrink: float) -> Tensor:
-    """B-spline coefficients of the image, doubled, with a border: its pixel x is at 2 (x + _BORDER) there."""
+    """Compute B-spline coefficients of the doubled image with a border: pixel x of the image is at 2 (x + _BORDER)."""
     n, c, height, width = image.shape
     phases = torch.tensor(_phases(round(shrink, 4)), dtype=image.dtype, device=image.device)
     reach = phases.shape[1] // 2
@@ -76,7 +76,7 @@ def _double(image: Tensor, shrink: float) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _phases(shrink: float) -> tuple[tuple[float, ...], ...]:
-    """Two filters on the image's own grid: for the doubled samples at a pixel and half a pixel behind it."""
+    """Compute two filters on the image's own grid: for the doubled samples at a pixel and half a pixel after it."""
     half = math.ceil(2 * _WINDOW_REACH * _WINDOW_SIGMA * shrink)
     half += half % 2
     t = np.arange(-half, half + 1) / (2 * shrink)

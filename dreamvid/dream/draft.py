@@ -1,10 +1,10 @@
-"""A draft of a film: what the settings mean when it is to be quick.
+"""Turns settings into those of a draft: a quick, smaller render that looks like the final one.
 
-A network's patterns have their size in pixels of the octave they grow in, so a smaller dream has larger patterns. The
-draft keeps the coarsest octave as it is and their number, and moves the finer ones closer to it, down to an image of
-half the pixels: all steps are taken, so that its strength is the film's, and only the finest patterns come out larger.
-Memory is in seconds and so stays what it is at half the frame rate; the film's cadence stays a number of frames, so
-that half as many are dreamed in a second.
+A network's patterns have a fixed size in pixels of the octave in which they grow, so a smaller dream has larger
+patterns. The draft keeps the coarsest octave and the number of octaves, and moves the finer ones closer to it, down to
+an image of half the pixels. All steps are taken, so the dream is as strong as the final one, and only the finest
+patterns are larger. The frame rate is halved. The half-life is in seconds and needs no change; the cadence stays the
+same number of frames, so half as many frames are dreamed per second.
 """
 
 import math
@@ -14,12 +14,12 @@ from typing import Protocol
 from dreamvid.dream.octaves import octave_sizes
 from dreamvid.settings import Settings, merge
 
-# Height of the draft relative to the finest octave of the film, and how many of its frames are one frame of the draft.
+# Height of the draft relative to the finest octave of the video, and number of its frames for one frame of the draft.
 HEIGHT_PART, FRAMES_PART = math.sqrt(0.5), 2
 
 
 class Format(Protocol):
-    """Size and rate of a source, such as its `VideoInfo` has them."""
+    """Size and frame rate of a source, as its `VideoInfo` has them."""
 
     @property
     def width(self) -> int:
@@ -35,9 +35,9 @@ class Format(Protocol):
 
 
 def draft(settings: Settings, info: Format) -> Settings:
-    """Resolve settings for a source: changed where `draft` is on, else as they are.
+    """Return the settings for a source: changed if `draft` is set, else as they are.
 
-    Schedules of what the draft decides itself (the octaves) end.
+    Schedules of the settings that the draft changes (the octaves) are dropped.
     """
     if not settings.video.draft:
         return settings

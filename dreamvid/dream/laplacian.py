@@ -1,7 +1,7 @@
-"""Laplacian pyramid of a gradient, and the normalisation that gives every scale the same say.
+"""Normalizes a gradient by its Laplacian pyramid, so that every scale has the same weight.
 
-After the `lap_normalize` of the TensorFlow DeepDream notebook (2015): a 5-tap binomial kernel, zero borders, and as
-many samples after a reduction as TensorFlow's SAME padding setting_fields, ceil(n / 2).
+After the `lap_normalize` of the TensorFlow DeepDream notebook (2015): a 5-tap binomial kernel, zero borders, and and
+as many samples after a reduction as with TensorFlow's SAME padding, ceil(n / 2).
 """
 
 from typing import Literal
@@ -9,7 +9,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-_TINY = 1e-10  # below this a level holds nothing that could be scaled up to say something
+_TINY = 1e-10  # RMS below which a level is numerical noise
 
 
 def reduce(x: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def expand(x: Tensor, size: tuple[int, int]) -> Tensor:
     return _double(_double(x, 2, size[0]), 3, size[1])
 
 
-# Along one axis the binomial filter is a few sums of slices, which is several times quicker than a convolution of
+# Along one axis the binomial filter is a few sums of slices, which is several times faster than a convolution of
 # three channels. SAME padding puts 1 zero in front of an even axis and 2 in front of an odd one.
 
 
@@ -43,10 +43,10 @@ def _double(x: Tensor, axis: int, size: int) -> Tensor:
     odd = size % 2
     shape = list(x.shape)
     shape[axis] = size
-    result = x.new_empty(shape)
-    _slice(result, axis, 1 - odd, None, 2).copy_(on_samples)
-    _slice(result, axis, odd, None, 2).copy_(_slice(between, axis, odd, odd + size // 2))
-    return result
+    doubled = x.new_empty(shape)
+    _slice(doubled, axis, 1 - odd, None, 2).copy_(on_samples)
+    _slice(doubled, axis, odd, None, 2).copy_(_slice(between, axis, odd, odd + size // 2))
+    return doubled
 
 
 def _pad(x: Tensor, axis: int, front: int, back: int) -> Tensor:
@@ -69,7 +69,7 @@ def split(x: Tensor, levels: int) -> list[Tensor]:
 
 
 def merge(bands: list[Tensor]) -> Tensor:
-    """Put a pyramid together again: exactly undoes `split`, at any size."""
+    """Merge a pyramid: the exact inverse of `split`, at any size."""
     x = bands[-1]
     for band in reversed(bands[:-1]):
         x = band + expand(x, (band.shape[2], band.shape[3]))
@@ -77,10 +77,10 @@ def merge(bands: list[Tensor]) -> Tensor:
 
 
 def normalize(gradient: Tensor, levels: int, size: Literal["mean", "std", "none"] = "mean") -> Tensor:
-    """Even out a gradient (N, 3, H, W): each Laplacian level to an RMS of 1, then the whole to a size of 1.
+    """Normalize a gradient (N, 3, H, W): each Laplacian level to an RMS of 1, then each image to a size of 1.
 
-    That size is over each image the mean absolute value, the standard deviation, or left as it is. With `levels`
-    = 0 only it is made 1. A level of zeros stays.
+    size: the mean absolute value, the standard deviation, or "none" for no second step. With `levels` = 0 there is only
+    the second step. A level of zeros stays zero.
     """
     if levels:
         bands = split(gradient, levels)

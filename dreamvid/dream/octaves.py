@@ -1,4 +1,4 @@
-"""The octave ladder: ascent from coarse to fine, carrying only what was added."""
+"""Runs gradient ascent over octaves, coarse to fine, and carries only what was added to the next octave."""
 
 import functools
 from collections import OrderedDict
@@ -13,23 +13,23 @@ from dreamvid.dream.tiles import TiledGradient
 from dreamvid.image.tensors import resize
 from dreamvid.runtime.cuda import CudaGraphCache
 
-# A network sees nothing in less; the coarsest octaves of small images are left out.
+# Networks recognize nothing in smaller images; octaves below this size are left out.
 SMALLEST_SIDE = 32
-# An octave that is larger than the image by this factor or less is not worth losing.
+# An octave that is larger than the image by at most this factor is not left out.
 HARDLY_LARGER = 1.1
-# Shifts of a whole image: enough for every phase of the network's strides, so that no grid stays.
+# Largest shift of a whole image: covers every phase of the network's strides, so that no grid becomes visible.
 JITTER = 32
 
 
 def octave_sizes(
     height: int, width: int, *, dream_height: int, octaves: int, octave_scale: float
 ) -> list[tuple[int, int]]:
-    """Sizes (h, w) at which an image of height × width is dreamed, coarse to fine; at least one.
+    """Compute the sizes (h, w) at which an image of height × width is dreamed, coarse to fine; at least one.
 
-    The ladder hangs from `dream_height`: octave k works at dream_height / octave_scale**k lines, whatever the
-    image's size, so the patterns keep their size relative to the image. Octaves that would be larger than the
-    image itself are left out, and so are those with a side below 32 pixels; one that is hardly larger works at the
-    image's own size, and so does all of an image that is below every octave.
+    Octave k has a height of dream_height / octave_scale**k at every image size, so patterns keep their size relative to
+    the image. Octaves that are larger than the image are left out, and so are those with a side below 32 pixels. An
+    octave that is hardly larger than the image gets the image's own size; so does an image that is smaller than every
+    octave.
     """
     sizes = []
     for k in range(octaves):
@@ -45,7 +45,7 @@ def octave_sizes(
 
 @dataclass(frozen=True)
 class Shifts:
-    """Random shifts of one frame, decided by the seed and the frame's index alone."""
+    """Random shifts of one frame; they depend on the seed and the frame's index alone."""
 
     seed: int
     frame: int
@@ -90,9 +90,9 @@ class OctaveAscent:
     ) -> Tensor:
         """Grow the dream of `image`; return the new residual at the finest size, (1, 3, h, w).
 
-        image: (1, 3, H, W) in [0, 1]. carried: residual (1, 3, h, w) that is there already, or None. step: the mean
-        change of a pixel in one step; a map (1, 1, h, w) makes it local. coarser_iterations, coarser_step: of the
-        octaves below the finest, where those are not `iterations` and `step`. The image plus the residual stays in
+        image: (1, 3, H, W) in [0, 1]. carried: residual (1, 3, h, w) from the frame before, or None. step: the mean
+        change of a pixel in one step; a map (1, 1, h, w) makes it local. coarser_iterations, coarser_step: for
+        the octaves below the finest; None for `iterations` and `step`. The image plus the residual stays in
         [0, 1].
         """
         source = resize(image, sizes[-1])
@@ -102,7 +102,7 @@ class OctaveAscent:
         for octave, size in enumerate(sizes):
             finest = octave == len(sizes) - 1
             count = iterations if finest or coarser_iterations is None else coarser_iterations
-            here = step if finest or coarser_step is None else coarser_step
+            octave_step = step if finest or coarser_step is None else coarser_step
             base = resize(start, size)
             if added is None:
                 x = base
@@ -110,7 +110,7 @@ class OctaveAscent:
                 x = base + resize(added, size)
             else:
                 x = resize(x, size)
-            local_step = resize(here, size).clamp_min(0) if isinstance(here, Tensor) else here
+            local_step = resize(octave_step, size).clamp_min(0) if isinstance(octave_step, Tensor) else octave_step
             reach = self._reach(size)
             moments = self.rule.moments()
             for shift in shifts.draw(octave, count, reach):
@@ -139,7 +139,7 @@ class OctaveAscent:
         return found
 
     def _reach(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Range of shifts: a few strides for a whole image, everything for tiles, whose seams must not stay."""
+        """Return the range of shifts: a few strides for a whole image; everything for tiles, so that no seam stays."""
         if max(size) <= self.gradient.tile:
             return min(JITTER, size[0]), min(JITTER, size[1])
         return size

@@ -1,4 +1,4 @@
-"""One step of ascent: how a gradient becomes a change of the image, as the well-known notebooks differ in it."""
+"""Turns a gradient into one step of ascent, in the variants of the well-known notebooks."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, Self
@@ -14,16 +14,15 @@ from dreamvid.settings import DreamSettings
 _TINY = 1e-20
 
 
-# The paper's own numbers.
+# The paper's numbers.
 _BETA_MEAN, _BETA_SQUARE = 0.9, 0.999
 _EPSILON = 1e-8
 
 
 class Adam:
-    """The running moments of one image's gradients, begun at zero.
+    """The running moments of one image's gradients (Kingma and Ba, "Adam", 2015), zero at the beginning.
 
-    They are those of the image's own pixels: gradients go in as they lie on the image, whatever it was rolled by
-    when they were computed.
+    Pass gradients in image coordinates (un-rolled).
     """
 
     def __init__(self) -> None:
@@ -32,7 +31,7 @@ class Adam:
         self._square: Tensor | None = None
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Take in the next gradient; return the direction of the step, m̂ / (√v̂ + ε), of the same shape.
+        """Add the next gradient; return the direction of the step, m̂ / (√v̂ + ε), of the same shape.
 
         The first one is the gradient's sign; later ones are at most a few times as long as 1.
         """
@@ -46,8 +45,8 @@ class Adam:
         return mean / (square.sqrt() + _EPSILON)
 
 
-# Differences between neighbours well below this (of an image in [0, 1]) count by their squares, so that the slope does
-# not jump where an image is flat.
+# Differences between neighbors far below this (in an image in [0, 1]) count by their squares, so that the derivative is
+# continuous where an image is flat.
 _SOFT = 0.01
 
 
@@ -67,7 +66,7 @@ def total_variation_gradient(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """x ← x + step · ĝ, in the space and with the size of ĝ that are asked for; what the fields do, settings say."""
+    """The update x ← x + step · ĝ; the fields are the settings of the same names."""
 
     laplacian_levels: int
     gradient_norm: Literal["mean", "std", "none"]
@@ -79,7 +78,7 @@ class UpdateRule:
 
     @classmethod
     def from_settings(cls, settings: DreamSettings) -> Self:
-        """Take the rule from settings."""
+        """Read the rule from settings."""
         return cls(
             laplacian_levels=settings.laplacian_levels,
             gradient_norm=settings.gradient_norm,
@@ -91,12 +90,12 @@ class UpdateRule:
         )
 
     def moments(self) -> Adam | None:
-        """Make what Adam remembers from step to step of one image; None for plain ascent, which remembers nothing."""
+        """Make the moments for one image if the optimizer is Adam; None for plain ascent."""
         return Adam() if self.optimizer == "adam" else None
 
     @property
     def recorded(self) -> Self:
-        """The rule as it is recorded on a GPU: rules that differ in arguments of `__call__` alone have the same one."""
+        """The rule that is recorded on a GPU: the same for rules that differ only in arguments of `__call__`."""
         return replace(self, total_variation=1.0 if self.total_variation else 0.0)
 
     def __call__(
@@ -109,26 +108,26 @@ class UpdateRule:
     ) -> Tensor:
         """Move an image (1, 3, h, w) along d(objective)/dx.
 
-        step: a number, or a map (1, 1, h, w). moments: of the steps before, from `moments`. total_variation: the weight
-        in place of the rule's own, which says only whether there is one.
+        step: a number, or a map (1, 1, h, w). moments: those of the steps before, from `moments`.
+        total_variation: replaces the rule's own weight, if that is not 0.
         """
         weight = self.total_variation if total_variation is None else total_variation
         if self.color_space == "rgb":
             x = x + step * self._direction(x, gradient, None, moments, weight)
         else:
             # With z = (x - mean) / deviation: dL/dz = deviation · dL/dx, and dx = deviation · dz.
-            # Filled on the device: a copy from here would wait for it.
-            deviation = torch.stack([x.new_full((), one) for one in IMAGENET_STD]).view(1, 3, 1, 1)
+            # Filled on the device: a copy from the CPU would wait for it.
+            deviation = torch.stack([x.new_full((), value) for value in IMAGENET_STD]).view(1, 3, 1, 1)
             x = x + step * deviation * self._direction(x, gradient, deviation, moments, weight)
         return x.clamp(0, 1) if self.clamp == "step" else x
 
     def _direction(
         self, x: Tensor, gradient: Tensor, deviation: Tensor | None, moments: Adam | None, weight: float | Tensor
     ) -> Tensor:
-        """The direction of the step, in the space of the steps; `deviation`: that space's unit, in RGB."""
+        """Compute the direction of the step in its color space; deviation: the unit of that space, in RGB."""
         direction = laplacian.normalize(self._in_space(gradient, deviation), self.laplacian_levels, self.gradient_norm)
         if self.total_variation:
-            # Of the same mean absolute value, whatever that is: the weight is the ratio of the two.
+            # Both get the same mean absolute value: the weight is the ratio of the two.
             rough = self._in_space(total_variation_gradient(x), deviation)
             ratio = _size(direction) / _size(rough).clamp_min(_TINY)
             direction = direction - weight * ratio * rough
@@ -143,8 +142,8 @@ class UpdateRule:
     def add(self, source: Tensor, residual: Tensor) -> Tensor:
         """Add a residual to its source, both (1, 3, h, w), within [0, 1].
 
-        With `keep_color` the same y = (r_R + r_G + r_B) / 3 is added to R, G and B, no further than the channel allows
-        that is nearest to 0 or 1: the differences between the channels, and so the chroma, stay the source's.
+        With `keep_color` the same y = (r_R + r_G + r_B) / 3 is added to R, G and B, as far as the channel nearest to 0
+        or 1 allows: the differences between the channels, and so the chroma, stay the source's.
         """
         if not self.keep_color:
             return (source + residual).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The dream core as the settings want it, at every moment of a film."""
+"""Runs the dream core with settings that change between frames."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from dreamvid.settings.objective_timeline import parse_timeline
 
 
 class DreamSession:
-    """Network, objective and ascent built once from settings, and turned to where a film is.
+    """Network, objective and ascent, built once from settings and set to the time of each frame.
 
     Raises NetworkError, ObjectiveError, DeviceError, SettingsError.
     """
@@ -29,15 +29,15 @@ class DreamSession:
         configure_backend(self.device)
         dtype: torch.dtype = getattr(torch, settings.render.precision)
         network = load_network(settings.network.model, settings.network.weights, device=self.device)
-        self._stations = parse_timeline(settings.dream.objective)
+        self._timeline = parse_timeline(settings.dream.objective)
         self._objectives = {
             text: resolve_objective(parse_objective(text), network, reduction=settings.dream.reduction)
-            for text in self._stations.objectives
+            for text in self._timeline.objectives
         }
-        layers = dict.fromkeys(layer for bound in self._objectives.values() for layer in bound.layers)
+        layers = dict.fromkeys(layer for objective in self._objectives.values() for layer in objective.layers)
         gradient = TiledGradient(
             layer_network(network, tuple(layers)).to(dtype),
-            self._objectives[self._stations.objectives[0]],
+            self._objectives[self._timeline.objectives[0]],
             tile=settings.dream.tile,
         )
         self.ascent = OctaveAscent(
@@ -45,7 +45,7 @@ class DreamSession:
         )
 
     def sizes(self, height: int, width: int, settings: Settings | None = None) -> list[tuple[int, int]]:
-        """Octave sizes (h, w) for images of height × width, coarse to fine."""
+        """Compute the octave sizes (h, w) for images of height × width, coarse to fine."""
         dream = (settings or self.settings).dream
         return octave_sizes(
             height, width, dream_height=dream.dream_height, octaves=dream.octaves, octave_scale=dream.octave_scale
@@ -54,16 +54,16 @@ class DreamSession:
     def set_time(
         self, time_seconds: float, frame: int, signals: Mapping[str, float] = MappingProxyType({})
     ) -> Settings:
-        """Turn objective and update rule to a moment of the film; return the settings as they are then."""
+        """Set objective and update rule to a time of the video; return the settings at that time."""
         settings = self.settings.at(time_seconds, frame, signals)
         self.ascent.gradient.objectives = tuple(
-            (self._objectives[text], weight) for text, weight in self._stations.at(time_seconds)
+            (self._objectives[text], weight) for text, weight in self._timeline.at(time_seconds)
         )
         self.ascent.rule = UpdateRule.from_settings(settings.dream)
         return settings
 
     def density(self, image: Tensor) -> Tensor:
-        """Where the objective of the moment is in an image (1, 3, H, W): (1, 1, h, w), on the layer's grid."""
+        """Map the present objective in an image (1, 3, H, W): (1, 1, h, w), on the layer's grid."""
         gradient = self.ascent.gradient
         with torch.no_grad():
             images = image.to(gradient.dtype, memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""The gradient of the objective with respect to the image, on tiles of a size that fits memory."""
+"""Computes the gradient of the objective with respect to the image, on tiles that fit into memory."""
 
 import functools
 import math
@@ -19,20 +19,20 @@ from dreamvid.runtime.device import out_of_memory
 
 SMALLEST_TILE = 64
 _TINY = 1e-20
-# Sets of objectives at a time: a cross-fade's two, and each of its ends.
+# Recorded sets of objectives: the two of a cross-fade together, and each alone.
 _MOST_REPLAYS = 4
 
 
 class TiledGradient:
     """Computes d(objective)/d(image) for images of any size.
 
-    The image is rolled by a shift first, so that seams (of tiles, or of the network's own border) lie elsewhere at
-    every step. An image of at most `tile` pixels a side goes through whole; a larger one is cut into tiles of one
-    size, which go through as batches of at most tile² pixels. Each tile sees `halo` pixels of its surroundings, whose
-    own gradient is dropped. When the device runs out of memory the tile halves and the step is done again.
+    The image is rolled by a shift first, so that seams (of tiles, or at the border of the image) move from step to
+    step. An image of at most `tile` pixels a side goes through the network whole; a larger one is cut into tiles of the
+    same size, in batches of at most tile² pixels. Each tile includes `halo` pixels of its surroundings, whose gradient
+    is dropped. When the device runs out of memory, the tile is halved and the step repeated.
 
-    `objectives` may be set to several with weights, for a cross-fade between them. `evaluated` counts the gradients, by
-    the shape of what went through the network.
+    `objectives` may be set to several with weights, for a cross-fade between them. `evaluated` counts the gradients by
+    the shape of the batch.
     """
 
     def __init__(self, network: nn.Module, objective: ResolvedObjective, *, tile: int, halo: int = 32) -> None:
@@ -71,7 +71,7 @@ class TiledGradient:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-            self._halve(extent, images.device)  # out here, where what the failed step held is free
+            self._halve(extent, images.device)  # outside of `except`, so that the memory of the failed step is free
 
     def _batched_gradient(self, images: Tensor) -> Tensor:
         most = max(1, self.tile**2 // (images.shape[2] * images.shape[3]))
@@ -105,7 +105,7 @@ class TiledGradient:
             return self._network_gradient(image)
         rows, columns = -(-height // self.tile), -(-width // self.tile)
         tile_h, tile_w = -(-height // rows), -(-width // columns)
-        # The rolled image is a torus already: what a tile lacks at the border is taken from the other side.
+        # The rolled image is a torus: surroundings beyond a border are those at the opposite one.
         halo = min(self.halo, height, width)
         wide = F.pad(
             image,
@@ -127,7 +127,7 @@ class TiledGradient:
     def _network_gradient(self, images: Tensor) -> Tensor:
         self.evaluated[tuple(images.shape)] += 1
         objectives = tuple(objective for objective, _ in self.objectives)
-        key = tuple(map(id, objectives))  # which the replay keeps alive
+        key = tuple(map(id, objectives))  # the replay keeps them alive
         replay = self._replays.pop(key, None) or CudaGraphCache(functools.partial(self._gradient_of, objectives))
         self._replays[key] = replay  # the latest comes last
         if len(self._replays) > _MOST_REPLAYS:

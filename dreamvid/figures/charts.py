@@ -1,4 +1,4 @@
-"""Curves as an image, drawn with OpenCV."""
+"""Draws curves as images, with OpenCV."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 30, 26
 _INK, _PALE = (40, 40, 40), (225, 225, 225)
 
 COLORS = ((0, 114, 178), (213, 94, 0), (0, 158, 115))
-"""The first three of Okabe and Ito's colors, which the color-blind tell apart, as RGB."""
+"""The first three of Okabe and Ito's colors, which color-blind people can tell apart, as RGB."""
 
 Curve = npt.NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Line:
 
 
 def panel(title: str, x: Curve, lines: Sequence[Line]) -> npt.NDArray[np.uint8]:
-    """Draw curves over x into one field, uint8 (H, W, 3), from 0 or their least to a round number."""
+    """Draw curves over x into one panel, uint8 (H, W, 3), from 0 or their minimum to a round number."""
     canvas = np.full((_PANEL_HEIGHT, _WIDTH, 3), 255, np.uint8)
     values = np.concatenate([line.values for line in lines])
     finite = values[np.isfinite(values)]
@@ -45,36 +45,36 @@ def panel(title: str, x: Curve, lines: Sequence[Line]) -> npt.NDArray[np.uint8]:
     high = max(step * math.ceil(finite.max(initial=0.0) / step), low + step)
     span = max(float(x[-1] - x[0]), 1e-6)
 
-    def place(at: float, value: float) -> tuple[int, int]:
+    def position(at: float, value: float) -> tuple[int, int]:
         across = (at - x[0]) / span * (_WIDTH - _LEFT - _RIGHT)
         up = (value - low) / (high - low) * (_PANEL_HEIGHT - _TOP - _BOTTOM)
         return round(_LEFT + across), round(_PANEL_HEIGHT - _BOTTOM - up)
 
     for number in range(round((high - low) / step) + 1):
         value = low + number * step
-        cv2.line(canvas, place(x[0], value), place(x[-1], value), _PALE, 1)
-        _write(canvas, f"{value:.6g}", (6, place(x[0], value)[1] + 4))
+        cv2.line(canvas, position(x[0], value), position(x[-1], value), _PALE, 1)
+        _write(canvas, f"{value:.6g}", (6, position(x[0], value)[1] + 4))
     ticks = _round_step(span / 10)
     for number in range(math.ceil(x[0] / ticks), math.floor(x[-1] / ticks) + 1):
-        _write(canvas, f"{number * ticks:.6g}", (place(number * ticks, low)[0] - 6, _PANEL_HEIGHT - 8))
+        _write(canvas, f"{number * ticks:.6g}", (position(number * ticks, low)[0] - 6, _PANEL_HEIGHT - 8))
     end = _write(canvas, title, (_LEFT, 18))
     for line in lines:
         _draw(
             canvas,
-            [place(at, v) if math.isfinite(v) else None for at, v in zip(x, line.values, strict=True)],
+            [position(at, v) if math.isfinite(v) else None for at, v in zip(x, line.values, strict=True)],
             line,
         )
         end = _write(canvas, line.label, (end + 20, 18), line.color) if line.label else end
     return canvas
 
 
-def _draw(canvas: npt.NDArray[np.uint8], places: Sequence[tuple[int, int] | None], line: Line) -> None:
-    """Join neighbours; where one is missing the curve has a gap, and what stands alone is a dot."""
+def _draw(canvas: npt.NDArray[np.uint8], points: Sequence[tuple[int, int] | None], line: Line) -> None:
+    """Join neighboring points; a missing point leaves a gap, and a single one is drawn as a dot."""
     before = None
-    for place in places:
-        if place is not None:
-            cv2.line(canvas, before or place, place, line.color, 2, cv2.LINE_AA)
-        before = place
+    for point in points:
+        if point is not None:
+            cv2.line(canvas, before or point, point, line.color, 2, cv2.LINE_AA)
+        before = point
 
 
 def _write(canvas: npt.NDArray[np.uint8], text: str, at: tuple[int, int], color: tuple[int, int, int] = _INK) -> int:
@@ -84,7 +84,7 @@ def _write(canvas: npt.NDArray[np.uint8], text: str, at: tuple[int, int], color:
 
 
 def _round_step(value: float) -> float:
-    """The least of …, 0.1, 0.2, 0.5, 1, 2, 5, … that is not below `value`."""
+    """Return the smallest of …, 0.1, 0.2, 0.5, 1, 2, 5, … that is not below `value`."""
     decade = 10.0 ** math.floor(math.log10(value))
     return next(factor * decade for factor in (1, 2, 5, 10) if factor * decade >= value * (1 - 1e-9))
 
@@ -94,10 +94,10 @@ _BEAT_SECONDS = 0.5
 
 
 def plot_schedules(settings: Settings, path: str | Path) -> int:
-    """Draw every schedule, and the objectives in turn, over the length of the film, into the image `path`.
+    """Draw every schedule, and the objectives in turn, over the length of the video, into the image `path`.
 
-    Where a schedule listens, it hears a drum twice a second. Returns how many panels there are; without any, nothing is
-    written. Raises SettingsError for a value out of bounds, OutputError when it cannot be written.
+    Schedules that listen to sound get a drum twice a second. Returns the number of panels; if there are none, nothing
+    is written. Raises SettingsError for a value out of bounds, OutputError when it cannot be written.
     """
     seconds = np.arange(round(_length_seconds(settings) * _RATE) + 1) / _RATE
     panels = []

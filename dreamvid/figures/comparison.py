@@ -1,4 +1,4 @@
-"""One frame dreamed in many ways, side by side."""
+"""Dreams one frame with different settings, side by side."""
 
 import fnmatch
 import itertools
@@ -45,7 +45,7 @@ def comparison_sheet(
         raise InputError(f"`width` got {width}: allowed is from 16 to 4096 pixels.")
     values = dict(_axis(text) for text in axes) or {"preset": _presets(_resolve(given))}
     if "objective" in values:
-        values["objective"] = [one for value in values["objective"] for one in _spread(value, _resolve(given))]
+        values["objective"] = [text for value in values["objective"] for text in _spread(value, _resolve(given))]
     width = min(width, frame.shape[1])
     shown = (max(1, round(frame.shape[0] * width / frame.shape[1])), width)
     combinations = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
@@ -53,17 +53,17 @@ def comparison_sheet(
         len(combinations), shown, columns=len(list(values.values())[-1]) if len(values) > 1 else None
     )
     cells = []
-    # A wrong value is told before the work.
-    for words, settings in [(words, _resolve(words)) for words in ({**given, **chosen} for chosen in combinations)]:
+    # All values are checked before the work.
+    for named, settings in [(named, _resolve(named)) for named in ({**given, **chosen} for chosen in combinations)]:
         dreamed = dream(frame, settings)
-        cells.append((cv2.resize(dreamed, shown[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8), _flags(words)))
+        cells.append((cv2.resize(dreamed, shown[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8), _flags(named)))
         if on_image is not None:
             on_image(len(cells), len(combinations))
     return contact_sheet(cells, columns=columns)
 
 
-def _resolve(words: Mapping[str, str]) -> Settings:
-    return load_settings(words.get("preset"), **{name: text for name, text in words.items() if name != "preset"})
+def _resolve(named: Mapping[str, str]) -> Settings:
+    return load_settings(named.get("preset"), **{name: text for name, text in named.items() if name != "preset"})
 
 
 def _axis(text: str) -> tuple[str, list[str]]:
@@ -80,13 +80,13 @@ def _axis(text: str) -> tuple[str, list[str]]:
 
 
 def _presets(settings: Settings) -> list[str]:
-    """The shipped presets that need no other network."""
+    """Name the shipped presets that use the same network."""
     found = [preset.name for preset in list_presets("run")]
     return [name for name in found if load_settings(name).network == settings.network] or found[:1]
 
 
 def _spread(objective: str, settings: Settings) -> Iterator[str]:
-    """Write out the layers or channels that * stands for."""
+    """Yield the objectives that * stands for."""
     layer, _, channels = objective.partition(":")
     if "*" not in layer and channels.strip() != "*":
         yield objective
@@ -105,5 +105,5 @@ def _spread(objective: str, settings: Settings) -> Iterator[str]:
     yield from (f"{name}:{channels}" if channels else name for name in found)
 
 
-def _flags(words: Mapping[str, str]) -> str:
-    return " ".join(f"{flag_name(name)} {shlex.quote(text)}" for name, text in words.items())
+def _flags(named: Mapping[str, str]) -> str:
+    return " ".join(f"{flag_name(name)} {shlex.quote(text)}" for name, text in named.items())

@@ -1,4 +1,4 @@
-"""Several images as one, each with its label below."""
+"""Lays out several images as one, each with its label below."""
 
 import math
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ def contact_sheet(
 ) -> npt.NDArray[np.uint8]:
     """Lay out images, uint8 RGB (H, W, 3), row by row with their labels; return uint8 RGB.
 
-    columns: as many as make the sheet about square, without. A label that is too long for its image is broken into
-    lines. Raises OutputError for a sheet of more than 32,000 pixels a side.
+    columns: None for a sheet that is about square. A label that is wider than its image is broken into lines. Raises
+    OutputError for a sheet of more than 32,000 pixels a side.
     """
     width = max(image.shape[1] for image, _ in cells)
     height = max(image.shape[0] for image, _ in cells)
@@ -42,7 +42,7 @@ def contact_sheet(
 
 
 def check_layout(cells: int, size: tuple[int, int], *, columns: int | None = None) -> int:
-    """Work out the columns of a sheet of images of size (h, w), before they are made; raises as `contact_sheet`."""
+    """Compute the columns of a sheet of images of size (h, w) before they are made; raises as `contact_sheet`."""
     height, width = size
     count = min(cells, columns or math.ceil(math.sqrt(cells * height / width)))
     sheet = -(-cells // count) * (height + 2 * _MARGIN + _LINE_HEIGHT), count * (width + 2 * _MARGIN)

@@ -1,8 +1,8 @@
-"""What a feature looks for: images grown from gray noise, in the three ways of the TensorFlow DeepDream notebook.
+"""Shows what a feature responds to: images grown from gray noise, by the three methods of the TensorFlow notebook.
 
 naive       steps at the final size
-multiscale  the image is enlarged between rounds of steps, which gives lower frequencies their say
-laplacian   as multiscale, each Laplacian level of the gradient evened out: smooth images
+multiscale  the image is enlarged between rounds of steps, which strengthens low frequencies
+laplacian   as multiscale, with each Laplacian level of the gradient normalized: smooth images
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ from dreamvid.settings import Settings, as_settings
 
 Method = Literal["naive", "multiscale", "laplacian"]
 
-# The notebook's numbers, its images being from 0 to 255.
+# The notebook's numbers, for its images from 0 to 255.
 _STEP = 1 / 255
 _GRAY = 100 / 255
 _NOISE = 1 / 255
@@ -40,7 +40,7 @@ _DISPLAY_DEVIATION = 0.1
 
 
 @dataclass(frozen=True)
-class _Way:
+class _Recipe:
     rule: UpdateRule
     octaves: int
     iterations: int  # in each octave
@@ -48,10 +48,10 @@ class _Way:
 
 
 _PLAIN = UpdateRule(laplacian_levels=0, gradient_norm="std", color_space="rgb", clamp="end")
-_WAYS: dict[Method, _Way] = {
-    "naive": _Way(_PLAIN, octaves=1, iterations=20, jitter=False),
-    "multiscale": _Way(_PLAIN, octaves=3, iterations=10, jitter=True),
-    "laplacian": _Way(
+_RECIPES: dict[Method, _Recipe] = {
+    "naive": _Recipe(_PLAIN, octaves=1, iterations=20, jitter=False),
+    "multiscale": _Recipe(_PLAIN, octaves=3, iterations=10, jitter=True),
+    "laplacian": _Recipe(
         UpdateRule(laplacian_levels=4, gradient_norm="none", color_space="rgb", clamp="end"),
         octaves=3,
         iterations=10,
@@ -69,27 +69,27 @@ def visualize(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Grow an image (1, 3, *size) of what the gradient's objective is; `for_display` makes it fit to look at.
+    """Grow an image (1, 3, *size) that maximizes the gradient's objective; `for_display` scales it for viewing.
 
-    iterations: steps in each octave, the notebook's number without. The noise and the shifts come from `seed` alone,
-    so that images of one seed begin alike.
+    iterations: steps in each octave, None for the notebook's number. The noise and the shifts depend on `seed` alone,
+    so images with the same seed begin alike.
     """
-    way = _WAYS[method]
-    steps = way.iterations if iterations is None else iterations
-    scales = [_OCTAVE_SCALE ** (way.octaves - 1 - octave) for octave in range(way.octaves)]
+    recipe = _RECIPES[method]
+    steps = recipe.iterations if iterations is None else iterations
+    scales = [_OCTAVE_SCALE ** (recipe.octaves - 1 - octave) for octave in range(recipe.octaves)]
     sizes = [(max(1, round(size[0] / scale)), max(1, round(size[1] / scale))) for scale in scales]
     noise = torch.rand(1, 3, *sizes[0], generator=torch.Generator().manual_seed(seed))
     x = (_GRAY + _NOISE * noise).to(device)
     for octave, octave_size in enumerate(sizes):
         x = resize(x, octave_size)
-        shifts = Shifts(seed, 0).draw(octave, steps, octave_size) if way.jitter else [(0, 0)] * steps
+        shifts = Shifts(seed, 0).draw(octave, steps, octave_size) if recipe.jitter else [(0, 0)] * steps
         for shift in shifts:
-            x = way.rule(x, gradient(x, shift), _STEP)
+            x = recipe.rule(x, gradient(x, shift), _STEP)
     return x
 
 
 def for_display(x: Tensor) -> Tensor:
-    """Bring an image (1, 3, H, W) of any range to a mean of ½ and a standard deviation of 0.1, in [0, 1]."""
+    """Scale an image (1, 3, H, W) of any range to a mean of ½ and a standard deviation of 0.1, in [0, 1]."""
     deviation = x.std(correction=0).clamp_min(1e-4 / 255)
     return (0.5 + _DISPLAY_DEVIATION * (x - x.mean()) / deviation).clamp(0, 1)
 
@@ -120,21 +120,22 @@ def feature_sheet(
         raise InputError(f"`iterations` got {iterations}: allowed is from 1 to 2000.")
     device = resolve_device(settings.render.device)
     network = load_network(settings.network.model, settings.network.weights, device=device)
-    objectives = [one for target in targets for one in _each(parse_objective(target), network)]
-    bounds = [resolve_objective(objective, network) for objective in objectives]  # a wrong name is told before the work
+    objectives = [objective for target in targets for objective in _each(parse_objective(target), network)]
+    # All names are checked before the work.
+    resolved = [resolve_objective(objective, network) for objective in objectives]
     check_layout(len(objectives), (size, size))
     dtype: torch.dtype = getattr(torch, settings.render.precision)
     cells = []
     gradients: dict[tuple[str, ...], TiledGradient] = {}
-    for objective, bound in zip(objectives, bounds, strict=True):
-        if bound.layers not in gradients:
+    for objective, target in zip(objectives, resolved, strict=True):
+        if target.layers not in gradients:
             gradients = {
-                bound.layers: TiledGradient(
-                    layer_network(network, bound.layers).to(dtype), bound, tile=settings.dream.tile
+                target.layers: TiledGradient(
+                    layer_network(network, target.layers).to(dtype), target, tile=settings.dream.tile
                 )
             }
-        gradient = gradients[bound.layers]
-        gradient.objectives = ((bound, 1.0),)
+        gradient = gradients[target.layers]
+        gradient.objectives = ((target, 1.0),)
         image = visualize(
             gradient,
             method,
@@ -150,7 +151,7 @@ def feature_sheet(
 
 
 def _each(objective: Objective, network: Network) -> list[Objective]:
-    """Take a layer apart into its channels."""
+    """Split a layer into its channels."""
     weight, term = objective.terms[0]
     if len(objective.terms) > 1 or weight != 1 or not isinstance(term, LayerTerm):
         return [objective]

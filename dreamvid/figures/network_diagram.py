@@ -1,4 +1,4 @@
-"""An image of a network, as SVG: its layers as boxes inside their blocks, top to bottom, in columns side by side."""
+"""Draws a network as SVG: its layers as boxes inside their blocks, top to bottom, in columns side by side."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -15,16 +15,16 @@ _ROW = 13.0  # height of a layer, and of a block's title
 _GAP = 5.0  # between boxes one above the other
 _LANE = 7.0  # between boxes side by side
 _PADDING = 4.0  # inside a block
-_SIDE = 8.0  # beside a block's boxes, for what goes past them
+_SIDE = 8.0  # next to a block's boxes, for edges that go past them
 _COLUMN = 26.0
 _MARGIN, _HEAD = 14.0, 46.0
-_TALLEST_BLOCK = 420.0  # a taller one is no box: its blocks stand for themselves
+_TALLEST_BLOCK = 420.0  # a taller block is not drawn as a box: its inner blocks are
 _ASPECT = 1.5
 
 _INK, _FAINT, _LINE, _EDGE = "#1c2430", "#68727f", "#a3adb9", "#5b6673"
 _DREAMED, _DREAMED_LINE = "#ff9d3c", "#b34700"
 _BLOCK, _BLOCK_LINE = "#fbfcfd", "#8c97a4"
-_COLORS = (  # of a layer, by what its kind says
+_COLORS = (  # of a layer, by words in its kind
     (("conv",), "#cfe3f6"),
     (("pool",), "#d5efd0"),
     (("linear", "output", "matmul", "softmax"), "#e4d9f6"),
@@ -32,7 +32,7 @@ _COLORS = (  # of a layer, by what its kind says
     (("relu", "act", "silu", "gelu", "swish", "sigmoid"), "#f6efd2"),
 )
 _OTHER = "#f4f4f4"
-_LEGEND = (("convolution", 0), ("pooling", 1), ("linear", 2), ("normalisation", 3), ("activation", 4))
+_LEGEND = (("convolution", 0), ("pooling", 1), ("linear", 2), ("normalization", 3), ("activation", 4))
 
 
 @dataclass
@@ -76,22 +76,22 @@ def draw_network(network: Network, dreamed: Collection[str] = ()) -> str:
     flow, table = network.dataflow(), network.table.rows
     root = _Drawing(flow, table).build()
     columns = _columns(root)
-    return _Paint(network.name, table, set(dreamed), {name: one.alias_of for name, one in flow.items()}).draw(
+    return _Paint(network.name, table, set(dreamed), {name: inputs.alias_of for name, inputs in flow.items()}).draw(
         root, columns
     )
 
 
 class _Drawing:
-    """Works out which box stands in which, and where."""
+    """Computes which box is inside which, and where."""
 
     def __init__(self, flow: dict[str, LayerInputs], table: Mapping[str, LayerInfo]) -> None:
         self.flow = flow
         self.table = table
         self.children: dict[str, list[str]] = {"": []}
         for name in flow:
-            words = name.split(".")
-            for depth in range(len(words)):
-                parent, child = ".".join(words[:depth]), ".".join(words[: depth + 1])
+            parts = name.split(".")
+            for depth in range(len(parts)):
+                parent, child = ".".join(parts[:depth]), ".".join(parts[: depth + 1])
                 inside = self.children.setdefault(parent, [])
                 if child not in inside:
                     inside.append(child)
@@ -102,7 +102,7 @@ class _Drawing:
         return root
 
     def _parts(self, name: str, inside: str) -> list[_Box]:
-        """The boxes of what a module holds; `inside`: the block that they stand in."""
+        """Make the boxes of a module's parts; inside: the block that contains them."""
         return [box for child in self.children.get(name, ()) for box in self._boxes(child, inside)]
 
     def _boxes(self, name: str, inside: str) -> list[_Box]:
@@ -120,7 +120,7 @@ class _Drawing:
             return parts
         if flow.alias_of == name:
             return [*parts, self._sized(_Box(name, [name], [title], layers={name}))]
-        # It computes nothing of its own: its name is another one of its last box's.
+        # It computes nothing itself: its name is a second name of its last box.
         last = next((box for box in reversed(parts) if flow.alias_of in box.layers), None)
         if last is not None:
             last.names.append(name)
@@ -130,8 +130,8 @@ class _Drawing:
 
     def _sized(self, box: _Box) -> _Box:
         channels = self.table[box.name].channels
-        words = _CHARACTER * (len(box.label) + len(str(channels)) + 2)
-        wider = max(0.0, words + (2 * _PADDING if box.parts else 4) - box.width)
+        text_width = _CHARACTER * (len(box.label) + len(str(channels)) + 2)
+        wider = max(0.0, text_width + (2 * _PADDING if box.parts else 4) - box.width)
         box.width += wider
         for part in box.parts:
             part.x += wider / 2
@@ -140,13 +140,13 @@ class _Drawing:
         return box
 
     def _arrange(self, block: _Box) -> None:
-        """Put a block's parts below and beside one another; sets their places relative to the block's corner."""
+        """Arrange a block's parts, with positions relative to the block's corner."""
         owner = {layer: part for part in block.parts for layer in part.layers}
         sources: dict[int, list[_Box | None]] = {}
         for part in block.parts:
-            outside = [one for layer in part.layers for one in self.flow[layer].sources if one not in part.layers]
-            found = [owner.get(one) for one in outside]
-            sources[id(part)] = list({id(one): one for one in found}.values())
+            outside = [name for layer in part.layers for name in self.flow[layer].sources if name not in part.layers]
+            found = [owner.get(name) for name in outside]
+            sources[id(part)] = list({id(source): source for source in found}.values())
         block.layers = {*owner}
         block.edges = [(source, part) for part in block.parts for source in sources[id(part)]]
         if block.name:
@@ -154,35 +154,35 @@ class _Drawing:
             ends = [own.alias_of] if own.alias_of != block.name else own.sources
             if own.alias_of == block.name:
                 block.layers.add(block.name)
-            found = [owner.get(one) for one in ends]
-            block.edges += [(one, None) for one in {id(one): one for one in found}.values()]
+            found = [owner.get(name) for name in ends]
+            block.edges += [(source, None) for source in {id(source): source for source in found}.values()]
         self._rank(block, sources)
-        _place(block)
+        _arrange_rows(block)
 
     @staticmethod
     def _rank(block: _Box, sources: dict[int, list[_Box | None]]) -> None:
-        """Give each part a row, below all that it reads, and a lane: that of what it reads where that is free."""
+        """Give each part a row below all its sources, and a lane: that of its first source if that is free."""
         for part in block.parts:
-            part.rank = max((one.rank + 1 for one in sources[id(part)] if one is not None), default=0)
+            part.rank = max((source.rank + 1 for source in sources[id(part)] if source is not None), default=0)
         block.rows = [[] for _ in range(1 + max((part.rank for part in block.parts), default=-1))]
         for part in block.parts:
-            taken = {one.lane for one in block.rows[part.rank]}
-            wanted = [one.lane for one in sources[id(part)] if one is not None]
+            taken = {neighbor.lane for neighbor in block.rows[part.rank]}
+            wanted = [source.lane for source in sources[id(part)] if source is not None]
             free = (lane for lane in range(len(taken) + 1) if lane not in taken)
             part.lane = wanted[0] if wanted and wanted[0] not in taken else next(free)
             block.rows[part.rank].append(part)
 
 
-def _place(block: _Box, top: float | None = None) -> None:
-    """Give the parts of a block their places, and the block its size."""
+def _arrange_rows(block: _Box, top: float | None = None) -> None:
+    """Set the positions of a block's parts, and the block's size."""
     lanes: dict[int, float] = {}
     for row in block.rows:
         middle = _in_the_middle(block, row)
         for part in row:
             lanes[part.lane] = max(lanes.get(part.lane, 0.0), 0.0 if middle else part.width)
-    left, places = _PADDING, {}
+    left, lane_lefts = _PADDING, {}
     for lane in sorted(lanes):
-        places[lane] = left
+        lane_lefts[lane] = left
         left += lanes[lane] + (_LANE if lanes[lane] else 0)
     inner = max(left - _PADDING - _LANE, max((part.width for part in block.parts), default=0.0))
     shift = max(0.0, (inner - (left - _PADDING - _LANE)) / 2)
@@ -195,14 +195,14 @@ def _place(block: _Box, top: float | None = None) -> None:
             if middle:
                 part.x = _PADDING + (inner - part.width) / 2
             else:
-                part.x = places[part.lane] + shift + (lanes[part.lane] - part.width) / 2
+                part.x = lane_lefts[part.lane] + shift + (lanes[part.lane] - part.width) / 2
         y += max(part.height for part in row) + _GAP
     block.width = max(block.width, inner + 2 * _PADDING + side)
     block.height = y
 
 
 def _in_the_middle(block: _Box, row: Sequence[_Box]) -> bool:
-    """Whether a row is one part that has it to itself: nothing from a part above goes past it."""
+    """Return True if a row is a single part, and no edge from a part above goes past it."""
     rank = row[0].rank
     return len(row) == 1 and not any(
         source is not None and source.rank < rank and (target is None or target.rank > rank)
@@ -211,7 +211,7 @@ def _in_the_middle(block: _Box, row: Sequence[_Box]) -> bool:
 
 
 def _goes_past(block: _Box, source: _Box | None, target: _Box | None) -> bool:
-    """Whether an edge has to go beside the boxes between its ends."""
+    """Return True if an edge has to go around the boxes between its ends."""
     first = -1 if source is None else source.rank
     last = len(block.rows) if target is None else target.rank
     between = block.rows[first + 1 : last]
@@ -220,7 +220,7 @@ def _goes_past(block: _Box, source: _Box | None, target: _Box | None) -> bool:
 
 
 def _columns(root: _Box) -> list[list[list[_Box]]]:
-    """Break the rows of the whole network into columns: where only one box leads on, or at need elsewhere."""
+    """Break the rows of the whole network into columns, where only one box has readers below if possible."""
     last_reader = dict.fromkeys((id(part) for part in root.parts), -1)
     for source, target in root.edges:
         if source is not None and target is not None:
@@ -271,7 +271,7 @@ class _Paint:
                 for source, target in root.edges
                 if source is not None and id(source) in held and id(target) in held
             ]
-            _place(column, top=0.0)
+            _arrange_rows(column, top=0.0)
             self._block(svg, lines, column, left, _HEAD)
             lefts.append(left)
             left += column.width + _COLUMN
@@ -297,12 +297,12 @@ class _Paint:
     def _head(self, svg: ElementTree.Element) -> None:
         self._text(svg, _MARGIN, 18, f"{self.name}: {len(self.table)} layers", size=13, weight="bold")
         if self.dreamed:
-            words = f"dreamed: {', '.join(name for name in self.table if name in self.dreamed)}"
-            self._text(svg, _MARGIN + 8.2 * (len(self.name) + 16), 18, words, fill=_DREAMED_LINE, weight="bold")
+            text = f"dreamed: {', '.join(name for name in self.table if name in self.dreamed)}"
+            self._text(svg, _MARGIN + 8.2 * (len(self.name) + 16), 18, text, fill=_DREAMED_LINE, weight="bold")
         x = _MARGIN
-        entries = [(word, _COLORS[place][1]) for word, place in _LEGEND] + [("other", _OTHER), ("dreamed", _DREAMED)]
+        entries = [(word, _COLORS[index][1]) for word, index in _LEGEND] + [("other", _OTHER), ("dreamed", _DREAMED)]
         for word, color in entries:
-            ElementTree.SubElement(svg, "rect", _place_of(x, 27, 9, 9), fill=color, stroke=_LINE)
+            ElementTree.SubElement(svg, "rect", _rectangle(x, 27, 9, 9), fill=color, stroke=_LINE)
             self._text(svg, x + 13, 35, word, fill=_FAINT)
             x += _CHARACTER * len(word) + 26
         self._text(svg, x, 35, "a number: channels", fill=_FAINT)
@@ -310,7 +310,7 @@ class _Paint:
     def _block(
         self, svg: ElementTree.Element, lines: ElementTree.Element, block: _Box, left: float, top: float
     ) -> None:
-        """Draw what is in a block whose corner is at (left, top); its parts' places become those on the paper."""
+        """Draw the parts of a block whose corner is at (left, top); their positions become absolute."""
         for part in block.parts:
             part.x += left
             part.y += top
@@ -318,15 +318,15 @@ class _Paint:
             marked = self._is_marked(part)
             if marked:
                 group.set("class", "dreamed")
-            ElementTree.SubElement(group, "title").text = self._words(part)
-            frame = ElementTree.SubElement(group, "rect", _place_of(part.x, part.y, part.width, part.height), rx="2.5")
+            ElementTree.SubElement(group, "title").text = self._description(part)
+            frame = ElementTree.SubElement(group, "rect", _rectangle(part.x, part.y, part.width, part.height), rx="2.5")
             color, line = (_BLOCK, _BLOCK_LINE) if part.parts else (_color(self.table[part.name].kind), _LINE)
             frame.set("fill", "#fff3e4" if marked and part.parts else _DREAMED if marked else color)
             frame.set("stroke", _DREAMED_LINE if marked else line)
             frame.set("stroke-width", "2" if marked else "0.8")
             if marked and part.parts:
                 ElementTree.SubElement(
-                    group, "rect", _place_of(part.x, part.y, part.width, _ROW), rx="2.5", fill=_DREAMED
+                    group, "rect", _rectangle(part.x, part.y, part.width, _ROW), rx="2.5", fill=_DREAMED
                 )
             base = part.y + _ROW - 3.6
             self._text(group, part.x + 4, base, part.label, weight="bold" if part.parts or marked else "")
@@ -358,7 +358,7 @@ class _Paint:
             self._line(lines, [*points, (end[0], end[1] - out), end], dashed=True)
 
     def _over(self, lines: ElementTree.Element, source: _Box, target: _Box, gutter: float) -> None:
-        """From the end of a column to the start of a later one, by the gap in front of that at x = `gutter`."""
+        """Draw an edge from the end of a column to the start of a later one, through the gap at x = `gutter`."""
         low, high = source.bottom + _GAP + 1, target.y - _GAP - 1
         points = [(source.middle, source.bottom), (source.middle, low), (gutter, low), (gutter, high)]
         self._line(lines, [*points, (target.middle, high), (target.middle, target.y)])
@@ -374,14 +374,14 @@ class _Paint:
         parent: ElementTree.Element,
         x: float,
         y: float,
-        words: str,
+        content: str,
         *,
         fill: str = _INK,
         size: float | None = None,
         weight: str = "",
     ) -> None:
         text = ElementTree.SubElement(parent, "text", x=f"{x:.1f}", y=f"{y:.1f}", fill=fill)
-        text.text = words
+        text.text = content
         if size is not None:
             text.set("font-size", f"{size:g}")
         if weight:
@@ -390,16 +390,16 @@ class _Paint:
     def _is_marked(self, box: _Box) -> bool:
         return not self.dreamed.isdisjoint(box.names)
 
-    def _words(self, box: _Box) -> str:
+    def _description(self, box: _Box) -> str:
         info = self.table[box.name]
         seen = "the whole image" if info.receptive_field is None else f"{info.receptive_field} px"
         stride = "" if info.stride is None else f", stride {info.stride}, sees {seen}"
         return f"{' = '.join(box.names)}\n{info.kind}, {info.channels} channels{stride}"
 
 
-def _place_of(x: float, y: float, width: float, height: float) -> dict[str, str]:
+def _rectangle(x: float, y: float, width: float, height: float) -> dict[str, str]:
     return {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{width:.1f}", "height": f"{height:.1f}"}
 
 
 def _color(kind: str) -> str:
-    return next((color for words, color in _COLORS if any(word in kind.lower() for word in words)), _OTHER)
+    return next((color for names, color in _COLORS if any(name in kind.lower() for name in names)), _OTHER)

@@ -1,4 +1,4 @@
-"""A network as a graph in a TensorBoard log."""
+"""Writes a network as a graph into a TensorBoard log."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -9,14 +9,14 @@ from dreamvid.networks.network import Network
 from dreamvid.networks.trace import IMAGE
 
 _IMAGE = "image"
-# TensorBoard can color nodes by their device; there is no other mark that it shows.
+# TensorBoard can color nodes by their device; it shows no other marks.
 _DREAMED_DEVICE = "/device:dreamed"
 
 
 def write_graph_log(network: Network, dreamed: Collection[str], folder: Path) -> Path:
-    """Write a network's layers to an event file in `folder`, which is made if need be; return the file.
+    """Write a network's layers to an event file in `folder`, which is created if necessary; return the file.
 
-    A layer `a.b` is the node `a/b`, its inputs are the layers that it is computed from, and its attributes say its
+    A layer `a.b` is the node `a/b`, its inputs are the layers that it is computed from, and its attributes are its
     channels, stride and receptive field; one that only passes on another layer's output is an Identity of that. The
     layers `dreamed` (the network's own names) are on the device `dreamed`: choose "Color: Device". Raises InputError
     where TensorBoard is not installed, OutputError where the folder cannot be written.

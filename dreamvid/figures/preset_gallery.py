@@ -1,4 +1,4 @@
-"""The presets as an image: what each of them looks like, on the same colored noise."""
+"""Draws the zoom presets as an image: frames of each of them, from the same colored noise."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -13,7 +13,7 @@ from dreamvid.figures.contact_sheet import contact_sheet
 from dreamvid.image.tensors import to_pixels
 from dreamvid.settings import Preset, load_settings
 
-# Speeds are per second, so few frames a second show the journey of many.
+# Speeds are per second, so a low frame rate shows the same movement.
 _RATE = Fraction(8)
 _SECONDS = (0.5, 2.0, 4.5, 8.0)
 
@@ -23,7 +23,7 @@ def draw_gallery(
 ) -> npt.NDArray[np.uint8]:
     """Draw a few frames of each zoom preset, a row for each, uint8 (H, W, 3). size: (width, height) of a frame.
 
-    Presets that listen hear a drum every second. on_preset: called with each name before it is drawn.
+    Presets that listen to sound get a drum every second. on_preset: called with each name before it is drawn.
     """
     cells: list[tuple[npt.NDArray[np.uint8], str]] = []
     for preset in presets:

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite2, the embedded network, in plain PyTorch: a run that waits for timm starts some four seconds later.
+"""Builds EfficientNet-Lite2, the embedded network, in plain PyTorch: loading timm would take four seconds.
 
 EfficientNet is M. Tan's and Q. V. Le's ("EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
-2019); its Lite variant, R. Liu's of 2020, has no squeeze-and-excitation and ReLU6 in place of Swish. Names and order of
+2019); its Lite variant, R. Liu's of 2020, has no squeeze-and-excitation and ReLU6 instead of Swish. Names and order of
 the weights are those of timm's `tf_efficientnet_lite2`.
 """
 
@@ -38,7 +38,7 @@ class BatchNormReLU6(nn.BatchNorm2d):
         self.act = nn.ReLU6()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise and clamp (N, C, H, W)."""
+        """Normalize and clamp (N, C, H, W)."""
         return self.act(super().forward(x))  # type: ignore[no-any-return]
 
 
@@ -90,11 +90,11 @@ class EfficientNetLite2(nn.Module):
         stages, before = [], _STEM
         for number, (count, kernel, stride, after) in enumerate(_STAGES):
             blocks: list[nn.Module] = []
-            for place in range(count):
+            for index in range(count):
                 if number == 0:
                     blocks.append(DepthwiseSeparableConv(before, after, kernel))
                 else:
-                    blocks.append(InvertedResidual(before, after, kernel, 1 if place else stride))
+                    blocks.append(InvertedResidual(before, after, kernel, 1 if index else stride))
                 before = after
             stages.append(nn.Sequential(*blocks))
         self.blocks = nn.Sequential(*stages)
@@ -112,7 +112,7 @@ class EfficientNetLite2(nn.Module):
 
 
 def _convolution(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias and with SAME padding, which for a stride of 1 is the same on all sides."""
+    """Make a convolution without bias and with SAME padding, which is symmetric for a stride of 1."""
     convolution: nn.Conv2d
     if stride > 1:
         convolution = Conv2dSame(before, after, kernel, stride, groups=groups, bias=False)

@@ -1,4 +1,4 @@
-"""What a family of networks is: classifiers that are found, built and given their weights in one way."""
+"""Defines a family of networks: classifiers that are found, built and given their weights in the same way."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Convolutions with their activation in one step, in the form that a CPU computes fastest.
+"""Computes convolutions and their activation in one step, in the form that is fastest on a CPU.
 
-Three things make a network's gradient slow on a CPU beside its arithmetic: passes over memory for activations and their
-gradients, copies of channels-last images for matrix products, and PyTorch's choice of an im2col loop for single
+Besides its arithmetic, three things make a network's gradient slow on a CPU: passes over memory for activations and
+their gradients, copies of channels-last images for matrix products, and PyTorch's choice of an im2col loop for single
 images on one thread. Here the activation is applied while the convolution's result is still in a register (oneDNN's
 post-operations), a 1 × 1 convolution's gradient is one matrix product without a copy, and a ReLU masks the gradient
-where it lies when nobody else holds it. The arithmetic is the same.
+in place when nothing else needs it. The arithmetic is the same.
 """
 
 import functools
@@ -26,14 +26,14 @@ _FEW_CHANNELS = 16
 
 
 class FusedConvolution(nn.Module):
-    """A convolution with frozen weights and perhaps a ReLU or ReLU6 behind it.
+    """A convolution with frozen weights, with or without a ReLU or ReLU6 behind it.
 
     With `same`, padding is TensorFlow's SAME for any input size, without a padded copy of the input: SAME often pads
     one pixel more behind than before. A kernel with a zero in front, padded evenly, computes the same; which side needs
     it depends on the input's size, so there is a kernel for each case.
 
     ceiling: what the result is clamped to, from 0 on; None leaves it as it is. owns_gradient: the result has one
-    reader, itself a convolution, so that the gradient that comes back is nobody else's and may be overwritten.
+    reader, itself a convolution, so nothing else needs the gradient that comes back, and it may be overwritten.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class FusedConvolution(nn.Module):
 
     @staticmethod
     def takes(convolution: nn.Conv2d) -> bool:
-        """Whether a convolution pads with zeros, by numbers of pixels."""
+        """Return True for a convolution that pads with zeros, by a number of pixels."""
         return convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W) to (N, C', h, w) and clamp."""
-        x, kernel, padding = self._place(x)
+        x, kernel, padding = self._arguments(x)
         if x.device.type == "cpu" and x.dtype == torch.float32 and _fuses_on_cpu():
             result: Tensor = _FusedOnCpu.apply(x, kernel, padding, self)
             return result
@@ -69,8 +69,8 @@ class FusedConvolution(nn.Module):
             return y
         return F.relu(y, inplace=True) if math.isinf(self.ceiling) else _clamp_in_place(y, self.ceiling)
 
-    def _place(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """Work out what is convolved, the kernel, and its padding (down, right) on both sides."""
+    def _arguments(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """Return what is convolved, the kernel, and the padding (vertical, horizontal) on both sides."""
         if not self.same:
             return x, self.get_buffer("kernel_00"), self.padding
         (top, bottom), (left, right) = (self._same_padding(x.shape[2 + axis], axis) for axis in (0, 1))
@@ -163,21 +163,21 @@ def _gradient_of_input(
 def _gradient_by_sub_pixels(
     gradient: Tensor, x: Tensor, kernel: Tensor, padding: tuple[int, int], stride: int
 ) -> Tensor:
-    """The gradient of a strided convolution's input as a convolution without stride.
+    """Compute the gradient of a strided convolution's input as a convolution without stride.
 
-    Its channels are the input's at each place of a square of stride × stride pixels, which are then laid out (W. Shi et
-    al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network",
-    2016). For a network's first convolution, from three channels, less than half the time of oneDNN's own way.
+    Its channels are the input's at each position of a square of stride × stride pixels, interleaved afterwards (W. Shi
+    et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural
+    Network", 2016). For a network's first convolution, from three channels, it takes less than half the time of oneDNN.
     """
     n, channels, height, width = x.shape
     down, across = (-(-size // stride) for size in kernel.shape[2:])  # of the kernel, in squares
-    places = stride * stride * channels
+    planes = stride * stride * channels
     square = F.pad(kernel, (0, stride * across - kernel.shape[3], 0, stride * down - kernel.shape[2]))
     square = square.view(-1, channels, down, stride, across, stride).flip(2, 4).permute(3, 5, 1, 0, 2, 4)
-    square = F.pad(square.flatten(0, 2), (0, 0, 0, 0, 0, 0, 0, -places % 8))  # to whole vectors of the processor
+    square = F.pad(square.flatten(0, 2), (0, 0, 0, 0, 0, 0, 0, -planes % 8))  # to whole vectors of the processor
     y = F.conv2d(gradient, square.contiguous(memory_format=torch.channels_last), padding=(down - 1, across - 1))
     rows, columns = y.shape[2:]
-    y = y[:, :places].view(n, stride, stride, channels, rows, columns).permute(0, 4, 1, 5, 2, 3)
+    y = y[:, :planes].view(n, stride, stride, channels, rows, columns).permute(0, 4, 1, 5, 2, 3)
     y = y.reshape(n, stride * rows, stride * columns, channels)
     top, left = padding
     # Pixels at the end that no position of the kernel reaches have no gradient.

@@ -1,4 +1,4 @@
-"""What each layer of a network sees: its channels, stride and receptive field."""
+"""Describes the layers of a network: channels, stride and receptive field."""
 
 import math
 import operator
@@ -43,7 +43,7 @@ class _Axis:
     high: float
 
     def window(self, kernel: int, stride: int, padding: int, dilation: int) -> "_Axis":
-        """The axis behind a convolution or pooling."""
+        """Compute the axis behind a convolution or pooling."""
         low = self.low - self.stride * padding
         high = self.high + self.stride * (dilation * (kernel - 1) - padding)
         return _Axis(self.dim, self.stride * stride, low, high)
@@ -139,10 +139,11 @@ def describe_layers(traced: Traced, input_size: int) -> dict[str, LayerInfo]:
 
 
 class _FieldReader(fx.Interpreter):
-    """Runs a graph for its shapes, and follows along what each position of each tensor has seen.
+    """Runs a graph for its shapes, and follows which pixels each position of each tensor depends on.
 
-    The values are whatever lies in memory. Convolutions, matrix products and pointwise operators, nearly all of the
-    arithmetic, are not computed. PyTorch's own way, tensors of the meta device, loads its compiler for that: 2 seconds.
+    The values are undefined. Convolutions, matrix products and pointwise operators, nearly all of the
+    arithmetic, are not computed. Tensors of PyTorch's meta device would do the same, but they load its compiler, which
+    takes 2 seconds.
     """
 
     def __init__(self, module: fx.GraphModule) -> None:
@@ -163,7 +164,7 @@ class _FieldReader(fx.Interpreter):
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         operands = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-        # Not among Python numbers, such as sizes; and a batch norm's other tensors are no operands like the first.
+        # Not between Python numbers, such as sizes. The other tensors of a batch norm are not operands like the first.
         if operands and target in _POINTWISE_FUNCTIONS and target is not F.batch_norm:
             return operands[0].new_empty(np.broadcast_shapes(*(operand.shape for operand in operands)))
         return super().call_function(target, args, kwargs)
@@ -193,7 +194,7 @@ class _FieldReader(fx.Interpreter):
         return self._global(shape, spatial[0]) if after is None else after
 
     def _global(self, shape: torch.Size, source: str) -> _Field:
-        """The field of a result of which each position may have seen everything."""
+        """Compute the field of a tensor of which each position may depend on the whole image."""
         before, size = self.fields[source], self.shapes[source]
         if len(shape) != 4 or len(size) != 4 or not all(shape):
             return ()
@@ -266,7 +267,7 @@ class _FieldReader(fx.Interpreter):
         return None
 
     def _join(self, sources: list[str], shape: torch.Size) -> _Field | None:
-        """The union of what several operands of one operator have seen."""
+        """Compute the union of the fields of several operands of one operator."""
         fields = [self.fields[name] for name in sources]
         if any([a.dim for a in field] != [a.dim for a in fields[0]] for field in fields):
             return None
@@ -288,7 +289,7 @@ def _windows(field: _Field, kernel: Any, stride: Any, padding: Any, dilation: An
 
 
 def _convolved(convolution: nn.Conv2d, shape: torch.Size) -> tuple[int, ...]:
-    """Shape of a convolution's result. Raises ValueError for an image that its kernel does not fit into."""
+    """Compute the shape of a convolution's result. Raises ValueError for an image that its kernel does not fit into."""
     reaches = [d * (k - 1) + 1 for k, d in zip(convolution.kernel_size, convolution.dilation, strict=True)]
     if isinstance(convolution, Conv2dSame) or convolution.padding == "same":
         totals = [same_padding_amount(n, r, s) for n, r, s in zip(shape[2:], reaches, convolution.stride, strict=True)]
@@ -304,7 +305,7 @@ def _convolved(convolution: nn.Conv2d, shape: torch.Size) -> tuple[int, ...]:
 
 
 def _padding(convolution: nn.Conv2d) -> tuple[int, int]:
-    """Padding in front; SAME padding depends on the size, this is that of a multiple of the stride."""
+    """Return the padding in front; SAME padding depends on the size, so for it that of a multiple of the stride."""
     if not isinstance(convolution, Conv2dSame) and not isinstance(convolution.padding, str):
         return _pair(convolution.padding)
     if convolution.padding == "valid":
@@ -315,7 +316,7 @@ def _padding(convolution: nn.Conv2d) -> tuple[int, int]:
 
 
 def _order(name: str, args: Sequence[Any], kwargs: dict[str, Any], ndim: int) -> list[int]:
-    """The dimension of the operand that each dimension of the result was."""
+    """Return, for each dimension of the result, the dimension of the operand that it was."""
     if name == "transpose":
         first, second = (
             kwargs.get("dim0", args[0] if args else 0),

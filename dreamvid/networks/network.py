@@ -1,4 +1,4 @@
-"""Classifiers to dream with: by name, with weights, as layers that can be cut out."""
+"""Loads classifiers by name, and cuts them off behind the layers that are dreamed."""
 
 import functools
 import threading
@@ -36,9 +36,9 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 class Network:
-    """A frozen classifier whose layers have names.
+    """A frozen classifier with named layers.
 
-    `mean` and `std` are its normalisation per channel of RGB in [0, 1]: it was trained on (x - mean) / std.
+    `mean` and `std` are its normalization per channel of RGB in [0, 1]: it was trained on (x - mean) / std.
     `input_size` is the side in pixels of the images it was trained on. Raises NetworkError if the module
     does not trace into a graph.
     """
@@ -59,10 +59,10 @@ class Network:
 
     @functools.cached_property
     def table(self) -> LayerTable:
-        """The layers that can be dreamed. Raises NetworkError if they cannot be worked out."""
+        """Describe the layers that can be dreamed. Raises NetworkError if that fails."""
         try:
             rows = describe_layers(self._traced, self.input_size)
-        except Exception as error:  # whatever an operator says of shapes that it cannot take
+        except Exception as error:  # whatever operators raise for shapes that they do not accept
             if out_of_memory(error):
                 raise
             first_line = str(error).partition("\n")[0]
@@ -70,12 +70,12 @@ class Network:
                 f"The layers of {self.name!r} cannot be worked out ({type(error).__name__}: {first_line}). "
                 "Choose another one: `dreamvid models` lists them."
             ) from error
-        outputs = [name for name in rows if self._traced.outputs[name] is self._traced.result]
+        outputs = [name for name in rows if self._traced.outputs[name] is self._traced.output]
         logits = outputs[-1] if outputs and rows[outputs[-1]].stride is None else None
         return LayerTable(self.name, rows, _ALIASES, logits)
 
     def dataflow(self) -> dict[str, LayerInputs]:
-        """Say of each layer of `table`, in order of execution, which others it is computed from."""
+        """Describe for each layer of `table`, in order of execution, which layers it is computed from."""
         return layer_flow(self._traced, self.table.rows)
 
     def truncate(self, layers: Sequence[str]) -> Truncated:

@@ -1,4 +1,4 @@
-"""Finds a network by its name in the families that are installed."""
+"""Finds a network by its name in the installed families."""
 
 from dreamvid.errors import NetworkError, nearest
 from dreamvid.networks.family import Architecture, NetworkFamily
@@ -29,7 +29,7 @@ def family_of(model: str) -> str:
 
 
 def network_fingerprint(model: str) -> str:
-    """Say what a network depends on besides its name and a file of weights; raises as `find`."""
+    """Describe what a network depends on besides its name and a file of weights; raises as `find`."""
     family, architecture = _search(model)
     return ", ".join(part for part in (family, FAMILIES.origin(family), architecture.fingerprint) if part)
 

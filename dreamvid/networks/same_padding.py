@@ -1,4 +1,4 @@
-"""TensorFlow's SAME padding: ceil(size / stride) positions, the odd pixel of padding behind."""
+"""Pads as TensorFlow's SAME: ceil(size / stride) positions, the odd pixel of padding behind."""
 
 from typing import Self
 
@@ -11,7 +11,7 @@ class Conv2dSame(nn.Conv2d):
 
     @classmethod
     def from_conv(cls, convolution: nn.Conv2d) -> Self:
-        """The twin of an unpadded convolution, which shares its weights."""
+        """Make a copy of an unpadded convolution that shares its weights."""
         twin = cls(
             convolution.in_channels,
             convolution.out_channels,
@@ -43,10 +43,10 @@ class SameMaxPool2d(nn.MaxPool2d):
         """Pool (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
         kernel, stride = int(self.kernel_size), int(self.stride)  # type: ignore[arg-type]
         front = tuple(same_padding_amount(size, kernel, stride) // 2 for size in x.shape[2:])
-        # What is lacking behind is the last window's overhang, which `ceil_mode` allows.
+        # The padding behind is the overhang of the last window, which `ceil_mode` allows.
         return F.max_pool2d(x, kernel, stride, padding=front, ceil_mode=True)
 
 
 def same_padding_amount(size: int, reach: int, stride: int) -> int:
-    """Pixels of padding along an axis, both sides together, for windows of `reach` pixels."""
+    """Compute the pixels of padding along an axis, both sides together, for windows of `reach` pixels."""
     return max((-(-size // stride) - 1) * stride + reach - size, 0)

@@ -1,4 +1,4 @@
-"""A classifier's forward pass as a graph, with a name for what each of its modules computes."""
+"""Traces a classifier's forward pass into a graph, with a name for the output of each module."""
 
 import operator
 import threading
@@ -38,7 +38,7 @@ _PLAIN_METHODS = {
 _OPAQUE = (Conv2dSame, SameMaxPool2d, ResponseNorm, nn.BatchNorm2d)
 
 # A module that the tracer cannot enter becomes one node. A network that needs this many times is no
-# feed-forward classifier, and each time costs a pass over the whole network.
+# feed-forward classifier, and each costs a pass over the whole network.
 _MAX_OPAQUE_MODULES = 64
 
 # PyTorch's tracer replaces the call of every module in the process while it runs, and puts back what it found. Two at
@@ -59,7 +59,7 @@ class Traced:
     kinds: dict[str, str]
 
     @property
-    def result(self) -> fx.Node | None:
+    def output(self) -> fx.Node | None:
         """The node of the network's own output, None if that is not a single tensor."""
         value = next(node for node in self.module.graph.nodes if node.op == "output").args[0]
         return value if isinstance(value, fx.Node) else None
@@ -117,11 +117,11 @@ class _Tracer(fx.Tracer):
 
 
 def trace(module: nn.Module, name: str) -> Traced:
-    """Trace `module` (put in eval mode, its in-place operations made plain, timm's convolutions with SAME padding made
-    our own; its weights are shared).
+    """Trace `module` into a graph that shares its weights.
 
-    A submodule whose Python code depends on the values or sizes of tensors stays one opaque node.
-    Raises NetworkError if the network as a whole cannot be traced.
+    The module is put into eval mode, its in-place operations are replaced, and timm's convolutions with SAME padding
+    become those of dreamvid. A submodule whose Python code depends on the values or sizes of tensors stays one opaque
+    node. Raises NetworkError if the network as a whole cannot be traced.
     """
     module.eval().requires_grad_(False)
     for submodule in module.modules():
@@ -145,16 +145,16 @@ def trace(module: nn.Module, name: str) -> Traced:
             opaque = opaque | {tracer.failed_in}
     _make_plain(graph)
     traced = Traced(fx.GraphModule(module, graph), tracer.outputs, tracer.kinds)
-    if traced.result is not None and traced.result not in tracer.outputs.values():
-        tracer.outputs["logits"] = traced.result  # computed by no module, as behind SqueezeNet's last pooling
+    if traced.output is not None and traced.output not in tracer.outputs.values():
+        tracer.outputs["logits"] = traced.output  # computed by no module, as behind SqueezeNet's last pooling
         tracer.kinds["logits"] = "output"
     return traced
 
 
 def _adopt_timm(module: nn.Module) -> tuple[tuple[Callable[..., Any], ...], tuple[type[nn.Module], ...]]:
-    """Make timm's convolutions with SAME padding our own; return what timm says cannot be traced: functions, modules.
+    """Replace timm's convolutions with SAME padding; return the functions and modules that timm calls untraceable.
 
-    Loading timm takes seconds: networks without modules of timm's do not ask for it.
+    Loading timm takes seconds, so this looks for modules of timm first.
     """
     if not any(type(submodule).__module__.startswith("timm.") for submodule in module.modules()):
         return (), ()
@@ -188,7 +188,7 @@ IMAGE = ""  # stands for the network's input among a layer's sources
 
 @dataclass(frozen=True)
 class LayerInputs:
-    """Where a layer stands in its network.
+    """The position of a layer in its network.
 
     alias_of: the innermost layer whose output is this layer's too (a block's last module), or its own name. sources:
     the layers, named as by `alias_of`, that it is computed from without another layer in between; "" is the image.
@@ -210,7 +210,7 @@ def layer_flow(traced: Traced, layers: Collection[str]) -> dict[str, LayerInputs
         if node.op == "placeholder":
             reached[node] = (IMAGE,)
             continue
-        read = (innermost[one] if one in innermost else reached[one] for one in node.all_input_nodes)
+        read = (innermost[source] if source in innermost else reached[source] for source in node.all_input_nodes)
         reached[node] = tuple(
             dict.fromkeys(name for names in read for name in ((names,) if isinstance(names, str) else names))
         )

@@ -1,4 +1,4 @@
-"""A traced network cut off behind the last layer that is asked for, in its fastest equivalent form."""
+"""Cuts a traced network off behind the last layer that is needed, in its fastest equivalent form."""
 
 import copy
 from collections.abc import Sequence
@@ -75,8 +75,8 @@ class Truncated(nn.Module):
 
     def _padding(self, size: int) -> tuple[int, int]:
         """Pixels before and behind an axis of `size` pixels."""
-        lack = self.sizes.smallest - size
-        return (lack // 2, lack - lack // 2) if lack > 0 else (0, -size % self.sizes.multiple)
+        missing = self.sizes.smallest - size
+        return (missing // 2, missing - missing // 2) if missing > 0 else (0, -size % self.sizes.multiple)
 
     def _wrong_size(self, height: int, width: int, only: int) -> NetworkError:
         return NetworkError(
@@ -131,8 +131,8 @@ def truncate(
 
 
 def blank(module: nn.Module, count: int, height: int, width: int) -> Tensor:
-    """Black images (count, 3, height, width) on the device, and in the number format, of the module's weights."""
-    weights = [one for one in (*module.parameters(), *module.buffers()) if one.is_floating_point()]
+    """Make black images (count, 3, height, width) on the device, and in the number format, of the module's weights."""
+    weights = [value for value in (*module.parameters(), *module.buffers()) if value.is_floating_point()]
     return (weights[0] if weights else torch.empty(0)).new_zeros(count, 3, height, width)
 
 
@@ -160,7 +160,7 @@ def _failure(body: fx.GraphModule, height: int, width: int) -> str:
     try:
         with torch.no_grad():
             activations: dict[str, Tensor] = body.forward(blank(body, 1, height, width))
-    except Exception as error:  # whatever an operator says of a size that it cannot take
+    except Exception as error:  # whatever operators raise for sizes that they do not accept
         return str(error).partition("\n")[0] or type(error).__name__
     return "" if all(activation.numel() for activation in activations.values()) else "nothing is left of it"
 

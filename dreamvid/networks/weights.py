@@ -1,4 +1,4 @@
-"""Weights of a classifier from files, which are read as data and never run as code."""
+"""Reads the weights of a classifier from files: as data, never as code."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dreamvid.errors import NetworkError
 
-# Parts that wrappers put into names: DataParallel, torch.compile, FSDP and activation checkpointing.
+# Parts of names that wrappers add: DataParallel, torch.compile, FSDP and activation checkpointing.
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 # Names of torchvision's DenseNets until 2018, which its published files still have.
 _OLD_NAMES = ((re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\."), r"\1\2."),)
@@ -87,7 +87,7 @@ def _read(path: Path) -> Any:
             f"{str(path)!r} is not loaded: it holds more than tensors, and reading it would run code from "
             "the file. Save the weights alone with torch.save(model.state_dict(), FILE) or as .safetensors."
         ) from error
-    except Exception as error:  # damaged bytes fail in the reader in any way they like
+    except Exception as error:  # damaged files raise errors of many types in the readers
         first_line = str(error).partition("\n")[0]
         raise NetworkError(
             f"{str(path)!r} cannot be read as a checkpoint ({type(error).__name__}: {first_line[:200]}). Is it "
@@ -106,7 +106,7 @@ def _state_dicts(content: Any) -> Iterator[State]:
     """Find the mappings with tensors, from the outermost inwards, each once."""
     level, seen = [content], set[int]()
     for _ in range(_MOST_NESTING):
-        mappings = [one for one in level if isinstance(one, Mapping) and id(one) not in seen]
+        mappings = [value for value in level if isinstance(value, Mapping) and id(value) not in seen]
         seen.update(map(id, mappings))
         for mapping in mappings:
             state = State((str(name), value) for name, value in mapping.items() if isinstance(value, Tensor))
@@ -124,8 +124,9 @@ def _with_metadata(state: State, metadata: Any) -> State:
 def fit_names(state: State, names: Collection[str]) -> State:
     """Bring a state dict's names to a network's own, as far as that makes more of them fit.
 
-    What wrappers put into names goes, then the prefix before most of the network's names (`model.`, `backbone.`,
-    `encoder_q.` …) with all that does not begin with it, and old names become those of today.
+    First the parts that wrappers add are removed. Then the prefix before most of the network's names is removed
+    (`model.`, `backbone.`, `encoder_q.` …), together with the entries that do not begin with it. Then old names are
+    replaced by those of today.
     """
     wanted = set(names)
 
@@ -176,8 +177,8 @@ def _renamed(state: State, rename: Callable[[str], str | None]) -> State:
 def load_state(module: nn.Module, state: Mapping[str, Tensor], origin: str, remedy: str) -> None:
     """Load `state` into `module`; raise NetworkError naming the first entries that do not fit.
 
-    Heads that only training uses (auxiliary classifiers) may be missing or be there in vain. A classifying head of
-    another number of classes becomes the module's; one that is missing is left out, with a warning.
+    Heads that only training uses (auxiliary classifiers) may be missing or superfluous. The classifying head is resized
+    to the number of classes of the weights; without weights for it, it is left out with a warning.
     """
     own = module.state_dict()
     heads = _resize_heads(module, own, state)
@@ -194,7 +195,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], origin: str, reme
         metadata = getattr(state, "_metadata", None)
         if metadata is None and all(
             name in state or _optional(name) for name in own
-        ):  # of today's layout, which some modules want to be told
+        ):  # today's layout, which some modules have to know
             metadata = getattr(own, "_metadata", None)
         try:
             # Modules rename their own old entries while they load.
@@ -236,9 +237,9 @@ def _head(module: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d] | None:
 
 
 def _resize_heads(module: nn.Module, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> set[str]:
-    """Give the head, and others beside it, the number of classes that the weights have; name their entries.
+    """Give the head, or several heads, the number of classes that the weights have; return the names of their entries.
 
-    Changes nothing, and names none, if anything else than the number of classes differs.
+    Changes nothing and returns no names if anything else differs.
     """
     different = [name for name, value in own.items() if name in state and state[name].shape != value.shape]
     last = _head(module)
@@ -271,7 +272,7 @@ def _resize_heads(module: nn.Module, own: Mapping[str, Tensor], state: Mapping[s
 
 
 def _leave_out_head(module: nn.Module, missing: list[str], unknown: list[str]) -> bool:
-    """Replace the head by the features that it reads if it alone is missing, or differs altogether; say whether."""
+    """Leave the head out if nothing else is missing, so that the features become the output; return True if so."""
     last = _head(module)
     if last is None or set(missing) != {f"{last[0]}.{name}" for name in last[1].state_dict()}:
         return False

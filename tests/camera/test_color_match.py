@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamvid.camera.color_match import color_statistics, hold_statistics
+from dreamvid.camera.color_match import color_statistics, hold_statistics, match_colors
 
 
 def image(seed: int, contrast: float = 0.08, mean: tuple[float, float, float] = (0.5, 0.45, 0.55)) -> Tensor:
@@ -15,8 +15,8 @@ def image(seed: int, contrast: float = 0.08, mean: tuple[float, float, float] = 
 
 
 def hold(x: Tensor, target: Tensor, elapsed: float = 1.0, half_life: float = 0.0) -> Tensor:
-    statistics = color_statistics(target)
-    return hold_statistics(x, statistics, elapsed_seconds=elapsed, half_life_seconds=half_life, local=False)
+    pull = 1 - 0.5 ** (elapsed / half_life) if half_life else 1.0
+    return match_colors(x, color_statistics(target), pull)
 
 
 def test_the_measures_are_those_of_the_pixels() -> None:
@@ -94,7 +94,7 @@ def test_runaway_detail_is_calmed_and_the_rest_left() -> None:
     noise = torch.randn(1, 3, 64, 32, generator=torch.Generator().manual_seed(2))
     noisy[..., :32] = (noisy[..., :32] + 0.25 * noise).clamp(0, 1)
     held = hold_statistics(noisy, target, elapsed_seconds=1, half_life_seconds=0)
-    plain = hold_statistics(noisy, target, elapsed_seconds=1, half_life_seconds=0, local=False)
+    plain = match_colors(noisy, target, 1.0)
     assert float(held[..., 4:28].diff(dim=3).std()) < 0.7 * float(noisy[..., 4:28].diff(dim=3).std())
     right = (..., slice(48, None))
     assert float((held[right] - x[right]).abs().mean()) < float((plain[right] - x[right]).abs().mean())

@@ -140,9 +140,9 @@ def test_a_file_that_is_no_such_graph_is_refused(file: Path, tmp_path: Path, nod
 
     whole = file.read_bytes()
     for cut in (1, 100, len(whole) // 2, len(whole) - 3):
-        refused(whole[:cut], r"no frozen TensorFlow graph, or not all of it")
+        refused(whole[:cut], r"not a complete frozen TensorFlow graph")
     refused(b"", "it has no nodes")
-    refused(b"This is a text.", "no frozen TensorFlow graph")
+    refused(b"This is a text.", "not a complete frozen TensorFlow graph")
     refused(b"PK\x03\x04 no archive", "cannot be read")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -176,7 +176,7 @@ def test_no_length_or_number_in_a_file_is_trusted() -> None:
         varint(1 << 3 | 3),
     ]
     for content in huge:
-        with pytest.raises(NetworkError, match="no frozen TensorFlow graph"):
+        with pytest.raises(NetworkError, match="not a complete frozen TensorFlow graph"):
             read_graph(content, "it")
     (node,) = read_graph(graph(field(1, 1) + shape(2, 3) + field(5, b"\0\0\x80\x3f")), "it")
     assert (node.attributes["value"] == np.ones((2, 3))).all()
@@ -185,7 +185,7 @@ def test_no_length_or_number_in_a_file_is_trusted() -> None:
 def test_operations_that_are_not_those_of_the_network_are_refused() -> None:
     start = GraphNode("input", "Placeholder", (), {})
     for node, message in [
-        (GraphNode("x", "PyFunc", ("input",), {}), r"'x' \(PyFunc\) is none of those"),
+        (GraphNode("x", "PyFunc", ("input",), {}), r"'x' \(PyFunc\) is not one of those"),
         (GraphNode("x", "Relu", ("later",), {}), "reads .'later'."),
         (GraphNode("x", "Relu", ("x",), {}), "reads .'x'."),
         (GraphNode("forward", "Relu", ("input",), {}), "name is taken"),
@@ -206,7 +206,7 @@ def test_without_a_connection_the_error_says_what_to_do(tmp_path: Path, monkeypa
 def test_a_wrong_archive_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "served.zip").write_bytes(b"another file")
     monkeypatch.setattr(inception5h, "URL", (tmp_path / "served.zip").as_uri())
-    with pytest.raises(OSError, match=r"SHA-256 is [0-9a-f]{64} in place of d13569f6"):
+    with pytest.raises(OSError, match=r"SHA-256 is [0-9a-f]{64} instead of d13569f6"):
         inception5h.fetch(tmp_path / "kept.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["served.zip"]
 

@@ -1,1 +1,1 @@
-"""Objectives: what a dream makes more of, as one small text form."""
+"""Objectives: what gradient ascent increases, in one small text form."""

@@ -15,7 +15,7 @@ from dreamvid.networks.network import Network
 from dreamvid.runtime.autograd import outside_inference_mode
 from dreamvid.settings.objective_timeline import parse_timeline
 
-# Larger guides are shrunk: a network knows things at about the size of the images that it was trained on.
+# Larger guides are shrunk: a network recognizes things at about the size of the images that it was trained on.
 LARGEST_SIDE = 448
 
 
@@ -48,7 +48,7 @@ class _NoLayers(nn.Module):
 
 
 def objective_fingerprints(timeline: str) -> list[str]:
-    """Say what the terms of an objective timeline depend on besides their text: files, and the versions of plugins.
+    """List what the terms of an objective timeline depend on besides their text: files, and the versions of plugins.
 
     Raises as `resolve_objective`.
     """

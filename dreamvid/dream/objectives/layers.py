@@ -1,4 +1,4 @@
-"""Terms of a layer: all of it, some of its channels, or channels that are selected by their activity."""
+"""Terms that read a layer: all of it, some of its channels, or channels that are selected by their activity."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LayerTerm:
         return (table.resolve(self.layer),)
 
     def resolve(self, context: TermContext) -> ResolvedTerm:
-        """Check the channels; raise ObjectiveError for one that the layer lacks."""
+        """Check the channels; raise ObjectiveError for a channel that the layer does not have."""
         square = context.reduction == "l2" or (context.reduction == "auto" and self.channels is None)
         runs = None if self.channels is None else _checked_runs(self.layer, self.channels, context)
         return ResolvedChannels(context.table.resolve(self.layer), runs, square)
@@ -93,7 +93,7 @@ class Selection:
         return f"{self.mode}({number}{'%' if self.percent else ''})"
 
     def count(self, channels: int) -> int:
-        """Say how many of a layer's channels are chosen."""
+        """Return how many of a layer's channels are chosen."""
         return max(1, round(channels * self.amount / 100)) if self.percent else int(self.amount)
 
     def mask(self, activation: Tensor) -> Tensor:
@@ -157,8 +157,8 @@ class ResolvedChannels:
         parts = [x[:, first : last + 1] for first, last in self.runs]
         sums = [(part.square() if self.square else part).sum(dim=1, keepdim=True) for part in parts]
         total = sums[0]
-        for one in sums[1:]:
-            total = total + one
+        for part in sums[1:]:
+            total = total + part
         return total / sum(last - first + 1 for first, last in self.runs)
 
 
@@ -191,7 +191,7 @@ def _at_positions(x: Tensor) -> Tensor:
 
 
 def _checked_runs(layer: str, channels: tuple[int, ...], context: TermContext) -> tuple[tuple[int, int], ...]:
-    """Join channels to runs (first, last); raise ObjectiveError for one that the layer lacks."""
+    """Join channels to runs (first, last); raise ObjectiveError for a channel that the layer does not have."""
     count = context.table.channels(layer)
     if channels and channels[-1] >= count:
         raise ObjectiveError(

@@ -76,7 +76,7 @@ class Objective:
         """Look up its layers, channels and classes in a network's table.
 
         features: as in `TermContext`; only terms that name an image need it. Raises NetworkError for an unknown layer,
-        ObjectiveError for channels that the layer lacks or an unknown class.
+        ObjectiveError for channels that the layer does not have and for an unknown class.
         """
         context = TermContext(table, reduction, features, str(self))
         return ResolvedObjective(tuple((weight, term.resolve(context)) for weight, term in self.terms))
@@ -109,14 +109,14 @@ class ResolvedObjective:
         import torch.nn.functional as F
 
         maps = [weight * term.density(activations) for weight, term in self.terms]
-        height, width = max((one.shape[2], one.shape[3]) for one in maps)
+        height, width = max((density.shape[2], density.shape[3]) for density in maps)
         total = maps[0].new_zeros(maps[0].shape[0], 1, 1, 1)
-        for one in maps:
-            spread = one
-            if one.shape[2:] != (height, width):
-                spread = F.interpolate(one, (height, width), mode="bilinear", align_corners=False)
+        for density in maps:
+            spread = density
+            if density.shape[2:] != (height, width):
+                spread = F.interpolate(density, (height, width), mode="bilinear", align_corners=False)
                 # Bilinear sampling by a factor that is not a whole number shifts the mean.
-                spread = spread + (one.mean(dim=(2, 3), keepdim=True) - spread.mean(dim=(2, 3), keepdim=True))
+                spread = spread + (density.mean(dim=(2, 3), keepdim=True) - spread.mean(dim=(2, 3), keepdim=True))
             total = total + spread
         return total
 

@@ -1,4 +1,4 @@
-"""Reads an objective's text. Needs no torch: a mistake in it is told before anything is loaded."""
+"""Reads an objective's text. Needs no torch, so mistakes are reported before anything is loaded."""
 
 import math
 import re
@@ -29,7 +29,7 @@ def parse_objective(text: str) -> Objective:
     An atom is `LAYER`, `LAYER:CHANNEL`, `LAYER:A-B` (both included), `LAYER:1,5,9`, `LAYER:strongest(N)`,
     `LAYER:weakest(N)`, `LAYER:average(N)` (N a number or a share such as 10%), `LAYER:ignore(1,5-9)`, the text of a
     registered term such as `class:NAME` or `guide("FILE")@LAYER`, or a sum in parentheses. Raises ObjectiveError that
-    points at the place.
+    points at the position.
     """
     reader = ObjectiveReader(text)
     objective = reader.sum(0)
@@ -134,7 +134,7 @@ class ObjectiveReader(Reader):
         if not match or not 0 < amount <= (100 if percent else _MAX_CHANNEL) or not (percent or amount.is_integer()):
             self.fail(f"a whole number of channels, such as {mode}(8), or a share of them up to 100%: {mode}(10%)")
         self.skip(match.end())
-        chosen: SelectionMode = next(one for one in get_args(SelectionMode) if one == mode)
+        chosen: SelectionMode = next(known for known in get_args(SelectionMode) if known == mode)
         return Selection(chosen, amount, percent)
 
     def _channels(self) -> tuple[int, ...]:
@@ -147,7 +147,7 @@ class ObjectiveReader(Reader):
         channels: set[int] = set()
         for item in match[0].split(","):
             first, _, last = item.partition("-")
-            numbers = [int(one) if len(one) < 9 else _MAX_CHANNEL + 1 for one in (first, last or first)]
+            numbers = [int(number) if len(number) < 9 else _MAX_CHANNEL + 1 for number in (first, last or first)]
             if max(numbers) > _MAX_CHANNEL:
                 self.fail(f"channel numbers of at most {_MAX_CHANNEL}, not {item}")
             if numbers[0] > numbers[1]:

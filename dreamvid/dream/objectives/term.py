@@ -1,7 +1,7 @@
-"""What one term of an objective is, and the registry of the terms that have a name.
+"""Defines a term of an objective, and the registry of the named terms.
 
 A term is a value: it can be compared and printed, and its text parses to the same value. It needs no torch until its
-density is computed, so a mistake in the text is told before torch is imported or a network is downloaded.
+density is computed, so mistakes in the text are reported before torch is imported or a network is downloaded.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from dreamvid.networks.layer_table import LayerTable
 
 Reduction = Literal["auto", "mean", "l2"]
-"""What counts of activations: their mean, the mean of their squares (l2), or `auto`: l2 for a layer and for channels
-that are selected by their activity, the mean for channels that are named. Guides and classes have values of their own.
+"""How activations become a value: by their mean, by the mean of their squares (l2), or `auto`: l2 for a layer and for
+channels that are selected by their activity, the mean for channels that are named. Guides and classes do not use it.
 """
 
 IMAGE = "<image>"

@@ -1,7 +1,7 @@
-"""Frozen TensorFlow 1 graphs read as data: the few fields of `GraphDef` that a classifier needs.
+"""Reads frozen TensorFlow 1 graphs as data: the few fields of `GraphDef` that a classifier needs.
 
 The wire format is protobuf's (https://protobuf.dev/programming-guides/encoding/), the fields are those of
-TensorFlow's graph.proto, node_def.proto, attr_value.proto and tensor.proto. Nothing of the file is run, nothing is
+TensorFlow's graph.proto, node_def.proto, attr_value.proto and tensor.proto. Nothing in the file is run, nothing is
 allocated for more than the file holds, and every length is checked before it is used.
 """
 
@@ -44,7 +44,7 @@ class _MalformedError(ValueError):
 def read_graph(content: bytes, origin: str) -> list[GraphNode]:
     """Read the nodes of a serialised GraphDef, in the file's order. `origin` names the file in messages.
 
-    Raises NetworkError for what is truncated or no such graph.
+    Raises NetworkError for a graph that is truncated, and for any other file.
     """
     try:
         nodes = [_node(_message(value)) for number, value in _fields(memoryview(content)) if number == 1]
@@ -54,7 +54,7 @@ def read_graph(content: bytes, origin: str) -> list[GraphNode]:
             raise _MalformedError(f"it has {len(nodes)} nodes, more than {_MAX_NODES}")
     except (_MalformedError, UnicodeDecodeError) as error:
         raise NetworkError(
-            f"{origin} is no frozen TensorFlow graph, or not all of it: {error}. Its size is {len(content)} bytes. "
+            f"{origin} is not a complete frozen TensorFlow graph: {error}. Its size is {len(content)} bytes. "
             "Give the file tensorflow_inception_graph.pb, unpacked from inception5h.zip, or that archive."
         ) from None
     return nodes
@@ -137,7 +137,7 @@ def _node(message: memoryview) -> GraphNode:
 
 
 def _entry(message: memoryview) -> tuple[str, Attribute | None]:
-    """One entry of a node's map of attributes."""
+    """Read one entry of a node's map of attributes."""
     key, attribute = "", None
     for number, value in _fields(message):
         if number == 1:
@@ -166,7 +166,7 @@ def _attribute(message: memoryview) -> Attribute | None:
 
 
 def _integers(message: memoryview, wanted: int) -> Iterator[int]:
-    """The repeated integers of a field, packed or one by one."""
+    """Yield the repeated integers of a field, packed or one by one."""
     for number, value in _fields(message):
         if number != wanted:
             continue
@@ -175,8 +175,8 @@ def _integers(message: memoryview, wanted: int) -> Iterator[int]:
             continue
         position = 0
         while position < len(value):
-            one, position = _varint(value, position)
-            yield _signed(one)
+            integer, position = _varint(value, position)
+            yield _signed(integer)
 
 
 def _float(value: int | memoryview) -> float:
@@ -186,7 +186,7 @@ def _float(value: int | memoryview) -> float:
 
 
 def _tensor(message: memoryview) -> Attribute | None:
-    """A tensor of float32 or int32, None of any other kind. A single value stands for all (as TensorFlow writes it)."""
+    """Read a tensor of float32 or int32, None for other types; a single value stands for all elements."""
     kind = 0
     shape: list[int] = []
     content: memoryview | None = None
@@ -215,7 +215,7 @@ def _tensor(message: memoryview) -> Attribute | None:
         values = np.frombuffer(content, np.dtype(number_type).newbyteorder("<"))
     elif number_type is np.int32:
         wide = list(_integers(message, 7))
-        if any(abs(one) >= 2**31 for one in wide):
+        if any(abs(value) >= 2**31 for value in wide):
             raise _MalformedError("a number above 32 bits in a tensor of 32-bit numbers")
         values = np.array(wide, np.int32)
     else:

@@ -1,4 +1,4 @@
-"""The network of the first dreams: GoogLeNet as TensorFlow's DeepDream notebook (2015) has it, "inception5h".
+"""Builds "inception5h", the network of the first dreams: the GoogLeNet of TensorFlow's DeepDream notebook (2015).
 
 Its frozen graph holds 59 convolutions with 7,548 channels in all, three classifying heads among them, and takes RGB
 from 0 to 255 less 117. The published archive (Apache-2.0, The TensorFlow Authors, 2015) is checked against the SHA-256
@@ -8,6 +8,8 @@ that TensorFlow's own build had for it (WORKSPACE of TensorFlow 1.2).
 import hashlib
 import http.client
 import io
+import os
+import threading
 import time
 import urllib.request
 import zipfile
@@ -56,13 +58,13 @@ _CLASSES = 1008
 
 
 class Inception5h(FrozenGraph):
-    """The network with random weights (from PyTorch's random state), until `load` gives it those of a file."""
+    """The network, with random weights (from PyTorch's random state) until `load` reads a file."""
 
     def __init__(self) -> None:
         super().__init__(architecture(), LOGITS)
 
     def load(self, path: Path) -> None:
-        """Become the network in a frozen graph's file, or in the published archive; its own constants count.
+        """Load a frozen graph's file or the published archive; the constants of the graph become the weights.
 
         Raises NetworkError for a file that is missing, truncated or of another network.
         """
@@ -71,12 +73,12 @@ class Inception5h(FrozenGraph):
         self.load_nodes(nodes, LOGITS)
 
 
-def fetch(place: Path) -> None:
-    """Download the published archive to `place`, unless it is there. Raises OSError or HTTPException."""
-    if place.is_file() and _sha256(place) == SHA256:
+def fetch(target: Path) -> None:
+    """Download the published archive to `target`, unless it is there already. Raises OSError or HTTPException."""
+    if target.is_file() and _sha256(target) == SHA256:
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f"{place.name}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     deadline = time.monotonic() + _DOWNLOAD_SECONDS
     try:
         with urllib.request.urlopen(URL, timeout=_STALL_SECONDS) as answer, part.open("wb") as file:
@@ -85,8 +87,8 @@ def fetch(place: Path) -> None:
                     raise OSError(f"more than {_MAX_BYTES} bytes or {_DOWNLOAD_SECONDS} seconds")
                 file.write(block)
         if (got := _sha256(part)) != SHA256:
-            raise OSError(f"the file's SHA-256 is {got} in place of {SHA256}")
-        part.replace(place)
+            raise OSError(f"the file's SHA-256 is {got} instead of {SHA256}")
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
@@ -96,7 +98,7 @@ FETCH_ERRORS = (OSError, http.client.HTTPException)
 
 
 def architecture() -> list[GraphNode]:
-    """The graph's nodes with random weights (He et al., 2015, "Delving Deep into Rectifiers")."""
+    """Make the graph's nodes with random weights (He et al., 2015, "Delving Deep into Rectifiers")."""
     nodes = list(_operations())
     shapes: dict[str, tuple[int, ...]] = {}
     for name, side, before, after in _convolutions():
@@ -113,7 +115,7 @@ def architecture() -> list[GraphNode]:
 
 
 def _convolutions() -> Iterator[tuple[str, int, int, int]]:
-    """Every convolution's name, kernel side, channels before and behind it."""
+    """Yield every convolution's name, kernel side, input channels and output channels."""
     before = 3
     outputs = {}
     for name, side, after in _STEM:
@@ -205,7 +207,7 @@ def _classifier(number: str, source: str) -> Iterator[GraphNode]:
 
 
 def _check(nodes: list[GraphNode], path: Path) -> None:
-    """Refuse the graph of another network: its convolutions must be those of the table, in number, name and shape."""
+    """Refuse the graph of another network: its convolutions must be those of the table in number, name and shape."""
     constants = {node.name: node.attributes.get("value") for node in nodes if node.op == "Const"}
     found = {}
     for node in nodes:
@@ -229,7 +231,7 @@ def _check(nodes: list[GraphNode], path: Path) -> None:
 
 
 def _graph_bytes(path: Path) -> bytes:
-    """The graph's file, or the one of its name in an archive."""
+    """Read the graph's file, or the file of its name in an archive."""
     if not path.is_file():
         raise NetworkError(f"There is no file {str(path)!r}. Give {GRAPH_FILE}, or the archive inception5h.zip.")
     try:

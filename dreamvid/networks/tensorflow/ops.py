@@ -1,7 +1,7 @@
-"""A frozen TensorFlow 1 classifier as a module: the operations of its graph, computed as TensorFlow does.
+"""Makes a frozen TensorFlow 1 classifier a module: the operations of its graph, computed as TensorFlow does.
 
 The graph's layout is (N, H, W, C), the module's (N, C, H, W). TensorFlow's SAME padding gives ceil(size / stride)
-positions and puts the odd pixel of padding behind; zeros for convolutions, nothing (-inf) for max-pools.
+positions and puts the odd pixel of padding behind: zeros for convolutions, -inf for max-pools.
 """
 
 import re
@@ -23,7 +23,8 @@ _NAME = re.compile(r"[A-Za-z0-9_/]+")
 class ResponseNorm(nn.LocalResponseNorm):
     """TensorFlow's LRN: x / (bias + alpha · Σ x²)^beta, the sum over `depth_radius` channels to either side.
 
-    PyTorch's divides alpha by the number of channels in the window. Squares of halves overflow: those take float32.
+    PyTorch's divides alpha by the number of channels in the window. Squares of float16 overflow, so float16 is computed
+    in float32.
     """
 
     def __init__(self, depth_radius: int, bias: float, alpha: float, beta: float) -> None:
@@ -31,7 +32,7 @@ class ResponseNorm(nn.LocalResponseNorm):
         super().__init__(size, alpha * size, beta, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (N, C, H, W)."""
+        """Normalize (N, C, H, W)."""
         wide = x if x.dtype == torch.float64 else x.float()
         return super().forward(wide).to(x.dtype)
 
@@ -63,16 +64,16 @@ class FrozenGraph(nn.Module):
     """The network of a frozen graph; each operation is a submodule under its node's name.
 
     A convolution (or matrix product) and its bias are one module under the name of the bias's node, such as
-    `mixed4c_1x1_pre_relu`. Takes what the graph's placeholder takes, as (N, 3, H, W); returns node `result`.
+    `mixed4c_1x1_pre_relu`. Takes what the graph's placeholder takes, as (N, 3, H, W); returns node `output`.
     Raises NetworkError for an operation, or a use of one, that such classifiers do not have.
     """
 
-    def __init__(self, nodes: Sequence[GraphNode], result: str) -> None:
+    def __init__(self, nodes: Sequence[GraphNode], output: str) -> None:
         super().__init__()
-        self.load_nodes(nodes, result)
+        self.load_nodes(nodes, output)
 
-    def load_nodes(self, nodes: Sequence[GraphNode], result: str) -> None:
-        """Become the network of other nodes."""
+    def load_nodes(self, nodes: Sequence[GraphNode], output: str) -> None:
+        """Replace the network by that of other nodes."""
         self._modules.clear()
         self._steps: list[tuple[str, tuple[str, ...]]] = []
         self._source = ""
@@ -83,32 +84,34 @@ class FrozenGraph(nn.Module):
                 self._source = node.name
         if not self._source:
             raise NetworkError("The graph has no placeholder for an image.")
-        if result not in dict(self._steps):
-            raise NetworkError(f"The graph has no operation {result!r}.")
-        self._result = result
+        if output not in dict(self._steps):
+            raise NetworkError(f"The graph has no operation {output!r}.")
+        self._output = output
         self.eval()
 
     def _add(self, name: str, sources: tuple[str, ...], module: nn.Module) -> None:
         if not _NAME.fullmatch(name) or hasattr(self, name):
-            raise NetworkError(f"The graph's node {name!r} cannot be a layer: its name is taken or has other signs.")
+            raise NetworkError(
+                f"The graph's node {name!r} cannot be a layer: its name is taken or has forbidden characters."
+            )
         self.add_module(name, module)
         self._steps.append((name, sources))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute `result`; meant to be traced, as it keeps every layer until the end."""
+        """Compute `output`; meant to be traced, as it keeps every layer until the end."""
         values = {self._source: x}
         for name, sources in self._steps:
             values[name] = self.get_submodule(name)(*(values[source] for source in sources))
-        return values[self._result]
+        return values[self._output]
 
 
 class _Builder:
-    """Turns nodes into modules, one after another; each may read only those before it."""
+    """Turns nodes into modules, one after another; each may only read those before it."""
 
     def __init__(self, add: Callable[[str, tuple[str, ...], nn.Module], None]) -> None:
         self._add = add
         self._constants: dict[str, np.ndarray] = {}
-        self._same_as: dict[str, str] = {}  # nodes that only pass on another
+        self._alias_of: dict[str, str] = {}  # nodes that only pass on another
         self._without_bias: dict[str, tuple[str, nn.Conv2d | nn.Linear]] = {}
         self._channels: dict[str, int] = {}
         self._vectors: set[str] = set()  # layers without positions
@@ -130,9 +133,9 @@ class _Builder:
             "Softmax": self._softmax,
         }.get(node.op)
         if operation is None:
-            raise _unknown(node, "is none of those that such a classifier has")
+            raise _unknown(node, "is not one of those that such a classifier has")
         inputs = [name.partition(":")[0] for name in node.inputs if not name.startswith("^")]
-        operation(node, [self._same_as.get(name, name) for name in inputs])
+        operation(node, [self._alias_of.get(name, name) for name in inputs])
 
     def _const(self, node: GraphNode, _: list[str]) -> None:
         value = node.attributes.get("value")
@@ -146,7 +149,7 @@ class _Builder:
 
     def _identity(self, node: GraphNode, inputs: list[str]) -> None:
         (source,) = self._layers(node, inputs, 1)
-        self._same_as[node.name] = source
+        self._alias_of[node.name] = source
 
     def _conv(self, node: GraphNode, inputs: list[str]) -> None:
         (source,) = self._layers(node, inputs[:1], 1)
@@ -175,7 +178,9 @@ class _Builder:
     def _bias(self, node: GraphNode, inputs: list[str]) -> None:
         bias = self._constant(node, inputs, 1, ndim=1)
         if inputs[0] not in self._without_bias:
-            raise _unknown(node, f"adds a bias to {inputs[0]!r}, which is no convolution or matrix product before it")
+            raise _unknown(
+                node, f"adds a bias to {inputs[0]!r}, which is not a convolution or matrix product before it"
+            )
         source, module = self._without_bias[inputs[0]]
         channels = module.weight.shape[0]
         if len(bias) != channels:
@@ -227,7 +232,7 @@ class _Builder:
         if rest or shape[0] != -1 or side * side != positions or not side:
             raise _unknown(node, f"reshapes {channels} channels to {shape.tolist()}")
         if source in self._vectors:
-            self._same_as[node.name] = source
+            self._alias_of[node.name] = source
             return
         self._layer(node, (source,), Flatten(side), int(shape[-1]))
         self._vectors.add(node.name)
@@ -245,18 +250,18 @@ class _Builder:
     def _layers(self, node: GraphNode, names: list[str], count: int) -> list[str]:
         absent = [name for name in names if name not in self._channels]
         if absent or len(names) != count or not names:
-            raise _unknown(node, f"reads {absent or names}, not what layers before it give")
+            raise _unknown(node, f"reads {absent or names}, which are not layers before it")
         return names
 
-    def _constant(self, node: GraphNode, inputs: list[str], place: int, ndim: int) -> np.ndarray:
-        value = self._constants.get(inputs[place]) if place < len(inputs) else None
+    def _constant(self, node: GraphNode, inputs: list[str], index: int, ndim: int) -> np.ndarray:
+        value = self._constants.get(inputs[index]) if index < len(inputs) else None
         if value is None or value.ndim != ndim or not value.size:
-            raise _unknown(node, f"lacks its constant of {ndim} dimensions")
+            raise _unknown(node, f"has no constant of {ndim} dimensions")
         return value
 
 
 def _square(node: GraphNode, attribute: str) -> int:
-    """The side of a window or stride [1, side, side, 1]."""
+    """Return the side of a window or stride [1, side, side, 1]."""
     value = node.attributes.get(attribute)
     if (
         not isinstance(value, tuple)
@@ -265,7 +270,7 @@ def _square(node: GraphNode, attribute: str) -> int:
         or (value[0], value[3]) != (1, 1)
         or not 1 <= value[1] <= 1000
         or node.attributes.get("data_format", "NHWC") != "NHWC"
-        or any(one != 1 for one in _dilations(node))
+        or any(dilation != 1 for dilation in _dilations(node))
     ):
         raise _unknown(node, f"has {attribute} {value!r}")
     return value[1]

@@ -80,10 +80,10 @@ class ResolvedGuide:
         x = activations[self.layer].float()
         height, width = (x.shape[2], x.shape[3]) if x.ndim == 4 else (1, 1)
         x = x.reshape(x.shape[0], x.shape[1], height * width)
-        # Which of the guide's features matches best has no gradient. In pieces, as all products of all positions with
-        # all others may not fit into memory.
+        # The choice of the best match has no gradient. It is made in pieces, as the products of all positions with all
+        # others may not fit into memory.
         with torch.no_grad():
             pieces = torch.split(x, max(1, _MAX_PRODUCTS // (len(x) * self.features.shape[1])), dim=2)
-            best = torch.cat([torch.einsum("ncp,cq->npq", one, self.features).argmax(2) for one in pieces], 1)
+            best = torch.cat([torch.einsum("ncp,cq->npq", piece, self.features).argmax(2) for piece in pieces], 1)
             chosen = self.features.T[best].transpose(1, 2)
         return (x * chosen).mean(1).view(-1, 1, height, width)

@@ -79,10 +79,10 @@ def layers(
         ],
         rows,
     )
+    console.result(f"Objective terms besides layers: {', '.join(map(_term, TERMS.names()))}")
     convolutions = [layer.channels for layer in table if layer.kind in _CONVOLUTIONS]
     if convolutions:
         console.result(f"{len(convolutions)} convolution layers with {sum(convolutions):,} channels in all")
-    console.result(f"Objective terms besides layers: {', '.join(map(_term, TERMS.names()))}")
 
 
 def _term(name: str) -> str:

@@ -138,6 +138,8 @@ def _asks_for_json(words: Sequence[str]) -> bool:
 def _flags(app: App, words: Sequence[str]) -> Mapping[str, str]:
     """Map each parameter of the command that was called to its flag."""
     _, apps, _ = app.parse_commands(words)
+    if apps[-1].default_command is None:
+        return {}
     return {
         argument.field_info.name: next(name for name in argument.names if name.startswith("--"))
         for argument in apps[-1].assemble_argument_collection()

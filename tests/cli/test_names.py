@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from dreamvid import dream_image, dream_video, load_settings
-from dreamvid.cli import main
 from dreamvid.errors import DreamvidError
 from dreamvid.settings import renamed
 from dreamvid.settings.renamed import RENAMED
@@ -131,6 +130,9 @@ def test_flags_of_parameters(message: str, expected: str) -> None:
     assert with_flags(message, flags) == expected
 
 
-def test_every_command_knows_its_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sheet", "x.png", "--size", "3"]) == 2
-    assert "x.png" in capsys.readouterr().err
+def test_every_command_knows_its_flags(dreamvid: Run, clips: Path) -> None:
+    told = dreamvid("sheet", clips / "image.png", "--size", "3")
+    assert (told.code, told.err) == (2, "error: --size got 3: allowed is from 16 to 4096 pixels.\n")
+    for words in (("`tile`",), ("presets", "`tile`"), ("presets", "show", "`tile`")):
+        told = dreamvid(*words)
+        assert (told.code, "`tile`" in told.err) == (2, True)

@@ -1,7 +1,8 @@
-"""What will be rendered, before anything is dreamed: which frames, their times, where the work is cut."""
+"""Plan a render before anything is dreamed: which frames there are, their times, and where the work is cut."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Self
@@ -9,15 +10,25 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from dreamvid.errors import SourceError
+from dreamvid.errors import FfmpegError, SourceError
 from dreamvid.image.tensors import to_8_bits
 from dreamvid.settings import Settings
 from dreamvid.video.bars import NO_BARS, Bars, Edges, frame_edges, locate_bars
-from dreamvid.video.decode import FrameReader, Pixels
+from dreamvid.video.decode import FrameReader, Pixels, irregular_frames
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.probe import ALIKE, Irregularities, Scan, VideoInfo, frames_to_scan, scan
+from dreamvid.video.probe import (
+    ALIKE,
+    FrameLog,
+    Irregularities,
+    Scan,
+    VideoInfo,
+    frames_to_scan,
+    refuse_endless,
+    scan,
+    scan_of_log,
+)
 from dreamvid.video.shots import detection_size, find_cuts
-from dreamvid.video.source import Source
+from dreamvid.video.source import FfmpegSource, Source
 
 # At most this much film is dreamed again after a crash. Each segment costs one key frame and the start of an
 # encoder: at 4 s that is what encoders do by themselves (x264 puts a key frame at least every 250 images).
@@ -122,74 +133,113 @@ class Plan:
 
 
 def make_plan(
-    source: Source,
-    info: VideoInfo,
-    settings: Settings,
-    *,
-    on_scan: Callable[[int], None] | None = None,
-    on_cuts: Callable[[int, int | None], None] | None = None,
+    source: Source, info: VideoInfo, settings: Settings, *, on_frame: Callable[[int], None] | None = None
 ) -> Plan:
-    """Decode the source twice without dreaming: once for its times and damage, once, small, for its cuts.
+    """Decode the source once, to small frames, without dreaming it: find its times, damage, shots and black bars.
 
-    on_scan: called with the number of frames scanned. on_cuts: called with the number of frames searched for
-    cuts and how many there are (None if that is not known).
+    A second time is only needed for a source that changes on the way, in a way that its frames depend on.
+
+    on_frame: called with the number of frames that were looked at.
 
     Raises SourceError when no frame can be decoded or none lies in the range asked for, FfmpegError.
     """
     start, stop = settings.video.frame_range()
     fps = settings.video.rate()
-    seen = scan(source, info, frames_to_scan(source, info, stop, fps), on_scan)
-    total = None if fps is not None else (seen.count if stop is None else min(seen.count, stop)) - start
-    if total is not None and total <= 0:
-        raise _nothing(settings, seen.count)
-    pts: list[int] = []
-    end_pts: int | None = None
-    shown: Pixels | None = None
-    places: list[int] = []
-    edges: list[Edges | None] = []
 
-    def small_frames() -> Iterator[npt.NDArray[np.uint8]]:
-        nonlocal end_pts, shown
+    def look(seen: Scan | None = None, log: FrameLog | None = None) -> tuple[_Look, FrameReader]:
         # One frame more than is rendered tells when the last one ends, and whether there is more.
-        further = None if stop is None else stop + 1
-        with FrameReader(
-            source, info, scan=seen, start=start, stop=further, size=detection_size(info), fps=fps, queue_frames=8
-        ) as reader:
-            for frame in reader:
-                if stop is not None and frame.index >= stop:
-                    end_pts = frame.pts
-                    return
-                pts.append(frame.pts)
-                if on_cuts is not None:
-                    on_cuts(len(pts), total)
-                # A repeated frame would make the next one stand out as if it were a cut.
-                if shown is None or not np.array_equal(shown, frame.pixels):
-                    shown = frame.pixels
-                    places.append(len(pts) - 1)
-                    small = to_8_bits(shown)
-                    edges.append(frame_edges(small))
-                    yield small
-                else:
-                    edges.append(edges[-1])
+        further, size = None if stop is None else stop + 1, detection_size(info)
+        with FrameReader(source, info, scan=seen, stop=further, size=size, fps=fps, queue_frames=8, log=log) as reader:
+            return _look(reader, source, start, stop, on_frame), reader
 
-    cuts = [places[cut] for cut in find_cuts(small_frames())]
-    if not pts:
+    if isinstance(source, FfmpegSource):
+        log = FrameLog()
+        try:
+            found, reader = look(log=log)
+        except FfmpegError as error:
+            if log.stamps:
+                raise
+            raise SourceError(f"no frame of {source.text} could be decoded: {error}") from error
+        assert reader.process is not None
+        seen = scan_of_log(source, info, log, reader.process, stop=_scanned(log, found, info, stop, fps))
+        if irregular_frames(seen.irregularities, info, fps):
+            found, _ = look(seen)
+    else:
+        seen = scan(source, info, frames_to_scan(source, info, stop, fps))
+        found, _ = look(seen)
+    if not found.pts:
         raise _nothing(settings, None if fps is not None else seen.count)
     rate = fps or seen.frame_rate
-    bars = locate_bars(source, info, edges, cuts, start=start, fps=fps) if settings.video.bars == "keep" else ()
+    cuts, count = found.cuts, len(found.pts)
+    bars = locate_bars(source, info, found.edges, cuts, start=start, fps=fps) if settings.video.bars == "keep" else ()
     alone, cadence = settings.coherence.alone_at(rate), settings.coherence.cadence_at(rate)
     return Plan(
         start=start,
-        pts=tuple(pts),
-        end_pts=end_pts,
+        pts=tuple(found.pts) if fps is not None else seen.pts[start : start + count],
+        end_pts=found.end_pts,
         time_base=info.time_base if fps is None else 1 / fps,
         constant_rate=fps is not None or seen.constant_rate,
         rate=rate,
-        trimmed=start > 0 or end_pts is not None,
+        trimmed=start > 0 or found.end_pts is not None,
         damage=(*seen.notes, *seen.damage),
-        segments=cut_segments(len(pts), cuts, rate, start=start, alone=alone, cadence=cadence, bars=bars),
+        segments=cut_segments(count, cuts, rate, start=start, alone=alone, cadence=cadence, bars=bars),
         irregularities=seen.irregularities,
     )
+
+
+@dataclass
+class _Look:
+    """What small frames tell, of the frames to render.
+
+    pts: their times as they are stored. end_pts: when the last one ends, if the source goes on. cuts: positions (from
+    0) of those that begin a new shot. edges: their black borders.
+    """
+
+    pts: list[int] = field(default_factory=list)
+    end_pts: int | None = None
+    cuts: list[int] = field(default_factory=list)
+    edges: list[Edges | None] = field(default_factory=list)
+
+
+def _look(
+    reader: FrameReader, source: Source, start: int, stop: int | None, on_frame: Callable[[int], None] | None
+) -> _Look:
+    found, began = _Look(), time.monotonic()
+    distinct: list[int] = []
+
+    def small_frames() -> Iterator[npt.NDArray[np.uint8]]:
+        shown: Pixels | None = None
+        for frame in reader:
+            if stop is not None and frame.index >= stop:
+                found.end_pts = frame.pts
+                return
+            if on_frame is not None:
+                on_frame(frame.index + 1)
+            if stop is None:
+                refuse_endless(source, frame.index + 1, began)
+            if frame.index < start:
+                continue
+            found.pts.append(frame.pts)
+            # A repeated frame would make the next one stand out as if it were a cut.
+            if shown is None or not np.array_equal(shown, frame.pixels):
+                shown = frame.pixels
+                distinct.append(len(found.pts) - 1)
+                small = to_8_bits(shown)
+                found.edges.append(frame_edges(small))
+                yield small
+            else:
+                found.edges.append(found.edges[-1])
+
+    found.cuts = [distinct[cut] for cut in find_cuts(small_frames())]
+    return found
+
+
+def _scanned(log: FrameLog, found: _Look, info: VideoInfo, stop: int | None, fps: Fraction | None) -> int | None:
+    """Count the frames of the source up to the end of the range; None if that is the source's end."""
+    if found.end_pts is None or fps is None:
+        return stop if found.end_pts is not None else None
+    end = found.end_pts / fps
+    return max(1, sum(stamp is None or stamp * info.time_base < end for stamp in log.stamps))
 
 
 def cut_segments(

@@ -92,14 +92,12 @@ class VideoProducer:
         )
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
-        """Decode the source twice without dreaming."""
-        return make_plan(
-            self._source,
-            self._info,
-            self._settings,
-            on_scan=lambda done: report(Progress("scan", done, None)),
-            on_cuts=lambda done, total: report(Progress("plan", done, total)),
+        """Decode the source once without dreaming."""
+        plan = make_plan(
+            self._source, self._info, self._settings, on_frame=lambda done: report(Progress("scan", done, None))
         )
+        report(Progress("plan", plan.count, plan.count))
+        return plan
 
     def check(self, plan: Plan) -> list[str]:
         """Evaluate the schedules at every frame, with the sound."""

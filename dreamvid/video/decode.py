@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import queue
 import shutil
 import tempfile
 import threading
@@ -19,8 +18,9 @@ import numpy as np
 from PIL import Image
 
 from dreamvid.errors import FfmpegError, SourceError
+from dreamvid.runtime.queues import BoundedQueue
 from dreamvid.video.ffmpeg import Ffmpeg
-from dreamvid.video.probe import ZSCALE_MATRICES, Irregularities, Scan, VideoInfo, clock_args
+from dreamvid.video.probe import ZSCALE_MATRICES, FrameLog, Irregularities, Scan, VideoInfo, clock_args
 from dreamvid.video.probing.timestamps import Clock, correction_filter, timing_args
 from dreamvid.video.source import FfmpegSource, FrameSource, Source
 from dreamvid.video.source import Pixels as Pixels
@@ -57,6 +57,8 @@ class FrameReader:
         size: (width, height) of the result in pixels; default: as stored.
         fps: resample to this constant rate, nearest frame.
         queue_frames: how many decoded frames may wait.
+        log: takes in what `scan_of_log` needs, from the first frame on, wherever `start` is; for sources that ffmpeg
+            reads. `process` is the ffmpeg then, ended when the reader is closed.
 
     Raises (while iterating):
         FfmpegError: ffmpeg failed. SourceError: an image cannot be read. Frames that are damaged or missing
@@ -74,13 +76,14 @@ class FrameReader:
         size: tuple[int, int] | None = None,
         fps: Fraction | None = None,
         queue_frames: int = 4,
+        log: FrameLog | None = None,
     ) -> None:
         if start < 0 or (stop is not None and stop <= start):
             raise SourceError(
                 f"an empty range of frames was asked for: {start}:{'' if stop is None else stop}. "
                 "Give START:STOP with 0 <= START < STOP."
             )
-        self._source, self._info, self._scan, self._fps = source, info, scan, fps
+        self._source, self._info, self._scan, self._fps, self._log = source, info, scan, fps, log
         self._irregularities = None if scan is None else scan.irregularities
         self._start, self._stop = start, stop
         if fps is not None and scan is not None and scan.irregularities.corrections and scan.complete and scan.pts:
@@ -89,9 +92,10 @@ class FrameReader:
             self._stop = count if stop is None else min(stop, count)
         self.width, self.height = size or (info.width, info.height)
         self.time_base = info.time_base if fps is None else 1 / fps
-        self._queue: queue.Queue[VideoFrame | BaseException | None] = queue.Queue(maxsize=queue_frames)
+        self._frames: BoundedQueue[VideoFrame] = BoundedQueue(queue_frames)
+        self._arriving = iter(self._frames)
         self._closing = threading.Event()
-        self._process: Ffmpeg | None = None
+        self.process: Ffmpeg | None = None
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="decode", daemon=True)
         self._thread.start()
@@ -110,56 +114,32 @@ class FrameReader:
     def __next__(self) -> VideoFrame:
         if self._ended:
             raise StopIteration
-        item = self._wait()
-        if isinstance(item, VideoFrame):
-            return item
-        self.close()
-        if item is None:
-            raise StopIteration
-        raise item
-
-    def _wait(self) -> VideoFrame | BaseException | None:
-        while not self._closing.is_set():
-            with contextlib.suppress(queue.Empty):
-                return self._queue.get(timeout=0.2)
-        return None  # closed by another thread while this one waited
+        try:
+            return next(self._arriving)
+        except BaseException:  # also StopIteration, after the last frame or when another thread has closed the reader
+            self.close()
+            raise
 
     def close(self) -> None:
         """Stop decoding, end ffmpeg and the thread. Safe to call again, and from another thread's error."""
         self._ended = True
         self._closing.set()
+        self._frames.close()
         while self._thread.is_alive():
-            process = self._process
-            if process is not None and process.process.poll() is None:
-                process.process.kill()  # wakes a thread that waits for pixels
-            with contextlib.suppress(queue.Empty):
-                self._queue.get_nowait()
+            if self.process is not None and self.process.process.poll() is None:
+                self.process.process.kill()  # wakes a thread that waits for pixels
             self._thread.join(timeout=0.02)
 
-    def _put(self, item: VideoFrame | BaseException | None) -> None:
-        while not self._closing.is_set():
-            try:
-                self._queue.put(item, timeout=0.2)
-                return
-            except queue.Full:
-                continue
-
     def _work(self) -> None:
-        try:
-            source = self._source
-            frames = self._read_frames(source) if isinstance(source, FrameSource) else self._read_video()
-            with contextlib.closing(frames):
-                for frame in frames:
-                    self._put(frame)
-                    if self._closing.is_set():
-                        return
-            self._put(None)
-        except BaseException as error:  # whatever it is, the consumer has to see it
-            self._put(error)
+        source = self._source
+        with contextlib.closing(
+            self._read_frames(source) if isinstance(source, FrameSource) else self._read_video()
+        ) as frames:
+            self._frames.fill(frames)
 
     def _filters(self) -> str:
         info, found = self._info, self._irregularities
-        filters = []
+        filters = [] if self._log is None else [self._log.FILTER]
         if self._fps is not None and found is not None:
             filters.append(correction_filter(_large_corrections(found, info)))
         steady = []  # filters that cannot take images of another size or format than the first one's
@@ -200,8 +180,14 @@ class FrameReader:
                 *("-pix_fmt", "rgb48le" if deep else "rgb24", "-f", "rawvideo", "pipe:1"),
                 *clock_args(self._source, self._info),
             ]
-            with Ffmpeg(args, stdout=True) as process:
-                self._process = process
+            log = self._log
+            with Ffmpeg(
+                args,
+                stdout=True,
+                level="warning" if log is None else "info",
+                on_line=None if log is None else log.read,
+            ) as process:
+                self.process = process
                 times: Iterator[str] | None = None
                 index, last = self._start, None
                 while self._stop is None or index < self._stop:
@@ -248,6 +234,12 @@ def _resampled_count(scan: Scan, info: VideoInfo, fps: Fraction) -> int:
 
 
 _MOST_CORRECTIONS = 200  # a filter's expression has to end somewhere; the largest ones count
+
+
+def irregular_frames(found: Irregularities, info: VideoInfo, fps: Fraction | None) -> bool:
+    """Tell if a reader that knows what was found gives other frames than one that only knows the info."""
+    corrected = fps is not None and bool(_large_corrections(found, info))
+    return corrected or found.colors_vary or (found.interlaced and not info.interlaced)
 
 
 def _large_corrections(found: Irregularities, info: VideoInfo) -> dict[int, int]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from dreamvid.errors import SourceError
 from dreamvid.video.ffmpeg import REFUSED_FORMAT, Ffmpeg, capture_ffmpeg, level_and_text, require_feature
 from dreamvid.video.probing.streams import Stream, choose_audio, choose_video, input_duration, input_lines, read_streams
-from dreamvid.video.probing.timestamps import Clock, describe_damage, mend, timing_args
+from dreamvid.video.probing.timestamps import describe_damage, mend, timing_args
 from dreamvid.video.source import FfmpegSource, FrameSource, Source
 
 _ENDLESS_FRAMES = 20_000
@@ -21,6 +21,7 @@ _NO_VIDEO_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
 
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r"\bn: *\d+ .*\bfmt:(\S+) .*\bsar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\S)")
+_STAMP = re.compile(r"\bn: *\d+ pts: *(\S+)")
 _COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
 _ROTATION = re.compile(r"^Display Matrix: rotation of (-?\d+(?:\.\d+)?) degrees")
 
@@ -389,42 +390,57 @@ def scan(
     if isinstance(source, FrameSource):
         return _scan_frames(source, stop, on_frame)
     assert isinstance(source, FfmpegSource)
-    stamps: list[int | None] = []
-    clock = Clock(info.time_base)
-    began = time.monotonic()
-    complete = True
-    changes = _Changes()
+    count, began, complete = 0, time.monotonic(), True
+    log = FrameLog()
     args = [
         *("-max_error_rate", "1"),
         *source.input_args(),
-        *("-map", f"0:{info.stream}", "-vf", "showinfo=checksum=0"),
+        *("-map", f"0:{info.stream}", "-vf", log.FILTER),
         *timing_args("pipe:1"),
         *("-f", "null", "-"),
         *clock_args(source, info),
     ]
-    with Ffmpeg(args, stdout=True, level="info", on_line=changes.read) as process:
-        for raw in process.stdout:
-            if stop is not None and len(stamps) == stop:
+    with Ffmpeg(args, stdout=True, level="info", on_line=log.read) as process:
+        for _ in process.stdout:  # a line for each frame
+            if count == stop:
                 complete = False
                 break
-            stamps.append(clock.read(raw.decode("ascii")))
+            count += 1
             if on_frame is not None:
-                on_frame(len(stamps))
-            if (
-                source.endless
-                and stop is None
-                and (len(stamps) >= _ENDLESS_FRAMES or time.monotonic() - began > _ENDLESS_SECONDS)
-            ):
-                raise SourceError(
-                    f"{source.text!r} shows no end after {len(stamps)} frames. Say how many to take, for "
-                    "example `frames=0:300`, or give the graph a duration (d=10)."
-                )
-        if complete and process.wait() != 0 and not stamps:
+                on_frame(count)
+            if stop is None:
+                refuse_endless(source, count, began)
+        if complete and process.wait() != 0 and not count:
             raise SourceError(f"no frame of {source.text} could be decoded: {process.failure('decoding')}")
-        errors, first_errors = process.error_count, process.first_errors
+    return scan_of_log(source, info, log, process, stop=None if complete else stop)
+
+
+def refuse_endless(source: Source, count: int, began: float) -> None:
+    """Raise SourceError for a source that may have no end and shows none after many frames or a long time.
+
+    count: how many frames were decoded, since the moment `began` of `time.monotonic`.
+    """
+    endless = isinstance(source, FfmpegSource) and source.endless
+    if endless and (count >= _ENDLESS_FRAMES or time.monotonic() - began > _ENDLESS_SECONDS):
+        raise SourceError(
+            f"{source.text!r} shows no end after {count} frames. Say how many to take, for "
+            "example `frames=0:300`, or give the graph a duration (d=10)."
+        )
+
+
+def scan_of_log(source: Source, info: VideoInfo, log: "FrameLog", process: Ffmpeg, *, stop: int | None = None) -> Scan:
+    """Work out what a decode has found from its log.
+
+    process: the ffmpeg that has ended, or was stopped. stop: look at so many frames, as it was stopped after them; None
+    if it ran to the source's end. Raises SourceError: no frame could be decoded, or it changes in a way that cannot be
+    read.
+    """
+    errors, first_errors, complete = process.error_count, process.first_errors, stop is None
+    stamps = log.stamps[:stop]
     if not stamps:
         reason = " / ".join(first_errors[:2]) or "it is empty"
         raise SourceError(f"no frame of {source.text} could be decoded: {reason}")
+    changes = log.changes(len(stamps))
     mended = mend(stamps, info.time_base, strays=info.format_name in _WITHOUT_DURATIONS)
     pts = mended.pts
     rate = constant_rate_of(pts, info)
@@ -457,30 +473,57 @@ def scan(
     )
 
 
+@dataclass(frozen=True)
 class _Changes:
-    """Collects what changes from frame to frame, out of the log of the filter `showinfo`."""
+    """What frames of one video differ in: sizes (in the order of their appearance), formats, color spaces, fields."""
 
-    def __init__(self) -> None:
-        self.interlaced = False
-        self.sizes: dict[tuple[int, int], None] = {}  # in the order of their appearance
-        self.formats: set[str] = set()
-        self.colors: set[tuple[str, str]] = set()
+    sizes: tuple[tuple[int, int], ...]
+    formats: frozenset[str]
+    colors: frozenset[tuple[str, str]]
+    interlaced: bool
 
     @property
     def varies(self) -> bool:
         """Whether size or pixel format change."""
         return len(self.sizes) > 1 or len(self.formats) > 1
 
+
+class FrameLog:
+    """Reads, from the log of a running ffmpeg, what its filter `showinfo` tells of every frame that it decodes.
+
+    FILTER: is to be the first of the filters. `stamps`: the time stamp of each frame in ticks of the source's time
+    base; None where it has none.
+    """
+
+    FILTER = "showinfo=checksum=0"
+
+    def __init__(self) -> None:
+        self.stamps: list[int | None] = []
+        # Each with the number of the first frame that has it.
+        self._forms: dict[tuple[str, int, int, bool], int] = {}
+        self._colors: dict[tuple[str, str], int] = {}
+
     def read(self, level: str, text: str) -> None:
         """Read a line of the log; called in the thread that drains it."""
         if level != "info":
             return
         if frame := _FRAME.search(text):
-            self.formats.add(frame[1])
-            self.sizes[int(frame[4]), int(frame[5])] = None
-            self.interlaced = self.interlaced or frame[6] in "TB"
+            stamp = _STAMP.search(text)
+            form = (frame[1], int(frame[4]), int(frame[5]), frame[6] in "TB")
+            self._forms.setdefault(form, len(self.stamps))
+            self.stamps.append(int(stamp[1]) if stamp and stamp[1].lstrip("-").isdecimal() else None)
         elif color := _COLOR.search(text):
-            self.colors.add((color[1], color[2]))
+            self._colors.setdefault((color[1], color[2]), len(self.stamps) - 1)
+
+    def changes(self, count: int) -> _Changes:
+        """Tell what differs among the first `count` frames."""
+        forms = [form for form, first in self._forms.items() if first < count]
+        return _Changes(
+            tuple(dict.fromkeys((width, height) for _, width, height, _ in forms)),
+            frozenset(name for name, *_ in forms),
+            frozenset(color for color, first in self._colors.items() if first < count),
+            any(interlaced for *_, interlaced in forms),
+        )
 
 
 def _describe_errors(

@@ -137,7 +137,7 @@ def test_a_full_disk(film: Path, undisturbed: Path, small_disk: Path) -> None:
 def test_a_folder_that_cannot_be_written_to(film: Path, small_disk: Path, tmp_path: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     few = tiny(iterations=0, frames="0:2")
-    with pytest.raises(OutputError, match=r"cannot be written to.*another output with -o"):
+    with pytest.raises(OutputError, match=r"cannot be written to.*another `output`"):
         render_video(film, small_disk / "dream.mp4", few)
     assert render_video(film, tmp_path / "dream.mp4", few).frames == 2
 

@@ -1,5 +1,7 @@
 """The plan covers every frame once, is cut where the shots are, and names what is wrong with a range."""
 
+import subprocess
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 from renders import CUT, FRAMES, RATE, SEGMENTS, tiny
 
 from dreamvid.errors import SourceError
+from dreamvid.render.engine import render_video
 from dreamvid.render.plan import SEGMENT_SECONDS, Plan, cut_segments, make_plan
 from dreamvid.settings import Settings
-from dreamvid.video.probe import probe
+from dreamvid.video.decode import FrameReader
+from dreamvid.video.probe import probe, scan
+from dreamvid.video.shots import detection_size, find_cuts
 from dreamvid.video.source import open_source
 
 
@@ -83,3 +88,66 @@ def test_an_empty_range_names_the_count_and_the_remedy_runs(film: Path) -> None:
 def test_a_graph_without_an_end_is_taken_as_far_as_asked() -> None:
     assert plan_of("lavfi:testsrc2=size=32x32:rate=30", tiny(frames="3:9")).count == 6
     assert plan_of("lavfi:testsrc2=size=32x32:rate=30", tiny(frames="3:9", fps="10")).count == 6
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Every ffmpeg that is started while a test runs, by its arguments."""
+    started: list[list[str]] = []
+    popen = subprocess.Popen
+
+    def start(command: list[str], *args: object, **options: object) -> object:
+        started.append(command)
+        return popen(command, *args, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    return started
+
+
+def test_a_plan_decodes_the_file_once_and_a_render_once_more(
+    film: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    source = open_source(film)
+    info = probe(source)
+    commands.clear()
+    make_plan(source, info, tiny())
+    assert len(commands) == 1
+    commands.clear()
+    render_video(film, tmp_path / "dream.mkv", tiny(iterations=0, warm_iterations=0))
+    whole = [command for command in commands if f"file:{film}" in command and "-frames:v" not in command]
+    assert len([command for command in whole if "rawvideo" in command]) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "jitter.mp4",
+        "gap.mp4",
+        "stream.ts",
+        "edit_list.mp4",
+        "delays.gif",
+        "interlaced.mpg",
+        "resized.ts",
+        "corrupted.mp4",
+    ],
+)
+@pytest.mark.parametrize("wanted", [{}, {"frames": "4:9"}, {"fps": "12"}])
+def test_one_pass_finds_what_a_scan_and_a_reader_find(
+    name: str, wanted: dict[str, str], zoo: Callable[[str], Path]
+) -> None:
+    settings = tiny(**wanted)
+    source = open_source(zoo(name))
+    info = probe(source)
+    plan = make_plan(source, info, settings)
+    (start, stop), fps = settings.video.frame_range(), settings.video.rate()
+    seen = scan(source, info, None if fps is not None else stop)
+    with FrameReader(source, info, scan=seen, start=start, stop=stop, size=detection_size(info), fps=fps) as reader:
+        frames = list(reader)
+    assert plan.pts == tuple(frame.pts for frame in frames)
+    assert (plan.rate, plan.constant_rate) == (
+        (fps, True) if fps is not None else (seen.frame_rate, seen.constant_rate)
+    )
+    assert plan.irregularities == seen.irregularities
+    assert bool(plan.damage) == bool(seen.damage or seen.notes)
+    cuts = find_cuts(frame.pixels for frame in frames)
+    assert [segment.start - start for segment in plan.segments if segment.new_shot] == [0, *cuts]

@@ -71,10 +71,10 @@ def build_app(*, all_help: bool = False) -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for order, (name, place, purpose) in enumerate(_COMMANDS):
+    for order, (name, location, purpose) in enumerate(_COMMANDS):
         pointer = {"help_epilogue": f"All flags, by groups:  dreamvid {name} {_HELP_ALL}"}
         shows_more = name in _WITH_SETTINGS and not all_help
-        app.command(place, name=name, help=purpose, sort_key=order, **(pointer if shows_more else {}))
+        app.command(location, name=name, help=purpose, sort_key=order, **(pointer if shows_more else {}))
     return app
 
 
@@ -96,10 +96,10 @@ def main(tokens: Sequence[str] | None = None) -> int:
     tune_process()
     given = list(sys.argv[1:] if tokens is None else tokens)
     app = build_app(all_help=_HELP_ALL in given)
-    words = ["--help" if word == _HELP_ALL else word for word in given]
-    quiet = "--quiet" in words or "-q" in words  # also before the command knows
-    with console.speaking(lambda: _flags(app, words), as_json=_asks_for_json(words)), _log_lines():
-        return guarded(lambda: app(_current(words, quiet), exit_on_error=False, print_error=False), quiet=quiet)
+    arguments = ["--help" if argument == _HELP_ALL else argument for argument in given]
+    quiet = "--quiet" in arguments or "-q" in arguments  # also before the command knows
+    with console.speaking(lambda: _flags(app, arguments), as_json=_asks_for_json(arguments)), _log_lines():
+        return guarded(lambda: app(_current(arguments, quiet), exit_on_error=False, print_error=False), quiet=quiet)
 
 
 @contextmanager
@@ -130,14 +130,14 @@ class _LogLines(logging.Handler):
         console.say(f"{record.levelname.lower()}: {self.format(record)}")
 
 
-def _asks_for_json(words: Sequence[str]) -> bool:
-    """Return whether `--progress json` is among the words."""
-    return "--progress=json" in words or ("--progress", "json") in pairwise(words)
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Return whether `--progress json` is among the arguments."""
+    return "--progress=json" in arguments or ("--progress", "json") in pairwise(arguments)
 
 
-def _flags(app: App, words: Sequence[str]) -> Mapping[str, str]:
+def _flags(app: App, arguments: Sequence[str]) -> Mapping[str, str]:
     """Map each parameter of the command that was called to its flag."""
-    _, apps, _ = app.parse_commands(words)
+    _, apps, _ = app.parse_commands(arguments)
     if apps[-1].default_command is None:
         return {}
     return {
@@ -147,11 +147,11 @@ def _flags(app: App, words: Sequence[str]) -> Mapping[str, str]:
     }
 
 
-def _current(words: Sequence[str], quiet: bool) -> list[str]:
+def _current(arguments: Sequence[str], quiet: bool) -> list[str]:
     """Replace flags of version 0.1 by their present names; each is told once, as a warning."""
     current = []
-    for word in words:
-        flag, equals, value = word.partition("=")
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
         new = _current_flag(flag)
         if new != flag and not quiet:
             console.warning(f"{flag} is called {new} now.")
@@ -220,10 +220,10 @@ def guarded(call: Callable[[], object], *, quiet: bool = False) -> int:
 def _explain(error: CycloptsError) -> str:
     if not isinstance(error, UnusedCliTokensError) or not error.unused_tokens:
         return str(error)
-    word = error.unused_tokens[0]
+    argument = error.unused_tokens[0]
     commands = [name for name in error.app or () if not name.startswith("-")]
     allowed = f" Allowed here: {', '.join(commands)}." if commands else ""
-    return f"Unexpected argument {word!r}.{nearest(word, commands)}{allowed}"
+    return f"Unexpected argument {argument!r}.{nearest(argument, commands)}{allowed}"
 
 
 def _show_warnings_once() -> None:

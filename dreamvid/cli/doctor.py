@@ -39,7 +39,7 @@ def doctor() -> int:
             broken = True
             rows.append((check.__name__.removeprefix("_"), f"BROKEN: {error}"))
     rows += _plugins()
-    rows += _places()
+    rows += _folders()
     console.print_table([("part", "left"), ("found", "left")], rows, wrap_last=True)
     if broken:
         console.error("a part that every render needs is broken; reinstall: pip install --force-reinstall dreamvid")
@@ -118,7 +118,7 @@ def _described(registry: "Registry[Any]", name: str) -> str:
     return f"{name} ({origin})"
 
 
-def _places() -> Iterator[tuple[str, str]]:
+def _folders() -> Iterator[tuple[str, str]]:
     import torch
     from huggingface_hub.constants import HF_HUB_CACHE
 

@@ -92,14 +92,14 @@ class Choice:
 
 def bounds(field: FieldInfo) -> str:
     """Describe a number's limits: "from 1 up to 12", "above 0 up to 1"; "" if there are none."""
-    words = {"ge": "from {}", "gt": "above {}", "le": "up to {}", "lt": "below {}"}
-    said = [
+    templates = {"ge": "from {}", "gt": "above {}", "le": "up to {}", "lt": "below {}"}
+    parts = [
         template.format(getattr(rule, key))
         for rule in field.metadata
-        for key, template in words.items()
+        for key, template in templates.items()
         if getattr(rule, key, None) is not None
     ]
-    return " ".join(said)
+    return " ".join(parts)
 
 
 def flag_name(name: str) -> str:

@@ -217,6 +217,11 @@ class TestPresets:
         for part in parts:
             assert part in str(caught.value)
 
+    def test_a_byte_order_mark_is_no_part_of_a_preset(self, tmp_path: Path) -> None:
+        mine = tmp_path / "mine.toml"
+        mine.write_bytes(b"\xef\xbb\xbf[dream]\r\noctaves = 3\r\n")
+        assert load_settings(mine).dream.octaves == 3
+
     @pytest.mark.parametrize(
         ("text", "parts"),
         [

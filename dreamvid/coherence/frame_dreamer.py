@@ -1,6 +1,7 @@
 """Dream one frame after another: the loop that coherence is made of.
 
-Carried from frame to frame is the residual r = dream - source, at the size of the finest octave:
+Carried from frame to frame is the residual r = dream - source, at the size of the finest octave (which is above the
+frame's own where that has fewer than 240 lines):
 
     r'   = warp(r, flow)                      sampled bicubic, once
     x0   = frame + decay · validity · r'      decay from the half-life and the time since the frame before,
@@ -34,7 +35,7 @@ from dreamvid.coherence.residual import (
     reference_image,
 )
 from dreamvid.coherence.working_frame import WorkingFrame
-from dreamvid.dream.octaves import Shifts
+from dreamvid.dream.octaves import Shifts, enlarged_size
 from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import resize
 from dreamvid.motion.estimator import load_estimator
@@ -93,7 +94,12 @@ class FrameDreamer:
         uploaded: float32 (1, 3, H, W) in [0, 1], or whole numbers (H, W, 3) as `upload` returns them.
         """
         height, width = uploaded.shape[:2] if uploaded.ndim == 3 else uploaded.shape[2:]
-        return WorkingFrame(uploaded, self._session.sizes(height, width)[-1], self._estimator)
+        return WorkingFrame(uploaded, self._sizes((height, width), self.settings)[-1], self._estimator)
+
+    def _sizes(self, full_size: tuple[int, int], settings: Settings) -> list[tuple[int, int]]:
+        """Work out the octave sizes (h, w) for a source frame, coarse to fine; a small frame is dreamed enlarged."""
+        size = enlarged_size(*full_size, dream_height=settings.dream.dream_height)
+        return self._session.sizes(*size, settings)
 
     def motion(self, this: WorkingFrame, previous: WorkingFrame) -> MotionField:
         """Estimate how `this` frame follows from `previous`."""
@@ -126,7 +132,7 @@ class FrameDreamer:
         """
         settings = self._session.set_time(time_seconds, index, signals)
         dream, coherence = settings.dream, settings.coherence
-        sizes = self._session.sizes(*frame.full_size, settings)
+        sizes = self._sizes(frame.full_size, settings)
         source, wanted, whole = frame.at(sizes[-1]), self._wanted(frame, mask), dream.iterations * dream.step_size
         shifts = Shifts(settings.render.seed, index)
         if self._residual is not None and self._amount is not None:
@@ -150,7 +156,7 @@ class FrameDreamer:
                 lack=lack,
                 renewal=renewal * self._room(carried, whole * wanted),
                 whole=whole,
-                sizes=self._session.sizes(*frame.full_size),
+                sizes=self._sizes(frame.full_size, self.settings),
                 warm_iterations=coherence.warm_iterations,
                 own_iterations=coherence.disocclusion_iterations,
                 shifts=Shifts(settings.render.seed, index + 2**32),  # others than those of the whole frame

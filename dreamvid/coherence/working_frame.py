@@ -33,8 +33,8 @@ class WorkingFrame:
 
     @cached_property
     def reduced(self) -> Tensor:
-        """The frame at `size`, (1, 3, h, w); resampling may leave [0, 1] a little."""
-        return resize(self.full, self.size)
+        """The frame at `size`, (1, 3, h, w); resampling may leave [0, 1] a little where it reduces."""
+        return self._resampled(self.size)
 
     @cached_property
     def prepared(self) -> PreparedFrame:
@@ -43,7 +43,12 @@ class WorkingFrame:
 
     def at(self, size: tuple[int, int]) -> Tensor:
         """Resample the frame to (h, w): (1, 3, h, w)."""
-        return self.reduced if size == self.size else resize(self.full, size)
+        return self.reduced if size == self.size else self._resampled(size)
+
+    def _resampled(self, size: tuple[int, int]) -> Tensor:
+        image = resize(self.full, size)
+        # Enlarging overshoots at sharp edges; holding that in range later would count as a part of the dream.
+        return image.clamp(0, 1) if size[0] > self.full_size[0] else image
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors on the device that another stream may have made."""

@@ -11,7 +11,7 @@ import math
 from fractions import Fraction
 from typing import Protocol
 
-from dreamvid.dream.octaves import octave_sizes
+from dreamvid.dream.octaves import enlarged_size, octave_sizes
 from dreamvid.settings import Settings, merge
 
 # Height of the draft relative to the finest octave of the video, and number of its frames for one frame of the draft.
@@ -44,9 +44,13 @@ def draft(settings: Settings, info: Format) -> Settings:
     width, height = settings.video.size_pixels() or (info.width, info.height)
     dream = settings.dream
     sizes = octave_sizes(
-        height, width, dream_height=dream.dream_height, octaves=dream.octaves, octave_scale=dream.octave_scale
+        *enlarged_size(height, width, dream_height=dream.dream_height),
+        dream_height=dream.dream_height,
+        octaves=dream.octaves,
+        octave_scale=dream.octave_scale,
     )
     lines = max(16, _even(sizes[-1][0] * HEIGHT_PART))
+    shown = min(lines, max(16, _even(height * HEIGHT_PART)))  # a small frame is dreamed enlarged
     coarsest = min(sizes[0][0], lines)
     octaves = len(sizes)
     scale = (lines / coarsest) ** (1 / (octaves - 1)) if octaves > 1 else dream.octave_scale
@@ -60,7 +64,7 @@ def draft(settings: Settings, info: Format) -> Settings:
             "dream": {"dream_height": lines, "octaves": octaves, "octave_scale": max(1.001, scale)},
             "coherence": {"cadence": settings.coherence.cadence_at(rate)},
             "video": {
-                "size": f"{max(16, _even(width * lines / height))}x{lines}",
+                "size": f"{max(16, _even(width * shown / height))}x{shown}",
                 "fps": str(Fraction(rate) / FRAMES_PART),
                 "frames": f"{first or ''}:{last}",
             },

@@ -1,6 +1,7 @@
 """Runs gradient ascent over octaves, coarse to fine, and carries only what was added to the next octave."""
 
 import functools
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,9 @@ from dreamvid.runtime.cuda import CudaGraphCache
 SMALLEST_SIDE = 32
 # An octave that is larger than the image by at most this factor is not left out.
 HARDLY_LARGER = 1.1
+# Lines that a frame needs for a network to see its shapes, and the most pixels to which it is enlarged for that.
+ENOUGH_LINES = 240
+_MOST_ENLARGED = 240 * 427
 # Largest shift of a whole image: covers every phase of the network's strides, so that no grid becomes visible.
 JITTER = 32
 
@@ -41,6 +45,18 @@ def octave_sizes(
         if min(size) >= SMALLEST_SIDE:
             sizes.append(size)
     return sizes[::-1] or [(height, width)]
+
+
+def enlarged_size(height: int, width: int, *, dream_height: int) -> tuple[int, int]:
+    """Size (h, w) to which a small frame of height × width is enlarged to be dreamed; its own for all others.
+
+    A network sees shapes of some hundred pixels: in a frame of 144 lines it sees too little, and the dream is grain. So
+    the frame is enlarged to 240 lines, but to no more than `dream_height` and no more pixels than 240 lines have at
+    16:9. The residual is reduced to the frame again.
+    """
+    lines = min(ENOUGH_LINES, dream_height)
+    scale = min(lines / height, math.sqrt(_MOST_ENLARGED / (height * width)))
+    return (height, width) if scale <= 1 else (round(height * scale), round(width * scale))
 
 
 @dataclass(frozen=True)

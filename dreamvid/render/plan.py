@@ -171,7 +171,8 @@ def make_plan(
         raise _nothing(settings, None if fps is not None else seen.count)
     rate = fps or seen.frame_rate
     cuts, count = found.cuts, len(found.pts)
-    bars = locate_bars(source, info, found.edges, cuts, start=start, fps=fps) if settings.video.bars == "keep" else ()
+    keeps_bars = settings.video.bars == "keep"
+    bars = locate_bars(source, info, found.edges, cuts, scan=seen, start=start, fps=fps) if keeps_bars else ()
     alone, cadence = settings.coherence.alone_at(rate), settings.coherence.cadence_at(rate)
     return Plan(
         start=start,

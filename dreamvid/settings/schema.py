@@ -146,8 +146,8 @@ class DreamSettings(SettingsGroup):
         ge=16,
         le=8640,
         json_schema_extra={"unit": "px"},
-        description="Height at which the finest octave works, independent of the frame's size (but never above it): "
-        "it sets the size of the patterns.",
+        description="Height at which the finest octave works, independent of the frame's size: it sets the size of the "
+        "patterns. Never above the frame's own height, except that a small frame is dreamed at up to 240 lines.",
     )
     iterations: int = Field(
         10,

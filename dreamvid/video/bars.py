@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from dreamvid.image.tensors import to_8_bits
 from dreamvid.video.decode import FrameReader
-from dreamvid.video.probe import VideoInfo
+from dreamvid.video.probe import Scan, VideoInfo
 from dreamvid.video.shots import detection_size
 from dreamvid.video.source import Source
 
@@ -151,13 +151,14 @@ def locate_bars(
     edges: Sequence[Edges | None],
     cuts: Sequence[int],
     *,
+    scan: Scan | None = None,
     start: int = 0,
     fps: Fraction | None = None,
 ) -> list[Bars]:
     """Find the bars of each shot of a source, in pixels of the source.
 
-    edges: of frames of `detection_size`, from frame `start` on. cuts: as in `find_bars`. fps: as in `FrameReader`. Only
-    where there seem to be bars, a few frames are decoded. Raises FfmpegError, SourceError.
+    edges: of frames of `detection_size`, from frame `start` on. cuts: as in `find_bars`. scan, fps: as in
+    `FrameReader`. Only where there seem to be bars, a few frames are decoded. Raises FfmpegError, SourceError.
     """
     size = detection_size(info)
     found = find_bars(edges, cuts, size)

@@ -6,6 +6,7 @@ import torch
 from known_motion import SMALL, dream_all, pan, texture
 
 from dreamvid.coherence.frame_dreamer import FrameDreamer
+from dreamvid.image.tensors import resize
 from dreamvid.settings import load_settings
 
 
@@ -25,15 +26,38 @@ def shift_between(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return (x + w // 2) % w - w // 2 + fx, (y + h // 2) % h - h // 2 + fy
 
 
-def test_the_residual_rides_on_a_pan():
+@pytest.mark.parametrize("dream_height", [96, 192], ids=["at its own size", "enlarged"])
+def test_the_residual_rides_on_a_pan(dream_height: int):
     frames = pan(6, speed=3)
-    dreamer = FrameDreamer(load_settings(None, warm_iterations=0, half_life_seconds=100.0, **SMALL))
+    settings = {**SMALL, "dream_height": dream_height, "warm_iterations": 0, "half_life_seconds": 100.0}
+    dreamer = FrameDreamer(load_settings(None, **settings))
     dreamed = dream_all(dreamer, frames)
     first = (dreamed[0] - frames[0])[0].mean(0).numpy()
     last = (dreamed[5] - frames[5])[0].mean(0).numpy()
     right, down = shift_between(first, last)
     assert right == pytest.approx(15, abs=0.5)
     assert down == pytest.approx(0, abs=0.5)
+
+
+def test_a_small_frame_is_dreamed_enlarged_and_its_residual_is_reduced():
+    small = texture(96, 128)
+    large = resize(small, (192, 256)).clamp(0, 1)
+    settings = {**SMALL, "dream_height": 192}
+    dreamer = FrameDreamer(load_settings(None, **settings))
+    added, added_large = (
+        dreamer.dream(dreamer.frame(image), None, index=0, elapsed_seconds=0) - image for image in (small, large)
+    )
+    assert added.shape == small.shape
+    assert added.abs().mean() > 0.01
+    expected = (small + resize(added_large, (96, 128))).clamp(0, 1) - small
+    torch.testing.assert_close(added, expected, atol=1e-5, rtol=0)
+
+
+def test_a_small_frame_without_steps_stays_as_it_is():
+    edges = (texture(96, 128) > 0.5).float()  # enlarged, they overshoot
+    dreamer = FrameDreamer(load_settings(None, **{**SMALL, "dream_height": 192, "iterations": 0}))
+    dreamed = dreamer.dream(dreamer.frame(edges), None, index=0, elapsed_seconds=0)
+    torch.testing.assert_close(dreamed, edges, atol=1e-6, rtol=0)
 
 
 def test_what_comes_into_view_has_most_of_its_dream_at_once_and_settles():

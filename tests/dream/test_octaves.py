@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dreamvid.dream.objectives.parser import parse_objective
-from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes
+from dreamvid.dream.octaves import OctaveAscent, Shifts, enlarged_size, octave_sizes
 from dreamvid.dream.optimizer import UpdateRule
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.image.tensors import resize
@@ -53,6 +53,24 @@ def test_an_octave_that_is_hardly_larger_works_at_the_frames_own_size():
 def test_a_tiny_frame_is_dreamed_at_its_own_size(height, width):
     ladder = dict(dream_height=480, octaves=2, octave_scale=1.4)
     assert octave_sizes(height, width, **ladder) == [(height, width)]
+
+
+def test_a_small_frame_is_enlarged_to_240_lines_and_a_larger_one_not():
+    assert enlarged_size(144, 176, dream_height=480) == (240, 293)
+    assert enlarged_size(240, 320, dream_height=480) == (240, 320)
+    assert enlarged_size(1080, 1920, dream_height=480) == (1080, 1920)
+
+
+def test_a_small_frame_is_enlarged_no_further_than_the_dream_height():
+    assert enlarged_size(64, 96, dream_height=128) == (128, 192)
+    assert enlarged_size(64, 96, dream_height=48) == (64, 96)
+
+
+def test_a_wide_strip_is_enlarged_to_a_bounded_number_of_pixels():
+    height, width = enlarged_size(120, 640, dream_height=480)
+    assert 0.98 * 240 * 427 < height * width < 1.02 * 240 * 427
+    assert width / height == pytest.approx(640 / 120, rel=0.01)
+    assert enlarged_size(100, 1920, dream_height=480) == (100, 1920)
 
 
 def test_the_objective_rises(ascent):

@@ -10,7 +10,7 @@ from renders import FRAMES, HEIGHT, RATE, WIDTH, frames_of, tiny
 
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.dream.draft import draft
-from dreamvid.dream.octaves import octave_sizes
+from dreamvid.dream.octaves import enlarged_size, octave_sizes
 from dreamvid.image.tensors import resize
 from dreamvid.metrics.score import score as score_films
 from dreamvid.render.engine import render_video
@@ -43,7 +43,8 @@ def test_the_octaves_keep_their_number_and_the_coarsest_its_size(film: Path, siz
 
     def heights(height: int, width: int, dream: object) -> list[int]:
         names = ("dream_height", "octaves", "octave_scale")
-        return [h for h, _ in octave_sizes(height, width, **{name: getattr(dream, name) for name in names})]
+        size = enlarged_size(height, width, dream_height=dream.dream_height)
+        return [h for h, _ in octave_sizes(*size, **{name: getattr(dream, name) for name in names})]
 
     final = heights(height, width, settings.dream)
     chosen = draft(settings, probe(open_source(film)))
@@ -51,9 +52,10 @@ def test_the_octaves_keep_their_number_and_the_coarsest_its_size(film: Path, siz
     assert small is not None
     quick = heights(small[1], small[0], chosen.dream)
     assert len(quick) == len(final)
-    assert quick[0] == pytest.approx(min(final[0], small[1]), abs=1)
-    assert quick[-1] == small[1]
-    assert small[1] < 0.75 * final[-1]
+    assert quick[0] == pytest.approx(min(final[0], quick[-1]), abs=1)
+    assert quick[-1] == small[1] or height < 240, "only a small frame is dreamed larger than it is"
+    assert quick[-1] < 0.75 * final[-1]
+    assert small[1] < 0.75 * height
 
 
 def test_a_draft_is_rendered_and_its_recipe_makes_the_film(film: Path, tmp_path: Path) -> None:

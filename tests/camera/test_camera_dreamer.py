@@ -271,7 +271,7 @@ class TestStart:
         assert StartImage.read(f"{clip}@1.9").pixels.max() < 5
         assert StartImage.read(f"{clip}@0:02").pixels.min() > 250
         assert StartImage.read(f"{clip}@0:00:03.5s").pixels.min() > 250
-        with pytest.raises(SourceError, match=r"ends at 3\.80 s"):
+        with pytest.raises(SourceError, match=r"ends at 4\.00 s"):
             StartImage.read(f"{clip}@1:00")
         with pytest.raises(SourceError, match=r"clip\.mkv@0:12"):
             StartImage.read(clip)

@@ -49,7 +49,9 @@ def read_path(path: Path) -> CameraPath:
         if not (0 <= x <= 1 and 0 <= y <= 1 and 0 <= time < math.inf):
             raise SettingsError(f"{where} is out of range. {_EXAMPLE}")
         if points and time <= points[-1][2]:
-            raise SettingsError(f"{where} has to be later than the point before, {points[-1][2]:g} s. {_EXAMPLE}")
+            raise SettingsError(
+                f"{where} has to be later than {points[-1][2]:g} s, the time of the point before. {_EXAMPLE}"
+            )
         points.append((x, y, time))
     if not points:
         raise SettingsError(f"The path {path} has no points. {_EXAMPLE}")

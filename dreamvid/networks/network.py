@@ -15,7 +15,7 @@ from dreamvid.networks import efficientnet_lite
 from dreamvid.networks.layer_table import LayerTable, describe_layers
 from dreamvid.networks.registry import find
 from dreamvid.networks.trace import LayerInputs, layer_flow, trace
-from dreamvid.networks.truncate import Truncated, truncate
+from dreamvid.networks.truncate import Truncated, truncate, use_channels_last
 from dreamvid.runtime.autograd import outside_inference_mode
 from dreamvid.runtime.device import out_of_memory
 
@@ -133,5 +133,6 @@ def _load(model: str, weights: str | None, device: torch.device | str) -> Networ
         architecture.load_published(module)
     elif weights != "random":
         architecture.load_file(module, Path(weights).expanduser())
-    module = module.to(device).to(memory_format=torch.channels_last)
+    module = module.to(device)
+    use_channels_last(module)
     return Network(model, module, architecture.mean, architecture.std, architecture.input_size)

@@ -125,9 +125,17 @@ def truncate(
     body.graph.lint()
     body.recompile()
     body.delete_all_unused_submodules()
-    body = copy.deepcopy(body).to(memory_format=torch.channels_last)
+    body = copy.deepcopy(body)
+    use_channels_last(body)
     sizes = _image_sizes(body, layers, input_size)
     return Truncated(body, mean, std, sizes, name).eval().requires_grad_(False)
+
+
+def use_channels_last(module: nn.Module) -> None:
+    """Store the weights of convolutions as channels-last; `Module.to` fails for tensors of five dimensions."""
+    for value in (*module.parameters(), *module.buffers()):
+        if value.ndim == 4:
+            value.data = value.data.contiguous(memory_format=torch.channels_last)
 
 
 def blank(module: nn.Module, count: int, height: int, width: int) -> Tensor:
@@ -148,11 +156,15 @@ def _image_sizes(body: fx.GraphModule, layers: Sequence[str], input_size: int) -
             "earlier layer or another network."
         )
     for multiple in _MULTIPLES:
+        smallest = -(-side // multiple) * multiple
         first = -(-max(side, _PROBE) // multiple) | 1  # odd: no multiple of twice as much
-        probes = ((multiple * first, multiple * (first + 6)), (multiple * (first + 10), multiple * (first + 2)))
+        # Strided convolutions drop what is left over, so several lengths give the same number of positions.
+        factors = ((first, first + 2),) if multiple >= 16 else ((first, first + 6), (2 * first + 1, first + 2))
+        probes = [(smallest, smallest), *((multiple * height, multiple * width) for height, width in factors)]
         if not any(_failure(body, height, width) for height, width in probes):
-            return ImageSizes(-(-side // multiple) * multiple, multiple)
-    return ImageSizes(side, only=side if _failure(body, input_size, input_size) else input_size)
+            return ImageSizes(smallest, multiple)
+    only = side if _failure(body, input_size, input_size) else input_size
+    return ImageSizes(only, only=only)
 
 
 def _failure(body: fx.GraphModule, height: int, width: int) -> str:

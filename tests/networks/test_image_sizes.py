@@ -84,6 +84,26 @@ def test_multiples_are_found(module: nn.Module, layer: str, multiple: int) -> No
             assert activation.shape[2:] == (-(-height // stride), -(-width // stride))
 
 
+class Patches(nn.Module):
+    """Cuts the image into patches, drops the rest, and expects one number of them, as vision transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches = nn.Conv2d(3, 4, 16, 16)
+        self.register_buffer("mask", torch.ones(1, 1, 1, 1, 1))
+        self.position = nn.Parameter(torch.rand(1, 4, 9))
+        self.fc = nn.Linear(4, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc((self.patches(x).flatten(2) * self.mask[0, 0] + self.position).mean(2))
+
+
+def test_sizes_that_get_through_by_accident_are_not_taken_for_all_sizes() -> None:
+    truncated = Network("transformer", Patches(), input_size=48).truncate(["fc"])
+    assert truncated.sizes == ImageSizes(48, only=48)
+
+
 def test_what_is_padded_is_exact_where_the_border_is_not_seen() -> None:
     network = Network("picky", UpAndDown(3), input_size=64)
     truncated = network.truncate(["joined"])

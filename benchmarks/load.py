@@ -37,17 +37,17 @@ def held(pid: int) -> tuple[float, int, int, int]:
 
 
 def render(frames: int, folder: str, pipe: Connection) -> None:
-    """Render after a short film of the same kind, so that what is loaded once is loaded."""
+    """Render after a short video of the same kind, so that what is loaded once is loaded."""
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     torch.set_num_threads(1)
     settings = load_settings(
         objective="blocks.1.0", octaves=2, iterations=1, warm_iterations=1, dream_height=48, device="cpu"
     )
 
-    def film(count: int) -> str:
+    def video(count: int) -> str:
         return f"lavfi:testsrc2=size=64x48:rate=30:duration={count / 30}"
 
-    render_video(film(60), Path(folder) / "short.mp4", settings)
+    render_video(video(60), Path(folder) / "short.mp4", settings)
     pipe.send(("before", held(os.getpid())))
     before = {thread.name for thread in threading.enumerate()}
     pipe.recv()
@@ -55,7 +55,7 @@ def render(frames: int, folder: str, pipe: Connection) -> None:
     def tell(progress: Progress) -> None:
         pipe.send(("done", progress.done))
 
-    result = render_video(film(frames), Path(folder) / "long.mp4", settings, on_progress=tell)
+    result = render_video(video(frames), Path(folder) / "long.mp4", settings, on_progress=tell)
     pipe.send(
         ("after", held(os.getpid()), result.frames, sorted({thread.name for thread in threading.enumerate()} - before))
     )

@@ -41,6 +41,13 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [target for target in local if not (document.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_are_named_exist(document: Path) -> None:
+    named = re.findall(r"`((?:[a-z_]+/)+(?:\w+\.py)?)`", document.read_text(encoding="utf-8"))
+    missing = [name for name in named if not any((folder / name).exists() for folder in (ROOT, ROOT / "dreamvid"))]
+    assert missing == []
+
+
 @pytest.fixture
 def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package of docs/extending.md, as an installed one."""

@@ -69,7 +69,7 @@ def _devices() -> Iterator[tuple[str, str]]:
 
 def _ffmpeg() -> list[tuple[str, str]]:
     from dreamvid.video.encoders import ENCODERS, check_encoder
-    from dreamvid.video.ffmpeg import ffmpeg_path, ffmpeg_version
+    from dreamvid.video.ffmpeg import ffmpeg_path, ffmpeg_version, missing_features
 
     def state(name: str) -> str:
         try:
@@ -79,6 +79,8 @@ def _ffmpeg() -> list[tuple[str, str]]:
         return ""
 
     rows = [("ffmpeg", ffmpeg_version()), ("ffmpeg path", str(ffmpeg_path()))]
+    if missing := missing_features():
+        rows.append(("ffmpeg lacks", "; ".join(missing)))
     with ThreadPoolExecutor(4) as pool:
         failures = dict(zip(ENCODERS, pool.map(state, ENCODERS), strict=True))
     rows.append(("encoders that work", ", ".join(name for name, failure in failures.items() if not failure)))

@@ -13,6 +13,7 @@ from dreamvid.cli.options import preset as preset_flag
 from dreamvid.cli.render import render
 from dreamvid.settings import DEFAULT_PRESET, load_settings, reject_zoom_preset
 from dreamvid.settings.recipe import GROUPS_OF_KIND
+from dreamvid.video.source import plugin_forms
 
 
 @with_settings(GROUPS_OF_KIND["run"], main=("objective", "frames", "coherence", "draft"))
@@ -22,7 +23,7 @@ def run(
         Parameter(
             group=MAIN,
             help="Video file, folder or pattern of images, lavfi:GRAPH (an ffmpeg filter graph), - for y4m on stdin, "
-            "or demo for a landscape of two seconds.",
+            f"{''.join(f'{form} (of a plugin), ' for form in plugin_forms())}or demo for a landscape of two seconds.",
         ),
     ],
     /,

@@ -4,6 +4,7 @@ A kind of source is one file: it tells whether a text is its own and opens it. W
 (`FfmpegSource`) or makes its frames itself (`FrameSource`).
 """
 
+import contextlib
 import hashlib
 import re
 import warnings
@@ -109,9 +110,14 @@ class SourceKind(Protocol):
 SOURCES: Registry[SourceKind] = Registry("source", "dreamvid.video.sources", "dreamvid.sources")
 
 
-def source_forms() -> list[str]:
-    """List how sources are written, those of plugins included."""
-    return [kind.form for _, kind in _kinds(None)]
+def plugin_forms() -> list[str]:
+    """List how the sources of plugins are written; those that cannot be loaded are left out."""
+    forms = []
+    for name in SOURCES.names():
+        with contextlib.suppress(InputError):
+            if SOURCES.origin(name):
+                forms.append(SOURCES.load(name).form)
+    return forms
 
 
 def open_source(
@@ -186,11 +192,11 @@ def _unknown(name: str, kinds: Collection[str] | None) -> SourceError:
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", name):
         return SourceError(f"addresses are not read: {name}. Download the video and give its file name.")
     path = Path(name).expanduser()
-    close = nearest(name, [form for form in source_forms() if " " not in form]) if kinds is None else ""
+    forms = [kind.form for _, kind in _kinds(kinds)]
+    close = nearest(name, [form for form in forms if " " not in form])
     if not close and path.parent.is_dir():
         close = nearest(path.name, sorted(file.name for file in path.parent.iterdir() if not file.name.startswith(".")))
-    allowed = ", ".join(kind.form for _, kind in _kinds(kinds))
-    return SourceError(f"no such file or folder: {name}.{close} Allowed: {allowed}.")
+    return SourceError(f"no such file or folder: {name}.{close} Allowed: {', '.join(forms)}.")
 
 
 def hash_content(kind: str, parts: Iterable[str | Path]) -> str:

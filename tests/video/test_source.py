@@ -5,12 +5,17 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from clips import ffmpeg, image
+from clips import ffmpeg, image, number_of
 
 from dreamvid.errors import SourceError
 from dreamvid.image.io import write_image
-from dreamvid.video.source import open_source
+from dreamvid.settings import load_settings
+from dreamvid.video.decode import FrameReader
+from dreamvid.video.probe import probe
+from dreamvid.video.source import open_for_render, open_source
 
 
 @pytest.fixture
@@ -61,6 +66,62 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(SourceError, match=words):
             open_source(text)
+
+
+@pytest.mark.parametrize("name", ["clip [1080p].mp4", "clip [a-z].png", "[x] shot.mov"])
+def test_brackets_in_a_name_are_no_pattern_where_nothing_matches(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SourceError, match="no such file or folder"):
+        open_source(tmp_path / name)
+    write_image(tmp_path / "clip [1080p].png", image(0))
+    assert open_source(tmp_path / "clip [1080p].png").paths == (tmp_path / "clip [1080p].png",)
+    write_image(tmp_path / "clip b.png", image(0))
+    assert open_source(tmp_path / "clip [a-z].png").paths == (tmp_path / "clip b.png",)
+
+
+def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+    write_image(tmp_path / "holiday.png", image(0))
+    with pytest.raises(SourceError, match=r"Did you mean 'holiday\.png'\? Allowed: demo, lavfi:GRAPH, - for y4m"):
+        open_source(tmp_path / "holidy.png")
+    with pytest.raises(SourceError, match=r"Did you mean 'demo'"):
+        open_source("demmo")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "shots").mkdir()
+    for number in range(3):
+        write_image(tmp_path / "shots" / f"{number}.png", image(number))
+    for text in ("~/shots", "~/shots/*.png", "~/shots/%d.png", "~/shots/[0-9].png"):
+        assert len(open_source(text).paths) == 3
+
+
+def test_the_rate_of_images(images: Path) -> None:
+    def rate(**chosen: str) -> Fraction:
+        return probe(open_for_render(images, load_settings(**chosen).video)).frame_rate
+
+    assert (rate(), rate(fps="24"), rate(input_fps="12"), rate(fps="24", input_fps="12")) == (25, 24, 12, 12)
+    source = open_for_render(images, load_settings(fps="10").video)
+    with FrameReader(source, probe(source), fps=Fraction(10)) as reader:
+        assert [number_of(frame.pixels) for frame in reader] == [1, 2, 9, 10]
+    with pytest.raises(SourceError, match=r"`input_fps` is for images, and demo has times of its own"):
+        open_source("demo", images_rate=Fraction(10))
+    with pytest.raises(SourceError, match="no streams to choose from"):
+        open_source(images, stream=1)
+
+
+def test_images_of_16_bits_keep_their_depth(tmp_path: Path) -> None:
+    deep = np.arange(48 * 64 * 3, dtype=np.uint16).reshape(48, 64, 3) * 7
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), deep[:, :, ::-1] + number)
+    write_image(tmp_path / "2.png", image(0, 64, 48))
+    source = open_source(tmp_path)
+    info = probe(source)
+    assert info.bit_depth == 16
+    with FrameReader(source, info) as reader:
+        frames = [frame.pixels for frame in reader]
+    assert np.array_equal(frames[0], deep)
+    assert np.array_equal(frames[1], deep + 1)
+    assert np.array_equal(frames[2], image(0, 64, 48).astype(np.uint16) * 257)
 
 
 def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class _Demo:
 
     def open(self, text: str, options: SourceOptions) -> GraphSource:
         require_feature("filter", "perlin", "the source `demo`")
-        return GraphSource(text=f"lavfi:{demo_graph()}", stream=options.stream)
+        return GraphSource(text=text, graph=demo_graph(), stream=options.stream)
 
 
 PLUGIN = _Demo()

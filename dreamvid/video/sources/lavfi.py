@@ -13,16 +13,17 @@ class GraphSource(FfmpegSource):
     """A filter graph. It starts at time 0, so that no clock is needed to keep its sound in step."""
 
     kind: str = "lavfi"
+    graph: str
     endless: bool = True
     has_clock: bool = False
 
     def input_args(self) -> list[str]:
         """List ffmpeg's options that open the graph."""
-        return ["-f", "lavfi", "-i", self.text.removeprefix(_PREFIX)]
+        return ["-f", "lavfi", "-i", self.graph]
 
     def fingerprint(self) -> str:
         """Hash the graph's text."""
-        return hash_content(self.kind, [self.text])
+        return hash_content(self.kind, [f"{_PREFIX}{self.graph}"])
 
 
 class _Lavfi:
@@ -36,7 +37,7 @@ class _Lavfi:
             raise SourceError(
                 "'lavfi:' lacks its filter graph. Write for example 'lavfi:testsrc2=size=640x360:rate=30:duration=5'."
             )
-        return GraphSource(text=text, stream=options.stream)
+        return GraphSource(text=text, graph=text.removeprefix(_PREFIX), stream=options.stream)
 
 
 PLUGIN = _Lavfi()

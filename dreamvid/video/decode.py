@@ -147,6 +147,8 @@ class FrameReader:
             steady.append("bwdif=mode=send_frame:deint=interlaced")
         if info.matrix in ZSCALE_MATRICES:
             steady.append(_zscale(info))
+        if info.matrix in ZSCALE_MATRICES:
+            filters.append("setparams=colorspace=bt709")  # so that other filters take it; zscale is told what it is
         if steady and (found is None or found.varies):
             filters.append(f"scale={info.width}:{info.height}:interl=-1:flags={SCALE_FLAGS}")
             filters.append(f"format={info.pixel_format}")
@@ -257,7 +259,10 @@ def _zscale(info: VideoInfo) -> str:
             colors += f":{name}in={value}:{name}={value}"
     value_range = "full" if info.full_range else "limited"
     conversion = f"zscale=matrixin={ZSCALE_MATRICES[info.matrix]}:rangein={value_range}:matrix=gbr:range=full{colors}"
-    return f"{conversion},format={'gbrp' if info.bit_depth <= 8 else 'gbrp16le'}"
+    deep = info.bit_depth > 8
+    whole = f"format={'yuv444p16le' if deep else 'yuv444p'},"  # zscale takes no half positions at the border
+    odd = whole if info.width % 2 or info.height % 2 else ""
+    return f"{odd}{conversion},format={'gbrp16le' if deep else 'gbrp'}"
 
 
 def _resized(pixels: Pixels, width: int, height: int) -> Pixels:

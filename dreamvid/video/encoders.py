@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dreamvid.errors import FfmpegError, OutputError, nearest
-from dreamvid.video.ffmpeg import run_ffmpeg
+from dreamvid.video.ffmpeg import UnusableFfmpegError, run_ffmpeg
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,8 @@ def _encoder_failure(name: str, size: tuple[int, int]) -> str | None:
     look = ["-f", "lavfi", "-i", f"color=s={size[0]}x{size[1]}:r=10:d=0.1", "-frames:v", "1", "-c:v", name, *options]
     try:
         run_ffmpeg([*look, "-f", "null", "-"], f"trying the encoder {name}")
+    except UnusableFfmpegError:
+        raise
     except FfmpegError as error:
         return str(error).partition("): ")[2] or str(error)
     return None

@@ -145,3 +145,10 @@ def test_a_function_takes_an_old_argument_but_not_both() -> None:
     assert repeat("a", 2) == "aa"
     with pytest.raises(InputError, match="'count' twice"):
         repeat("a", count=2, n=3)  # type: ignore[call-arg]
+
+
+def test_the_table_that_a_setting_was_in_before_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renamed, "_told", set())
+    with pytest.warns(DeprecationWarning, match=r"'audio' is in the table \[video\] now"):
+        settings = load_settings(None, {"camera": {"audio": "song.wav", "zoom": 1.5}, "video": {"fps": "24"}})
+    assert (settings.video.audio, settings.video.fps, settings.camera.zoom) == ("song.wav", "24", 1.5)

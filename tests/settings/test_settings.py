@@ -323,3 +323,10 @@ class TestRecipe:
         write_recipe(Recipe(load_settings(None, octaves=2), provenance={"source": "x.mp4", "torch": "2.6"}), path)
         assert 'source = "x.mp4"' in path.read_text(encoding="utf-8")
         assert load_settings(path, seed=3) == load_settings(None, octaves=2, seed=3)
+
+
+def test_a_preset_may_begin_with_a_byte_order_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text("[dream]\noctaves = 3\n", encoding="utf-8-sig")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (tmp_path / "mine.toml", "~/mine.toml"):
+        assert load_settings(name).dream.octaves == 3

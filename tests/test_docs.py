@@ -26,7 +26,7 @@ from dreamvid.networks.registry import network_fingerprint
 from dreamvid.render.engine import render_video
 from dreamvid.runtime import plugins
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
-from dreamvid.video.probe import probe, scan
+from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,17 +87,6 @@ def test_a_part_of_another_package_is_known_by_its_name(examples: Path) -> None:
     assert FLOW_ESTIMATORS.origin("pan") == "dreamvid-examples 1.0"
     with pytest.raises(DreamvidError, match=r"'pann'.*pan"):
         load_settings(flow="pann")
-
-
-def test_the_example_of_a_source(examples: Path) -> None:
-    source = open_source("fractal:0.5")
-    info = probe(source)
-    assert (info.width, info.height, info.frame_rate, scan(source, info).count) == (320, 240, 12, 6)
-    assert source.fingerprint() != open_source("fractal:1").fingerprint()
-    with pytest.raises(DreamvidError, match="no number of seconds"):
-        open_source("fractal:long")
-    with pytest.raises(DreamvidError, match=r"fractal:SECONDS"):
-        open_source("fractals:1")
 
 
 def test_the_example_of_a_flow_estimator(examples: Path) -> None:

@@ -1,26 +1,23 @@
-"""Reads an objective's text. Needs no torch, so mistakes are reported before anything is loaded."""
+"""Parse an objective's text. This needs no torch, so mistakes are reported before anything is loaded."""
 
 import math
 import re
-from typing import NoReturn, get_args
+from typing import get_args
 
 from dreamvid.dream.objectives.layers import IgnoreTerm, LayerTerm, Selection, SelectionMode, SelectionTerm
 from dreamvid.dream.objectives.objective import Objective
+from dreamvid.dream.objectives.reader import ObjectiveReader
 from dreamvid.dream.objectives.term import TERMS
-from dreamvid.errors import ObjectiveError, nearest
-from dreamvid.settings.reader import Reader
+from dreamvid.errors import nearest
 
-_EXAMPLE = 'For example: blocks.4.1, or 0.5*mixed4c:139 - 0.2*mixed5a, or class:"golden retriever"'
 _MAX_CHANNEL = 65535
 _MAX_NESTING = 50
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _WEIGHT = re.compile(rf"({_NUMBER})\s*\*")
-_LAYER = re.compile(r"[A-Za-z0-9_./]+")
 _CHANNELS = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
 _SELECTED = re.compile(rf"({'|'.join(get_args(SelectionMode))}|ignore)\s*\(\s*")
 _AMOUNT = re.compile(r"(\d{1,5}(?:\.\d{1,6})?)\s*(%?)")
-_QUOTED = re.compile(r'"([^"]*)"')
 
 
 def parse_objective(text: str) -> Objective:
@@ -31,45 +28,17 @@ def parse_objective(text: str) -> Objective:
     registered term such as `class:NAME` or `guide("FILE")@LAYER`, or a sum in parentheses. Raises ObjectiveError that
     points at the position.
     """
-    reader = ObjectiveReader(text)
-    objective = reader.sum(0)
-    if not reader.at_end:
-        rest = text[reader.position]
+    parser = _Parser(text)
+    objective = parser.sum(0)
+    if not parser.at_end:
+        rest = text[parser.position]
         hint = "; a weight goes in front: 0.5*LAYER" if rest == "*" else ""
-        reader.fail(f"'+', '-' or the end, not {rest!r}{hint}")
+        parser.fail(f"'+', '-' or the end, not {rest!r}{hint}")
     return objective
 
 
-class ObjectiveReader(Reader):
-    """Parses an objective by recursive descent; named terms read their part from it."""
-
-    def fail(self, expected: str) -> NoReturn:
-        """Raise the ObjectiveError that shows where the text is and what was expected there."""
-        # One line for the text, so that the caret stands under its position.
-        line = re.sub(r"\s", " ", self.text)
-        caret = " " * self.position + "^"
-        raise ObjectiveError(f"The objective is not understood:\n  {line}\n  {caret}\nExpected {expected}. {_EXAMPLE}")
-
-    def expect(self, characters: str, where: str) -> None:
-        """Move past `characters`; fail if something else comes. where: continues the message, such as "after X"."""
-        if not self.take(characters):
-            self.fail(f"'{characters}' {where}")
-
-    def quoted(self, expected: str) -> str:
-        """Read a text in double quotes, without the white space around it; fail if there is none."""
-        match = self.match(_QUOTED)
-        if not match or not match[1].strip():
-            self.fail(expected)
-        self.skip(match.end())
-        return match[1].strip()
-
-    def layer(self, expected: str = "a layer's name") -> str:
-        """Read a layer's name; fail if there is none."""
-        match = self.match(_LAYER)
-        if not match:
-            self.fail(expected)
-        self.skip(match.end())
-        return match[0]
+class _Parser(ObjectiveReader):
+    """Parses an objective by recursive descent."""
 
     def sum(self, depth: int) -> Objective:
         """Read terms with + and - between them, inside `depth` parentheses."""

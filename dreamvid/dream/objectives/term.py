@@ -15,7 +15,7 @@ from dreamvid.runtime.plugins import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dreamvid.dream.objectives.parser import ObjectiveReader
+    from dreamvid.dream.objectives.reader import ObjectiveReader
     from dreamvid.networks.layer_table import LayerTable
 
 Reduction = Literal["auto", "mean", "l2"]

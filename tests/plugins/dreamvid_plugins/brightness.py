@@ -12,7 +12,7 @@ from dreamvid.dream.objectives.term import IMAGE, ResolvedTerm, TermContext
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dreamvid.dream.objectives.parser import ObjectiveReader
+    from dreamvid.dream.objectives.reader import ObjectiveReader
     from dreamvid.networks.layer_table import LayerTable
 
 

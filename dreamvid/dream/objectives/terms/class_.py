@@ -12,7 +12,7 @@ from dreamvid.dream.objectives.term import ResolvedTerm, TermContext
 from dreamvid.errors import ObjectiveError, nearest
 
 if TYPE_CHECKING:
-    from dreamvid.dream.objectives.parser import ObjectiveReader
+    from dreamvid.dream.objectives.reader import ObjectiveReader
     from dreamvid.networks.layer_table import LayerTable
 
 CLASSES = 1000

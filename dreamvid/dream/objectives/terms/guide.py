@@ -18,7 +18,7 @@ from dreamvid.image.io import read_image
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dreamvid.dream.objectives.parser import ObjectiveReader
+    from dreamvid.dream.objectives.reader import ObjectiveReader
     from dreamvid.networks.layer_table import LayerTable
 
 _MAX_PRODUCTS = 2**24

@@ -30,8 +30,8 @@ from dreamvid.video.probe import (
 from dreamvid.video.shots import detection_size, find_cuts
 from dreamvid.video.source import FfmpegSource, Source
 
-# At most this much film is dreamed again after a crash. Each segment costs one key frame and the start of an
-# encoder: at 4 s that is what encoders do by themselves (x264 puts a key frame at least every 250 images).
+# At most this much video is dreamed again after a crash. Each segment costs one key frame and the start of an encoder;
+# encoders put a key frame at such distances by themselves (x264 at least every 250 frames).
 SEGMENT_SECONDS = 4
 
 
@@ -51,18 +51,18 @@ class Segment:
 
     @property
     def count(self) -> int:
-        """How many frames it has."""
+        """Number of frames."""
         return self.stop - self.start
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole render.
+    """The frames of a render and its segments.
 
-    `start`: number of the first frame. `pts`: when each frame is shown, in units of `time_base` seconds on
-    the source's clock. `end_pts`: when the last one ends, None if the source does not say. `constant_rate`,
-    `rate`: as in `Scan`, of the result. `trimmed`: the render leaves out some of the source. `damage`: what
-    the source has lost, as sentences. `irregularities`: what readers of the source have to know.
+    start: number of the first frame. pts: when each frame is shown, in units of `time_base` seconds on the source's
+    clock. end_pts: when the last one ends, None if the source ends with it. constant_rate, rate: as in `Scan`, of the
+    result. trimmed: the render leaves out some of the source. damage: what the source has lost, as sentences.
+    irregularities: what readers of the source have to know.
     """
 
     start: int
@@ -78,36 +78,36 @@ class Plan:
 
     @property
     def count(self) -> int:
-        """How many frames are rendered."""
+        """Number of frames that are rendered."""
         return len(self.pts)
 
     def segment_pts(self, segment: Segment) -> tuple[int, ...]:
-        """When each frame of a segment is shown."""
+        """Return when each frame of a segment is shown."""
         return self.pts[segment.start - self.start : segment.stop - self.start]
 
     def elapsed_seconds(self, index: int) -> float:
-        """Time from the frame before frame `index` to it; one period of the rate for the very first."""
-        place = index - self.start
-        if self.constant_rate or place == 0:
+        """Return the time from the frame before frame `index` to it; one period of the rate for the first frame."""
+        position = index - self.start
+        if self.constant_rate or position == 0:
             return float(1 / self.rate)  # the times themselves may be rounded to milliseconds
-        return float((self.pts[place] - self.pts[place - 1]) * self.time_base)
+        return float((self.pts[position] - self.pts[position - 1]) * self.time_base)
 
     def time_seconds(self, index: int) -> float:
-        """Time of frame `index` since the source's first, so that a part of a film renders as it will in the whole."""
+        """Return the time of frame `index` since the source's first one, so that a part renders as in the whole."""
         return float(self.start / self.rate + (self.pts[index - self.start] - self.pts[0]) * self.time_base)
 
     def scan(self) -> Scan:
-        """Give a reader what was found out about the source, but for the times, which this plan has."""
+        """Return what a reader has to know about the source, without the times, which this plan has."""
         return Scan((), self.constant_rate, self.rate, irregularities=self.irregularities)
 
     def spec(self, info: VideoInfo, settings: Settings) -> StreamSpec:
-        """What the result's frames have in common."""
+        """Return what all frames of the result have in common."""
         seen = Scan(self.pts, self.constant_rate, self.rate)
         video = settings.video
         return StreamSpec.from_source(info, seen, size=video.size_pixels(), fps=video.rate())
 
     def to_json(self) -> dict[str, Any]:
-        """Write as values that JSON knows."""
+        """Convert to values that JSON can hold."""
         return asdict(self) | {"time_base": str(self.time_base), "rate": str(self.rate)}
 
     @classmethod
@@ -255,9 +255,9 @@ def cut_segments(
 ) -> tuple[Segment, ...]:
     """Divide `count` frames into shots at `cuts` (positions from 0), and long shots into equal segments.
 
-    rate: frames per second. start: number of the first frame. alone: no frame depends on another. cadence: every so
-    many frames of a shot, its first one counted, one is dreamed; segments end with such a frame, so that what the next
-    one needs is all there. bars: those of each shot, none without.
+    rate: frames per second. start: number of the first frame. alone: no frame depends on another. cadence: of a shot,
+    the first frame and every `cadence`-th after it are dreamed; segments end with such a frame, so that the next one
+    has all that it needs. bars: the black bars of each shot; empty for none.
     """
     longest = max(1, round(SEGMENT_SECONDS * rate))
     segments: list[Segment] = []
@@ -272,6 +272,6 @@ def cut_segments(
 
 
 def _nothing(settings: Settings, count: int | None) -> SourceError:
-    there = "fewer frames" if count is None else f"{count} frame{'s' if count != 1 else ''}"
-    last = "" if count is None else f" Allowed is START below {count}, such as `frames=0:{count}`."
-    return SourceError(f"There is no frame in the range {settings.video.frames}: the source has {there}.{last}")
+    frames = "fewer frames" if count is None else f"{count} frame{'s' if count != 1 else ''}"
+    remedy = "" if count is None else f" Allowed is START below {count}, such as `frames=0:{count}`."
+    return SourceError(f"There is no frame in the range {settings.video.frames}: the source has {frames}.{remedy}")

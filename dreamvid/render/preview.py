@@ -39,7 +39,7 @@ class PartialVideo:
     spec: StreamSpec
     sound: Sound | None
 
-    def write(self, pieces: Sequence[PreviewChunk]) -> Path | None:
+    def write(self, chunks: Sequence[PreviewChunk]) -> Path | None:
         """Join; None if there is no frame yet or no preview of the output. Raises OutputError and FfmpegError."""
         paths: list[Path] = []
         pts: list[Sequence[int]] = []
@@ -50,11 +50,11 @@ class PartialVideo:
             paths.append(self.job.segment_path(segment))
             pts.append(self.plan.segment_pts(segment))
             begin = segment.stop
-        for piece in pieces:
-            if piece.start == begin:  # otherwise something before it has to be rendered again
-                paths.append(piece.path)
-                pts.append(self.plan.pts[piece.start - self.plan.start : piece.stop - self.plan.start])
-                begin = piece.stop
+        for chunk in chunks:
+            if chunk.start == begin:  # otherwise something before it has to be rendered again
+                paths.append(chunk.path)
+                pts.append(self.plan.pts[chunk.start - self.plan.start : chunk.stop - self.plan.start])
+                begin = chunk.stop
         destination = self.job.destination
         sink = destination.sink.preview()
         if not paths or sink is None:
@@ -72,13 +72,13 @@ class Preview:
     Used by one thread. A context manager: leaving it removes the chunks.
     """
 
-    def __init__(self, film: PartialVideo, every_seconds: float) -> None:
-        self._film = film
+    def __init__(self, partial: PartialVideo, every_seconds: float) -> None:
+        self._partial = partial
         self._every_seconds = every_seconds
         self._due = time.monotonic() + every_seconds
         self._writer: FrameWriter | None = None
         self._begin = 0
-        self._pieces: list[PreviewChunk] = []
+        self._chunks: list[PreviewChunk] = []
 
     def __enter__(self) -> Self:
         return self
@@ -86,35 +86,35 @@ class Preview:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.forget_pieces()
+        self.forget_chunks()
 
     def add(self, index: int, pixels: Pixels) -> None:
         """Take in the next frame; rewrite what is on disk when it is time. Raises DreamvidError, OSError."""
         if self._writer is None:
-            sink = self._film.job.destination.sink
+            sink = self._partial.job.destination.sink
             name = f"preview-{index:09d}{sink.segment_suffix}"
-            self._writer = sink.open_segment(self._film.job.folder / name, self._film.spec)
+            self._writer = sink.open_segment(self._partial.job.folder / name, self._partial.spec)
             self._begin = index
-        self._writer.write(pixels, self._film.plan.pts[index - self._film.plan.start])
+        self._writer.write(pixels, self._partial.plan.pts[index - self._partial.plan.start])
         if time.monotonic() < self._due:
             return
         began = time.monotonic()
         self._writer.close()
-        self._pieces.append(PreviewChunk(self._writer.path, self._begin, index + 1))
+        self._chunks.append(PreviewChunk(self._writer.path, self._begin, index + 1))
         self._writer = None
-        self._film.write(self._pieces)
-        still = self._film.job.destination.still
-        self._film.job.claim(still)
+        self._partial.write(self._chunks)
+        still = self._partial.job.destination.still
+        self._partial.job.claim(still)
         write_image(still, to_8_bits(pixels))
         now = time.monotonic()
         self._due = now + max(self._every_seconds, (now - began) / _PREVIEW_SHARE)
 
-    def forget_pieces(self) -> None:
+    def forget_chunks(self) -> None:
         """Remove the chunks of a segment that is finished itself."""
         if self._writer is not None:
             self._writer.abort()
             self._writer = None
-        for piece in self._pieces:
+        for chunk in self._chunks:
             with suppress(OSError):
-                piece.path.unlink()
-        self._pieces.clear()
+                chunk.path.unlink()
+        self._chunks.clear()

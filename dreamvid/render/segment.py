@@ -234,7 +234,7 @@ class _SegmentEncoder:
 
     def _forget_preview(self) -> None:
         if self._preview is not None:
-            self._preview.forget_pieces()
+            self._preview.forget_chunks()
 
 
 def group_consecutive(segments: Sequence[Segment]) -> list[list[Segment]]:

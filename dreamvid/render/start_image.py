@@ -1,4 +1,4 @@
-"""What an animation begins with: an image, a moment of a film, or noise."""
+"""Read what an animation begins with: an image, a frame of a video, or noise."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ NOISE = "noise"
 
 @dataclass(frozen=True)
 class StartImage:
-    """The start as the user named it, and its pixels (H, W, 3); None for noise."""
+    """The start of an animation. text: as the user named it. pixels: (H, W, 3); None for noise. paths: files read."""
 
     text: str
     pixels: Pixels | None
@@ -32,7 +32,7 @@ class StartImage:
 
         video: how to open the video; None for the default settings.
 
-        Raises SourceError for what cannot be read and for a time behind the film's end.
+        Raises SourceError for what cannot be read and for a time after the video's end.
         """
         name = str(text)
         path = Path(name).expanduser()
@@ -46,14 +46,15 @@ class StartImage:
         if path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES:
             raise SourceError(
                 f"An animation begins with one image, and {name} has the suffix {path.suffix or '(none)'!r}. "
-                f"Of a film give a moment: {name}@0:12. Allowed: {', '.join(IMAGE_SUFFIXES)}, noise, or VIDEO@TIME."
+                f"Of a video give a frame by its time: {name}@0:12. Allowed: {', '.join(IMAGE_SUFFIXES)}, noise, or "
+                "VIDEO@TIME."
             )
         if not path.exists():
             raise SourceError(f"There is no image {name}. Give an image, VIDEO@TIME such as clip.mp4@0:12, or noise.")
         return cls(name, read_image(path), open_source(path).fingerprint(), (path,))
 
     def image(self, size: tuple[int, int], seed: int) -> Tensor:
-        """The start at a film's size (width, height), (1, 3, H, W) in [0, 1]; what does not fit is cut off."""
+        """Return the start at a video's size (width, height), (1, 3, H, W) in [0, 1]; what does not fit is cut off."""
         if self.pixels is None:
             return noise_image(size, seed)
         return fit(to_tensor(self.pixels), size)

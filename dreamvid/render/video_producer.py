@@ -1,4 +1,4 @@
-"""VideoProducer as a film to render: the decoder works ahead in its thread, and so may motion; the caller dreams."""
+"""Make the frames of a dreamed video: the decoder works ahead in a thread, motion may too; the caller dreams."""
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -36,8 +36,8 @@ from dreamvid.video.source import SOURCES, FfmpegSource, Source
 from dreamvid.video.sources.file import FileSource
 
 _MOTION_QUEUE = 2  # frames that may wait: enough to even out, few enough for 8K
-# A CPU of fewer cores gives motion no thread of its own: it would take from the dream's threads, which wait for one
-# another some thousand times a second, and cost them twice what it takes.
+# On a CPU with fewer cores motion gets no thread of its own. It would take time from the dream's threads, which wait
+# for one another some thousand times a second, and cost them twice what it takes.
 _CORES_FOR_MOTION = 4
 
 
@@ -56,7 +56,7 @@ _Step = Keyframe[_Shown] | InbetweenFrame[_Shown]
 
 
 class VideoProducer:
-    """A `FrameProducer` of a source's frames, with its sound."""
+    """The `FrameProducer` of a video: its source's frames, dreamed, with its sound."""
 
     kind: Literal["run", "zoom"] = "run"
 
@@ -71,7 +71,7 @@ class VideoProducer:
 
     @classmethod
     def from_source(cls, source: Source, settings: Settings) -> "VideoProducer":
-        """Look into a source; with the settings' draft on, render smaller. Raises SourceError and more."""
+        """Probe a source; render smaller if the settings ask for a draft. Raises DreamvidError."""
         info = probe(source)
         return cls(draft(settings, info), source, info)
 
@@ -100,7 +100,7 @@ class VideoProducer:
         return plan
 
     def check(self, plan: Plan) -> list[str]:
-        """Evaluate the schedules at every frame, with the sound."""
+        """Evaluate the schedules at every frame, with the sound. Raises SettingsError; returns warnings."""
         duration = plan.time_seconds(plan.start + plan.count - 1)
         curves = self._listen(plan, duration)
         if curves is not None:
@@ -109,7 +109,7 @@ class VideoProducer:
         return [*self._info.notes, *plan.damage, *bars_kept(plan)]
 
     def _listen(self, plan: Plan, duration_seconds: float) -> SoundCurves | None:
-        """Analyze the sound that drives schedules, at the times of the frames; None where none was asked for."""
+        """Analyze the sound that drives schedules, at the times of the frames; None if none was asked for."""
         text = self._settings.video.audio
         if text is None:
             return None
@@ -131,7 +131,7 @@ class VideoProducer:
         return analyse_sound(samples[max(0, skipped) :], per_second, rate, count)
 
     def spec(self, plan: Plan) -> StreamSpec:
-        """What the result's frames have in common."""
+        """Return what all frames of the result have in common."""
         return plan.spec(self._info, self._settings)
 
     @contextmanager
@@ -141,7 +141,7 @@ class VideoProducer:
         """Dream the frames of segments that follow one another."""
         first, video = run[0], self._settings.video
         if not first.new_shot:
-            assert state is not None, "a segment without the state before it is begun at its shot's beginning"
+            assert state is not None, "a segment that does not begin a shot needs the state before it"
             self._dreamer.load_state(state)
         with ExitStack() as stack:
             reader = stack.enter_context(
@@ -160,7 +160,7 @@ class VideoProducer:
             if self.device.type == "cpu" and torch.get_num_threads() < _CORES_FOR_MOTION:
                 yield self._dream(plan, steps)
                 return
-            # A key waits for those before it, so that the motion of the next ones can be estimated while it is dreamed.
+            # Keyframes wait in a queue, so that the motion of the next ones is estimated while one is dreamed.
             prepared: BoundedQueue[_Step] = BoundedQueue(
                 _MOTION_QUEUE + self._settings.coherence.cadence_at(plan.rate) - 1
             )
@@ -205,11 +205,11 @@ class VideoProducer:
         return frame
 
     def state(self) -> dict[str, Tensor]:
-        """What the next frame needs."""
+        """Return what the next frame needs."""
         return self._dreamer.state()
 
     def provenance(self) -> dict[str, str]:
-        """Where the frames come from."""
+        """Return where the frames come from."""
         return {"source": self._source.text, "source_sha256": self._source.fingerprint()}
 
     # --- what may run in a thread of its own
@@ -241,7 +241,7 @@ class VideoProducer:
         return self._dreamer.frame(upload(pixels, self.device))
 
     def _picture(self, segment: Segment) -> tuple[slice, slice]:
-        """Rows and columns of a rendered frame that are dreamed."""
+        """Return the rows and columns of a rendered frame that are dreamed."""
         stored, rendered = (self._info.width, self._info.height), self._size()
         return segment.bars.scaled(stored, rendered).inner(rendered)
 
@@ -261,14 +261,14 @@ class VideoProducer:
         if frame is None or frame.index != index:
             raise SourceError(
                 f"{self._source.text} ended before frame {index}; when the render was planned it had frames "
-                f"up to {plan.start + plan.count - 1}. Is it still there as it was?"
+                f"up to {plan.start + plan.count - 1}. Is it still the same file?"
             )
         self.stopwatch.add_bytes("decode", frame.pixels.nbytes)
         return frame.pixels
 
 
 def bars_kept(plan: Plan) -> list[str]:
-    """Say which black bars are not dreamed; nothing without any."""
+    """Tell the user which black bars are not dreamed; an empty list if there are none."""
     found = dict.fromkeys(segment.bars for segment in plan.segments if segment.bars)
     if not found:
         return []

@@ -5,8 +5,10 @@ A running ffmpeg never stalls on its own log and never outlives its owner.
 
 import contextlib
 import functools
+import logging
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,8 @@ from types import TracebackType
 from typing import IO, Literal, Self
 
 from dreamvid.errors import FfmpegError, InputError
+
+_logger = logging.getLogger(__name__)
 
 # Local files only: nothing inside a source must be able to open a connection.
 PROTOCOL_WHITELIST = ("-protocol_whitelist", "file,pipe,crypto")
@@ -209,6 +213,7 @@ class Ffmpeg:
         command = [str(ffmpeg_path()), "-hide_banner", "-nostdin", "-nostats", "-v", f"level+{level}", "-y"]
         if progress:
             command += ["-progress", "pipe:1", "-stats_period", "60"]
+        _logger.debug("%s", shlex.join([*command, *args]))
         self.error_count = 0
         self._first_errors: list[str] = []
         self._log: deque[str] = deque(maxlen=_LOG_LINES)

@@ -1,5 +1,6 @@
 """The film that comes out: its frames, times and sound; what is told on the way, what is refused before any work."""
 
+import logging
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -177,3 +178,12 @@ def test_mistakes_leave_nothing_behind(
         render_video(source, tmp_path / output, tiny(**PLAIN, **settings), overwrite=True)
     assert caught.value.exit_code == 2
     assert names(tmp_path) == ["file", "film.mp4"]
+
+
+def test_what_is_not_for_the_user_is_logged(film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="dreamvid"):
+        render_video(film, tmp_path / "out.mp4", tiny(**PLAIN, frames="0:2"))
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("dreamvid.")]
+    assert any("-f rawvideo" in line and str(film) in line for line in lines), "the command line that decodes"
+    assert "segment 0: frames 0 to 2" in lines
+    assert all(record.levelno < logging.WARNING for record in caplog.records if record.name.startswith("dreamvid."))

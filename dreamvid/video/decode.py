@@ -21,6 +21,7 @@ from dreamvid.errors import FfmpegError, SourceError
 from dreamvid.runtime.queues import BoundedQueue
 from dreamvid.video.ffmpeg import Ffmpeg
 from dreamvid.video.probe import ZSCALE_MATRICES, FrameLog, Irregularities, Scan, VideoInfo, clock_args
+from dreamvid.video.probing.pixel_formats import has_alpha
 from dreamvid.video.probing.timestamps import Clock, correction_filter, timing_args
 from dreamvid.video.source import FfmpegSource, FrameSource, Source
 from dreamvid.video.source import Pixels as Pixels
@@ -47,7 +48,8 @@ class FrameReader:
 
     A context manager and an iterator of `VideoFrame`. A thread decodes at most `queue_frames` ahead; what
     goes wrong in it is raised in the consumer. Every frame carries its own time from the source; only with
-    `fps` are frames repeated or left out, and numbered again. HDR keeps its code values.
+    `fps` are frames repeated or left out, and numbered again. HDR keeps its code values. What is transparent is laid on
+    black, as in images.
 
     Args:
         source, info: what to decode and what `probe` said of it.
@@ -137,6 +139,11 @@ class FrameReader:
         ) as frames:
             self._frames.fill(frames)
 
+    @property
+    def _transparent(self) -> bool:
+        found = self._irregularities
+        return has_alpha(self._info.pixel_format) or (found is not None and found.transparent)
+
     def _filters(self) -> str:
         info, found = self._info, self._irregularities
         filters = [] if self._log is None else [self._log.FILTER]
@@ -146,8 +153,7 @@ class FrameReader:
         if info.interlaced or (found is not None and found.interlaced):
             steady.append("bwdif=mode=send_frame:deint=interlaced")
         if info.matrix in ZSCALE_MATRICES:
-            steady.append(_zscale(info))
-        if info.matrix in ZSCALE_MATRICES:
+            steady.append(_zscale(info, alpha=self._transparent))
             filters.append("setparams=colorspace=bt709")  # so that other filters take it; zscale is told what it is
         if steady and (found is None or found.varies):
             filters.append(f"scale={info.width}:{info.height}:interl=-1:flags={SCALE_FLAGS}")
@@ -157,13 +163,19 @@ class FrameReader:
             filters.append(f"fps={self._fps.numerator}/{self._fps.denominator}")
         if self._start:
             filters.append(f"trim=start_frame={self._start}")
-        # An explicit size also holds where the stream changes its size.
-        scale = f"scale={self.width}:{self.height}:flags={SCALE_FLAGS}"
+        colors = ""
         if found is not None and found.colors_vary:
-            scale += ":in_color_matrix=auto:in_range=auto"
+            colors = ":in_color_matrix=auto:in_range=auto"
         elif info.matrix != "rgb" and info.matrix not in ZSCALE_MATRICES:
-            scale += f":in_color_matrix={info.matrix}:in_range={'pc' if info.full_range else 'tv'}"
-        filters.append(scale)
+            colors = f":in_color_matrix={info.matrix}:in_range={'pc' if info.full_range else 'tv'}"
+        if self._transparent:
+            # Black behind what is transparent, before a change of size can mix in colors that are hidden. With 8 bits
+            # `premultiply` would darken what is opaque by a level.
+            filters.append(f"scale={info.width}:{info.height}:flags={SCALE_FLAGS}{colors}")
+            filters.append("format=gbrap16le,premultiply=inplace=1")
+            colors = ""
+        # An explicit size also holds where the stream changes its size.
+        filters.append(f"scale={self.width}:{self.height}:flags={SCALE_FLAGS}{colors}")
         return ",".join(filter(None, filters))
 
     def _read_video(self) -> Generator[VideoFrame]:
@@ -176,6 +188,7 @@ class FrameReader:
             args = [
                 *("-reinit_filter", "0"),  # a change of size must not start the counting of `trim` again
                 *("-max_error_rate", "1"),  # `scan` reports damage; what can be decoded is wanted
+                *self._info.decoder_args,
                 *self._source.input_args(),
                 *("-map", f"0:{self._info.stream}", "-vf", self._filters()),
                 *timing_args(f"file:{statistics}", "demux" if self._fps is None else "filter"),
@@ -241,7 +254,8 @@ _MOST_CORRECTIONS = 200  # a filter's expression has to end somewhere; the large
 def irregular_frames(found: Irregularities, info: VideoInfo, fps: Fraction | None) -> bool:
     """Tell if a reader that knows what was found gives other frames than one that only knows the info."""
     corrected = fps is not None and bool(_large_corrections(found, info))
-    return corrected or found.colors_vary or (found.interlaced and not info.interlaced)
+    transparent = found.transparent and not has_alpha(info.pixel_format)
+    return corrected or transparent or found.colors_vary or (found.interlaced and not info.interlaced)
 
 
 def _large_corrections(found: Irregularities, info: VideoInfo) -> dict[int, int]:
@@ -251,8 +265,8 @@ def _large_corrections(found: Irregularities, info: VideoInfo) -> dict[int, int]
     return dict(sorted(large, key=lambda item: -abs(item[1]))[:_MOST_CORRECTIONS])
 
 
-def _zscale(info: VideoInfo) -> str:
-    """Convert rare color spaces to RGB code values, with the filter zscale."""
+def _zscale(info: VideoInfo, *, alpha: bool) -> str:
+    """Convert rare color spaces to RGB code values, with the filter zscale. alpha: keep the transparency."""
     colors = ""
     for name, value in (("primaries", info.primaries), ("transfer", info.transfer)):
         if value != "unknown":
@@ -260,9 +274,10 @@ def _zscale(info: VideoInfo) -> str:
     value_range = "full" if info.full_range else "limited"
     conversion = f"zscale=matrixin={ZSCALE_MATRICES[info.matrix]}:rangein={value_range}:matrix=gbr:range=full{colors}"
     deep = info.bit_depth > 8
-    whole = f"format={'yuv444p16le' if deep else 'yuv444p'},"  # zscale takes no half positions at the border
+    # zscale takes no half positions at the border.
+    whole = f"format={'yuva444p' if alpha else 'yuv444p'}{'16le' if deep else ''},"
     odd = whole if info.width % 2 or info.height % 2 else ""
-    return f"{odd}{conversion},format={'gbrp16le' if deep else 'gbrp'}"
+    return f"{odd}{conversion},format={'gbrap' if alpha else 'gbrp'}{'16le' if deep else ''}"
 
 
 def _resized(pixels: Pixels, width: int, height: int) -> Pixels:

@@ -35,9 +35,10 @@ REFUSED_FORMAT = "Format not on whitelist"  # ffmpeg's words for it
 ENVIRONMENT_VARIABLE = "IMAGEIO_FFMPEG_EXE"
 """The environment variable by which a user names another ffmpeg than the bundled one."""
 
-Feature = Literal["demuxer", "filter"]
+Feature = Literal["decoder", "demuxer", "filter"]
 # Lists of ffmpeg 4.2 have two columns of letters, later ones have three; devices are left out.
 _LISTED: dict[Feature, re.Pattern[str]] = {
+    "decoder": re.compile(r"^ [VAS][F.][S.][X.][B.][D.] (\w\S*) ", re.MULTILINE),
     "demuxer": re.compile(r"^ D[ E] {1,2}(\S+) ", re.MULTILINE),
     "filter": re.compile(r"^ [T.][S.][C.]? (\S+) +\S*->\S* ", re.MULTILINE),
 }
@@ -48,6 +49,8 @@ OPTIONAL_FEATURES: tuple[tuple[Feature, str, str], ...] = (
     ("filter", "zscale", "video in YCgCo, ICtCp and other rare color spaces"),
     ("filter", "perlin", "the source `demo`"),
     ("demuxer", "webp_anim", "animated WebP"),
+    ("decoder", "libvpx", "transparent VP8 video"),
+    ("decoder", "libvpx-vp9", "transparent VP9 video"),
 )
 """What the bundled ffmpeg has and another one may lack: kind, name, and what it is needed for."""
 
@@ -144,17 +147,17 @@ def ffmpeg_version() -> str:
 
 @functools.cache
 def features(kind: Feature) -> frozenset[str]:
-    """Name the demuxers or filters that this ffmpeg has."""
+    """Name the decoders, demuxers or filters that this ffmpeg has."""
     return frozenset(parse_features(kind, capture_ffmpeg([f"-{kind}s"])))
 
 
 def parse_features(kind: Feature, listing: str) -> list[str]:
-    """Read the names out of what `ffmpeg -demuxers` or `ffmpeg -filters` prints, of any version of ffmpeg."""
+    """Read the names out of what `ffmpeg -decoders`, `-demuxers` or `-filters` prints, of any version of ffmpeg."""
     return _LISTED[kind].findall(listing)
 
 
 def require_feature(kind: Feature, name: str, purpose: str) -> None:
-    """Raise UnusableFfmpegError if this ffmpeg lacks a demuxer or filter; purpose: what needs it, such as `demo`."""
+    """Raise UnusableFfmpegError if this ffmpeg lacks a feature; purpose: what needs it, such as `demo`."""
     if name not in features(kind):
         raise UnusableFfmpegError(
             f"{purpose} needs the {kind} {name}, which this ffmpeg lacks: {ffmpeg_path()}. "

@@ -1,6 +1,5 @@
 """What a source is, before and after it is decoded once: a look at its first frames, then a full scan."""
 
-import functools
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +8,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 from dreamvid.errors import SourceError
-from dreamvid.video.ffmpeg import REFUSED_FORMAT, Ffmpeg, capture_ffmpeg, level_and_text, require_feature
+from dreamvid.video.ffmpeg import REFUSED_FORMAT, Ffmpeg, level_and_text, require_feature
+from dreamvid.video.probing.pixel_formats import bit_depths, has_alpha
 from dreamvid.video.probing.streams import Stream, choose_audio, choose_video, input_duration, input_lines, read_streams
 from dreamvid.video.probing.timestamps import describe_damage, mend, timing_args
 from dreamvid.video.source import FfmpegSource, FrameSource, Source
@@ -36,6 +36,8 @@ _MATRICES = {
 }
 # Those that only the filter zscale converts, by its names.
 ZSCALE_MATRICES = {"ycgco": "ycgco", "ictcp": "ictcp", "chroma-derived-nc": "chroma-derived-nc"}
+# ffmpeg's own decoders of these codecs leave the transparency out, which is stored as a second image.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Formats whose frames carry no duration: there a single frame that is seconds away from all others is damage.
 _WITHOUT_DURATIONS = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v")
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
@@ -51,8 +53,9 @@ class VideoInfo:
     `matrix`: how YUV becomes RGB (`rgb` where it already is), guessed where untagged; `primaries` and
     `transfer` as tagged (`unknown` if not). `hdr`: PQ or HLG, whose code values are passed on untouched.
     `audio`, `subtitles`: the codec of each stream, by the name of ffmpeg's decoder; "" for one that is not wanted.
-    `stream`: ffmpeg's number of the video stream. `format_name`: ffmpeg's name of the container. `rotated`: the stored
-    images are turned. `notes`: sentences for the user, such as which of several streams was taken. `playable_audio`:
+    `stream`: ffmpeg's number of the video stream. `decoder`: the decoder that reads its transparency, where ffmpeg's
+    own does not; "" otherwise. `format_name`: ffmpeg's name of the container. `rotated`: the stored images are turned.
+    `notes`: sentences for the user, such as which of several streams was taken. `playable_audio`:
     ffmpeg's numbers of the sound streams whose format is known; some are announced and never come.
     """
 
@@ -77,6 +80,12 @@ class VideoInfo:
     rotated: bool = False
     notes: tuple[str, ...] = ()
     playable_audio: tuple[int, ...] = ()
+    decoder: str = ""
+
+    @property
+    def decoder_args(self) -> list[str]:
+        """ffmpeg's options of the input that choose the decoder of the video stream."""
+        return [f"-c:{self.stream}", self.decoder] if self.decoder else []
 
 
 @dataclass(frozen=True)
@@ -85,12 +94,14 @@ class Irregularities:
 
     `corrections`: pairs of a frame's number and what is added to its decoded time stamp, in ticks. `interlaced`: some
     frames are. `varies`: size or pixel format change on the way. `colors_vary`: color matrix or range do.
+    `transparent`: pixels of some frames may be transparent.
     """
 
     corrections: tuple[tuple[int, int], ...] = ()
     interlaced: bool = False
     varies: bool = False
     colors_vary: bool = False
+    transparent: bool = False
 
 
 ALIKE = Irregularities()
@@ -120,17 +131,6 @@ class Scan:
         return len(self.pts)
 
 
-@functools.cache
-def _bit_depths() -> dict[str, int]:
-    """Bits of a sample for every pixel format that this ffmpeg knows."""
-    depths: dict[str, int] = {}
-    for line in capture_ffmpeg(["-pix_fmts"]).splitlines():
-        fields = line.split()
-        if len(fields) == 5 and re.fullmatch(r"[\d-]+", fields[4]):
-            depths[fields[1]] = max(int(part) for part in fields[4].split("-"))
-    return depths
-
-
 def probe(source: Source) -> VideoInfo:
     """Look at the source's first frames.
 
@@ -145,9 +145,12 @@ def probe(source: Source) -> VideoInfo:
     header = _refuse_non_video(source, texts, errors)
     chosen, note = choose_video(source, read_streams(texts))
     videos = [stream for stream in read_streams(texts) if stream.kind == "Video"]
-    if chosen is not videos[0]:
-        texts, errors, code = _look(source, f"0:{chosen.index}")
-    found = _parse(texts, chosen, header, [note] if note else [])
+    decoder = _ALPHA_DECODERS.get(chosen.codec, "") if chosen.separate_alpha else ""
+    if decoder:
+        require_feature("decoder", decoder, f"{source.text}, a transparent video,")
+    if chosen is not videos[0] or decoder:
+        texts, errors, code = _look(source, f"0:{chosen.index}", [f"-c:{chosen.index}", decoder] if decoder else [])
+    found = _parse(texts, chosen, header, [note] if note else [], decoder)
     if found is None:
         reason = " / ".join(errors[:2]) or (f"exit status {code}" if code else "ffmpeg found none")
         raise SourceError(f"no frame of {source.text} could be decoded: {reason}")
@@ -161,10 +164,10 @@ def probe(source: Source) -> VideoInfo:
     return found
 
 
-def _look(source: FfmpegSource, stream: str) -> tuple[list[str], list[str], int]:
+def _look(source: FfmpegSource, stream: str, decoder: Sequence[str] = ()) -> tuple[list[str], list[str], int]:
     """Decode a few frames: the log without its levels, the first errors, the exit status."""
     # Progressive images often open an interlaced video, so look at a few.
-    args = [*("-max_error_rate", "1"), *source.input_args(), "-map", stream, "-vf", "showinfo=checksum=0"]
+    args = [*("-max_error_rate", "1"), *decoder, *source.input_args(), "-map", stream, "-vf", "showinfo=checksum=0"]
     with Ffmpeg([*args, "-frames:v", "4", "-f", "null", "-"], level="info") as process:
         code = process.wait()
         # Lines without a level go on with the one before.
@@ -270,7 +273,9 @@ def _is_text(head: bytes) -> bool:
     return all(character.isprintable() or character in "\r\n\t\f" for character in text)
 
 
-def _parse(texts: Sequence[str], chosen: Stream, format_name: str, notes: Sequence[str]) -> VideoInfo | None:
+def _parse(
+    texts: Sequence[str], chosen: Stream, format_name: str, notes: Sequence[str], decoder: str
+) -> VideoInfo | None:
     config = next(filter(None, map(_CONFIG.search, texts)), None)
     frames = [match for match in map(_FRAME.search, texts) if match]
     color = next(filter(None, map(_COLOR.search, texts)), None)
@@ -311,7 +316,7 @@ def _parse(texts: Sequence[str], chosen: Stream, format_name: str, notes: Sequen
             Fraction(rate_numerator, rate_denominator) if rate_numerator and rate_denominator else Fraction(25)
         ),
         time_base=Fraction(int(config[1]), int(config[2])),
-        bit_depth=_bit_depths().get(pixel_format, 8),
+        bit_depth=bit_depths().get(pixel_format, 8),
         pixel_format=pixel_format,
         matrix=matrix,
         primaries=primaries,
@@ -327,6 +332,7 @@ def _parse(texts: Sequence[str], chosen: Stream, format_name: str, notes: Sequen
         rotated=turn != 0,
         notes=tuple(notes),
         playable_audio=tuple(stream.index for stream in streams if stream.kind == "Audio" and stream.complete),
+        decoder=decoder,
     )
 
 
@@ -394,6 +400,7 @@ def scan(
     log = FrameLog()
     args = [
         *("-max_error_rate", "1"),
+        *info.decoder_args,
         *source.input_args(),
         *("-map", f"0:{info.stream}", "-vf", log.FILTER),
         *timing_args("pipe:1"),
@@ -468,6 +475,7 @@ def scan_of_log(source: Source, info: VideoInfo, log: "FrameLog", process: Ffmpe
             interlaced=changes.interlaced,
             varies=changes.varies,
             colors_vary=len(changes.colors) > 1,
+            transparent=any(map(has_alpha, changes.formats)),
         ),
         tuple(notes),
     )

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dreamvid.errors import SourceError
 from dreamvid.video.ffmpeg import Ffmpeg
@@ -15,6 +15,7 @@ _STREAM = re.compile(
 )
 _SIZE = re.compile(r", (\d{1,5})x(\d{1,5})\b")
 _DURATION = re.compile(r"^Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_ALPHA_MODE = re.compile(r"^alpha_mode +: 1$", re.IGNORECASE)
 _COMPARED_SECONDS = 60  # of streams that are alike otherwise, the one with more frames in so many seconds is taken
 
 
@@ -24,7 +25,7 @@ class Stream:
 
     size: width and height of a video in pixels; (0, 0) where they are not known. default: players take it first.
     still: a cover image, a thumbnail or another image that belongs to the file but is not its video. complete: all that
-    is needed to decode or copy it is known.
+    is needed to decode or copy it is known. separate_alpha: its transparency is stored next to its images (VP8, VP9).
     """
 
     index: int
@@ -34,6 +35,7 @@ class Stream:
     default: bool = False
     still: bool = False
     complete: bool = True
+    separate_alpha: bool = False
 
     def __str__(self) -> str:
         """Describe it for a user."""
@@ -53,11 +55,19 @@ def input_lines(log: Sequence[str]) -> list[str]:
 def read_streams(log: Sequence[str]) -> list[Stream]:
     """Read the streams out of ffmpeg's description of its input."""
     streams: dict[int, Stream] = {}
-    for match in filter(None, map(_STREAM.match, input_lines(log))):
-        rest = match["rest"]
+    current = -1
+    for line in input_lines(log):
+        match = _STREAM.match(line)
+        if match is None:
+            if line.startswith("Stream #"):
+                current = -1
+            elif current in streams and _ALPHA_MODE.match(line):
+                streams[current] = replace(streams[current], separate_alpha=True)
+            continue
+        rest, current = match["rest"], int(match["index"])
         size = _SIZE.search(rest)
         stream = Stream(
-            index=int(match["index"]),
+            index=current,
             kind=match["kind"],
             codec=match["codec"],
             size=(int(size[1]), int(size[2])) if size else (0, 0),

@@ -1,4 +1,4 @@
-"""Curves that drive images: how loud a sound is, in which bands, and when it strikes."""
+"""Analyze sound into curves that drive schedules: how loud it is, in which bands, and when it strikes."""
 
 import math
 from collections.abc import Mapping
@@ -26,8 +26,8 @@ _RELEASE_SECONDS = 0.12  # half-life of the levels' fall; their rise is immediat
 _BEAT_SECONDS = 0.12  # half-life of a beat's pulse
 
 _COMPRESSION = 100.0
-_NEIGHBOURHOOD_SECONDS = 0.5  # in which an onset has to stand out
-_STAND_OUT = 1.5  # times the neighbourhood's mean
+_NEIGHBORHOOD_SECONDS = 0.5  # in which an onset has to stand out
+_STAND_OUT = 1.5  # times the neighborhood's mean
 _LEAST_FLUX = 0.08  # of the strongest ones: below is the hiss between them
 _GAP_SECONDS = 0.1  # strokes that follow sooner are one
 
@@ -47,7 +47,7 @@ class SoundCurves:
         return len(self.values["rms"])
 
     def at(self, frame: int) -> dict[str, float]:
-        """Give the signals of a frame for schedules, by name; before the start and behind the end all are 0."""
+        """Give the signals of a frame for schedules, by name; before the start and after the end all are 0."""
         if not 0 <= frame < len(self):
             return dict.fromkeys(self.values, 0.0)
         return {name: float(curve[frame]) for name, curve in self.values.items()}
@@ -61,7 +61,7 @@ def analyse_sound(
     Channels count by their energy, so that sound in antiphase, which a mix to mono cancels, is heard.
 
     frames: how many to give; without it, as many as the sound lasts. Levels are the share of the sound's own full
-    level, rise at once and fall with a half-life of 0.12 s. `onset` is the spectral flux above its neighbourhood (Bello
+    level, rise at once and fall with a half-life of 0.12 s. `onset` is the spectral flux above its neighborhood (Bello
     et al. 2005, with logarithmic compression), `beat` a pulse that is 1 at the frame nearest to each onset's peak and
     then halves every 0.12 s. Raises InputError for no samples.
     """
@@ -79,7 +79,7 @@ def analyse_sound(
     values = {name: _mean_per_frame(level, step, fps, count) for name, level in levels.items()}
     values = {name: _release(curve, fps) for name, curve in values.items()}
     values["onset"] = _release(_most_per_frame(_unit(excess), step, fps, count), fps)
-    # A sound that is cut off at its end makes a click there that nobody plays.
+    # Sound that is cut off at its end makes a click there, which is not a stroke.
     end = len(samples) / rate - _WINDOW_SECONDS / 2
     beats = tuple(stroke * step for stroke in strokes if stroke * step < end)
     values["beat"] = _pulses(beats, fps, count)
@@ -87,7 +87,7 @@ def analyse_sound(
 
 
 def _measure(samples: npt.NDArray[np.float32], rate: int, hop: int) -> tuple[dict[str, Curve], Curve]:
-    """Levels from 0 to 1, and spectral flux, at 0, hop, 2 hop, …: one pass of Hann-windowed spectra, in chunks."""
+    """Compute levels from 0 to 1, and spectral flux, at 0, hop, 2 hop, …: one pass of Hann-windowed spectra."""
     window = max(2, 2 * round(rate * _WINDOW_SECONDS / 2))
     channels = [samples] if samples.ndim == 1 else list(samples.T)
     views = [
@@ -126,7 +126,7 @@ def _mean_around(curve: Curve, reach: int) -> Curve:
 
 def _excess(flux: Curve, step: float) -> Curve:
     """Compute what of the flux stands out of its neighborhood and of the hiss."""
-    threshold = _STAND_OUT * _mean_around(flux, round(_NEIGHBOURHOOD_SECONDS / step))
+    threshold = _STAND_OUT * _mean_around(flux, round(_NEIGHBORHOOD_SECONDS / step))
     least = _LEAST_FLUX * float(np.percentile(flux, 99.5)) + 1e-6
     excess: Curve = np.maximum(flux - np.maximum(threshold, least), 0).astype(np.float32)
     return excess
@@ -145,41 +145,41 @@ def _peaks(excess: Curve, flux: Curve, step: float) -> list[float]:
     gap = round(_GAP_SECONDS / step)
     found: list[float] = []
     taken = np.zeros(excess.size, bool)
-    for place in np.argsort(-excess, kind="stable"):
-        if excess[place] <= 0:
+    for peak in np.argsort(-excess, kind="stable"):
+        if excess[peak] <= 0:
             break
-        if taken[max(0, place - gap) : place + gap + 1].any():
+        if taken[max(0, peak - gap) : peak + gap + 1].any():
             continue
-        taken[place] = True
+        taken[peak] = True
         # The flux rises over the lag and falls again: the middle of what is near the top is steadier than the top.
-        near = slice(max(0, place - 3), place + 4)
-        weight = flux[near] - 0.5 * flux[place]
+        near = slice(max(0, peak - 3), peak + 4)
+        weight = flux[near] - 0.5 * flux[peak]
         weight = np.maximum(weight, 0)
         found.append(float((weight * np.arange(near.start, near.start + weight.size)).sum() / weight.sum()))
     return sorted(found)
 
 
 def _edges(step: float, fps: Fraction, count: int) -> npt.NDArray[np.float64]:
-    """Where each frame's time begins and the last one's ends, half a frame before and after it, in hops."""
+    """Compute where each frame's time begins and the last one's ends, half a frame before and after it, in hops."""
     return np.asarray((np.arange(count + 1) - 0.5) / float(fps) / step + 0.5)
 
 
 def _mean_per_frame(curve: Curve, step: float, fps: Fraction, count: int) -> Curve:
     sums = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
-    places = np.clip(_edges(step, fps, count), 0, curve.size)
-    widths = np.diff(places)
-    totals = np.diff(np.interp(places, np.arange(curve.size + 1), sums))
+    edges = np.clip(_edges(step, fps, count), 0, curve.size)
+    widths = np.diff(edges)
+    totals = np.diff(np.interp(edges, np.arange(curve.size + 1), sums))
     return np.where(widths > 1e-9, totals / np.maximum(widths, 1e-9), 0).astype(np.float32)
 
 
 def _most_per_frame(curve: Curve, step: float, fps: Fraction, count: int) -> Curve:
-    places = np.clip(np.floor(_edges(step, fps, count)).astype(int), 0, curve.size)
-    most = [curve[start : max(start + 1, stop)].max(initial=0) for start, stop in pairwise(places.tolist())]
+    edges = np.clip(np.floor(_edges(step, fps, count)).astype(int), 0, curve.size)
+    most = [curve[start : max(start + 1, stop)].max(initial=0) for start, stop in pairwise(edges.tolist())]
     return np.array(most, np.float32)
 
 
 def _release(curve: Curve, fps: Fraction) -> Curve:
-    """Rise at once, fall with the half-life."""
+    """Let a curve rise at once and fall with the half-life."""
     kept = 0.5 ** (1 / float(fps) / _RELEASE_SECONDS)
     held = np.empty_like(curve)
     last = 0.0

@@ -1,4 +1,4 @@
-"""What a file holds, by its first bytes: its name may say anything."""
+"""Identify what a file holds by its first bytes, whatever its name says."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds.
+    """Say what a file holds.
 
     kind: a still image, or a video (also for what is not recognized: ffmpeg is asked then). demuxer: ffmpeg's name of
     the format where ffmpeg has to be told, as it would take `%d` in an image's name for numbered images; "" otherwise.

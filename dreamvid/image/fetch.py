@@ -1,4 +1,4 @@
-"""Images from the web: http and https only, within limits, and not from the machine's own network."""
+"""Fetch images from the web: by http and https only, within limits, not from the machine's own network."""
 
 import http.client
 import io
@@ -32,7 +32,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_address(text: str) -> bool:
-    """Tell an address on the web (`SCHEME://…`, of whatever scheme) from the name of a file."""
+    """Tell an address on the web (`SCHEME://…`, of any scheme) from the name of a file."""
     return _ADDRESS.match(text) is not None
 
 
@@ -74,19 +74,19 @@ def fetch(
 ) -> bytes:
     """Fetch what an http or https address holds.
 
-    allows: whether a connection to an IP address may be made. The host is resolved once, all that it resolves to is
-    asked for, and the connection goes to what was asked for: a name that means something else a moment later changes
-    nothing. Redirects, up to 5, are judged like the first address. seconds: for all of it together, but for the
-    system's own look-up of names. No proxy is used, and no password is sent.
+    allows: tells whether a connection to an IP address may be made. The host name is resolved once, all addresses that
+    it resolves to are checked, and the connection goes to a checked one, so a name that resolves differently a moment
+    later changes nothing. Redirects, up to 5, are checked like the first address. seconds: the limit for all of it
+    together, except for the system's own look-up of names. No proxy is used, and no password is sent.
 
     Raises SourceError for another scheme, an address that is not allowed, a server that cannot be reached, is too slow
-    or says no, and for more than `largest_bytes`.
+    or refuses, and for more than `largest_bytes`.
     """
     end = time.monotonic() + seconds
-    place = url
+    current = url
     for _ in range(_REDIRECTS + 1):
         try:
-            with _asked(place, allows, end) as response:
+            with _requested(current, allows, end) as response:
                 if response.status not in _MOVED:
                     return _body(response, url, largest_bytes)
                 moved = response.headers.get("Location", "")
@@ -95,35 +95,35 @@ def fetch(
                 f"{url} did not arrive within {seconds:g} s. Try again, or save the image with a browser first."
             ) from None
         except ssl.SSLCertVerificationError as error:
-            raise SourceError(f"{place} does not prove that it is who it says: {error.verify_message}.") from error
+            raise SourceError(f"{current} does not prove that it is who it says: {error.verify_message}.") from error
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise SourceError(f"cannot fetch {url}: {reason}. Look whether the address opens in a browser.") from error
-        place = urljoin(place, moved)
+        current = urljoin(current, moved)
     raise SourceError(f"{url} leads from one address to the next, more than {_REDIRECTS} times.")
 
 
 @contextmanager
-def _asked(url: str, allows: Callable[[IpAddress], bool], end: float) -> Iterator[http.client.HTTPResponse]:
-    """Send the request for `url`; the connection lasts as long as the context."""
+def _requested(url: str, allows: Callable[[IpAddress], bool], end: float) -> Iterator[http.client.HTTPResponse]:
+    """Send the request for `url`; the connection is open as long as the context."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise SourceError(f"{url!r} is no address: {error}. Such as https://example.org/dog.jpg") from None
+        raise SourceError(f"{url!r} is not an address: {error}. Such as https://example.org/dog.jpg") from None
     if parts.scheme not in ("http", "https"):
         raise SourceError(
             f"Images are fetched by http and https only, not by {parts.scheme!r}: {url}. Or give an image's file."
         )
     if not host:
-        raise SourceError(f"{url!r} is no address: it names no host. Such as https://example.org/dog.jpg")
+        raise SourceError(f"{url!r} is not an address: it names no host. Such as https://example.org/dog.jpg")
     if parts.username is not None or parts.password is not None:
         raise SourceError(f"The address of {host} holds a user's name or password; these are not sent. Leave them out.")
     secure = parts.scheme == "https"
     with _connect(url, host, port or (443 if secure else 80), allows, end) as plain:
         wire = plain
         if secure:
-            wire.settimeout(_left(end))
+            wire.settimeout(_remaining(end))
             wire = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
         with wire:
             kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -139,20 +139,20 @@ def _asked(url: str, allows: Callable[[IpAddress], bool], end: float) -> Iterato
 
 
 def _connect(url: str, host: str, port: int, allows: Callable[[IpAddress], bool], end: float) -> socket.socket:
-    places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for *_, place in places:
-        address = ipaddress.ip_address(str(place[0]))
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for *_, socket_address in found:
+        address = ipaddress.ip_address(str(socket_address[0]))
         if not allows(address):
             raise SourceError(
-                f"{url} leads to {address}, an address inside of this machine or network. If that is what you want, "
+                f"{url} leads to {address}, an address inside this machine or network. If that is what you want, "
                 "add `allow_private_addresses=True`."
             )
     failure: OSError | None = None
-    for family, kind, protocol, _, place in places:
+    for family, kind, protocol, _, socket_address in found:
         wire = socket.socket(family, kind, protocol)
         try:
-            wire.settimeout(_left(end))
-            wire.connect(place)
+            wire.settimeout(_remaining(end))
+            wire.connect(socket_address)
             return wire
         except OSError as error:
             wire.close()
@@ -160,17 +160,17 @@ def _connect(url: str, host: str, port: int, allows: Callable[[IpAddress], bool]
     raise failure or OSError(f"{host} has no address")
 
 
-def _left(end: float) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
+def _remaining(end: float) -> float:
+    seconds = end - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError
-    return left
+    return seconds
 
 
 class _Wire(io.RawIOBase):
-    """A socket of which every read has only the time that is left for the whole; what `http.client` needs of one.
+    """A socket with a deadline for all reads together, with as much of an interface as `http.client` needs.
 
-    A timeout of the socket's own would begin anew with every byte that a slow server sends.
+    A timeout of the socket itself would start again with every byte that a slow server sends.
     """
 
     def __init__(self, wire: socket.socket, end: float) -> None:
@@ -178,7 +178,7 @@ class _Wire(io.RawIOBase):
         self._end = end
 
     def sendall(self, data: bytes) -> None:
-        self._wire.settimeout(_left(self._end))
+        self._wire.settimeout(_remaining(self._end))
         self._wire.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -188,15 +188,15 @@ class _Wire(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "memoryview[int] | bytearray") -> int:  # type: ignore[override]
-        self._wire.settimeout(_left(self._end))
+        self._wire.settimeout(_remaining(self._end))
         return self._wire.recv_into(buffer)
 
 
 def _body(response: http.client.HTTPResponse, url: str, largest_bytes: int) -> bytes:
     if response.status != 200:
-        raise SourceError(f"{url} cannot be had: the server says {response.status} {response.reason}.")
-    said = response.headers.get("Content-Length", "")
-    length = int(said) if said.isascii() and said.isdigit() and len(said) < 20 else None
+        raise SourceError(f"{url} cannot be fetched: the server answers {response.status} {response.reason}.")
+    declared = response.headers.get("Content-Length", "")
+    length = int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else None
     data = bytearray()
     while length is None or length <= largest_bytes:
         chunk = response.read(_CHUNK)

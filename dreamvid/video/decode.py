@@ -64,7 +64,7 @@ class FrameReader:
 
     Raises (while iterating):
         FfmpegError: ffmpeg failed. SourceError: an image cannot be read. Frames that are damaged or missing
-        in the source are no error; `scan` reports them.
+        in the source are not an error; `scan` reports them.
     """
 
     def __init__(

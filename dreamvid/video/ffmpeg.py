@@ -1,4 +1,4 @@
-"""The ffmpeg program: which one is run, what it can do, and one small class around a running one.
+"""Find and run ffmpeg: which program, what it can do, and one small class around a running one.
 
 A running ffmpeg never stalls on its own log and never outlives its owner.
 """
@@ -248,24 +248,24 @@ class Ffmpeg:
 
     @property
     def stdin(self) -> IO[bytes]:
-        """The pipe into ffmpeg."""
+        """Return the pipe into ffmpeg."""
         assert self.process.stdin is not None
         return self.process.stdin
 
     @property
     def stdout(self) -> IO[bytes]:
-        """The pipe out of ffmpeg."""
+        """Return the pipe out of ffmpeg."""
         assert self.process.stdout is not None
         return self.process.stdout
 
     @property
     def log(self) -> list[str]:
-        """The last lines of its log, with level and component."""
+        """Return the last lines of its log, with level and component."""
         return list(self._log)
 
     @property
     def first_errors(self) -> list[str]:
-        """The first of its `[error]` and `[fatal]` lines, cleaned of addresses."""
+        """Return the first of its `[error]` and `[fatal]` lines, cleaned of addresses."""
         return list(self._first_errors)
 
     def _read_log(self) -> None:

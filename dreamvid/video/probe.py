@@ -1,4 +1,4 @@
-"""What a source is, before and after it is decoded once: a look at its first frames, then a full scan."""
+"""Describe a source: by a look at its first frames (`probe`), and by a decode of all of them (`scan`)."""
 
 import re
 import time
@@ -45,7 +45,7 @@ _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What the first frames tell.
+    """Describe a video as its first frames show it.
 
     `width`, `height`: stored samples of the upright image (rotation applied, pixel shape not).
     `sample_aspect`: width of a pixel over its height. `frame_rate`: the nominal one; the times of the frames
@@ -90,7 +90,7 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class Irregularities:
-    """What a reader has to know of a video that is not alike from its first frame to its last.
+    """Describe where a video is not alike from its first frame to its last, for its readers.
 
     `corrections`: pairs of a frame's number and what is added to its decoded time stamp, in ticks. `interlaced`: some
     frames are. `varies`: size or pixel format change on the way. `colors_vary`: color matrix or range do.
@@ -109,7 +109,7 @@ ALIKE = Irregularities()
 
 @dataclass(frozen=True)
 class Scan:
-    """What a decode from the first frame to the last found.
+    """Describe what a decode from the first frame to the last found.
 
     `pts`: when each frame is shown, in the info's `time_base`, counted from the container's start,
     strictly increasing. `constant_rate`: all of them lie on a grid of `frame_rate`, up to the rounding of
@@ -127,7 +127,7 @@ class Scan:
 
     @property
     def count(self) -> int:
-        """How many frames were decoded."""
+        """Count the frames that were decoded."""
         return len(self.pts)
 
 

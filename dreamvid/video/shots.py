@@ -18,7 +18,7 @@ _WINDOW = 2
 def find_cuts(frames: Iterable[np.ndarray]) -> list[int]:
     """Positions (from 0) of the frames that begin a new shot, without the first frame's 0.
 
-    frames: uint8 (H, W, 3) RGB, best small. A cut is a change of content that stands out against its neighbours
+    frames: uint8 (H, W, 3) RGB, best small. A cut is a change of content that stands out against its neighbors
     (PySceneDetect's adaptive detector), so fast motion and dissolves are none.
     """
     detector = AdaptiveDetector(window_width=_WINDOW, min_scene_len=2)

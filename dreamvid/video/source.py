@@ -33,7 +33,7 @@ _LONGEST_NAME = 255  # bytes; asking whether a longer one exists is an error on 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What a user says of a source besides its name.
+    """Hold what a user says of a source besides its name.
 
     images_rate: how many images are shown in a second; None where nothing was said. stream: ffmpeg's number of the
     video stream to take; None for the one that players take.

@@ -150,7 +150,7 @@ def test_redirects_are_followed(server: serving, status: int) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
 def test_this_machine_is_not_asked_unless_it_is_allowed(server: serving, host: str) -> None:
     before = list(server.asked)
-    with pytest.raises(SourceError, match=r"inside of this machine or network.*`allow_private_addresses=True`"):
+    with pytest.raises(SourceError, match=r"inside this machine or network.*`allow_private_addresses=True`"):
         fetch_image(f"http://{host}:{server.server_port}/image.png")
     assert server.asked == before
 
@@ -177,7 +177,7 @@ def test_redirects_are_judged_like_the_first_address(server: serving, place: str
     [
         ("page", "cannot read .* as an image"),
         ("postscript", "cannot read .* as an image"),
-        ("missing.png", "the server says 404"),
+        ("missing.png", "the server answers 404"),
         ("broken", "broke off after 200 of"),
         ("loop", "more than 5 times"),
         ("announced", "larger than 64 MiB"),
@@ -207,8 +207,8 @@ def test_the_time_is_that_of_the_whole(server: serving, path: str) -> None:
         ("http://127.0.0.1:1/x.png", "cannot fetch"),
         ("http://no-such-host.invalid/x.png", "cannot fetch"),
         ("http:///x.png", "names no host"),
-        ("http://[::1/x.png", "is no address"),
-        ("http://127.0.0.1:99999/x.png", "is no address"),
+        ("http://[::1/x.png", "is not an address"),
+        ("http://127.0.0.1:99999/x.png", "is not an address"),
         ("gopher://127.0.0.1/x.png", "http and https only"),
         ("http://127.0.0.1:1/a\r\nX: y", "cannot fetch"),
         ("http://" + "a" * 300 + ".org/x.png", "cannot fetch"),

@@ -1,4 +1,4 @@
-"""The streams of a file as ffmpeg describes them, and the choice of the video stream that players take."""
+"""Read the streams of a file out of ffmpeg's description, and choose the one that players take."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Time stamps of frames: read from ffmpeg, and mended where a few of them are damaged.
+"""Read the time stamps of frames from ffmpeg, and mend them where a few are damaged.
 
 A damaged time stamp is told by its neighbors: the frames around it go on as if it were not there. It is replaced by
 interpolation. A gap that lasts is kept, as many videos have pauses.

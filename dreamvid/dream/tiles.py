@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.dream.objectives.term import IMAGE
 from dreamvid.errors import DeviceError
+from dreamvid.networks.truncate import Truncated
 from dreamvid.runtime.autograd import as_normal_tensor, outside_inference_mode
 from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.runtime.device import out_of_memory
@@ -29,7 +30,8 @@ class TiledGradient:
     The image is rolled by a shift first, so that seams (of tiles, or at the border of the image) move from step to
     step. An image of at most `tile` pixels a side goes through the network whole; a larger one is cut into tiles of the
     same size, in batches of at most tile² pixels. Each tile includes `halo` pixels of its surroundings, whose gradient
-    is dropped. When the device runs out of memory, the tile is halved and the step repeated.
+    is dropped. When the device runs out of memory, the tile is halved and the step repeated. A network that takes only
+    images of one size gets windows of that size.
 
     `objectives` may be set to several with weights, for a cross-fade between them. `evaluated` counts the gradients by
     the shape of the batch.
@@ -125,6 +127,27 @@ class TiledGradient:
         return gradient[:, :, :height, :width]
 
     def _network_gradient(self, images: Tensor) -> Tensor:
+        side = self.network.sizes.only if isinstance(self.network, Truncated) else None
+        if side is None or images.shape[2:] == (side, side):
+            return self._recorded_gradient(images)
+        return self._windowed_gradient(images, side)
+
+    def _windowed_gradient(self, images: Tensor, side: int) -> Tensor:
+        """Compute the gradient for a network of one size, in windows of it; beyond its border the image repeats."""
+        halo = min(self.halo, side // 4)
+        inner = side - 2 * halo
+        height, width = images.shape[2:]
+        offsets = torch.arange(-halo, side - halo, device=images.device)
+        gradient = images.new_empty(images.shape)
+        for y in range(0, height, inner):
+            rows = images.index_select(2, (y + offsets) % height)
+            for x in range(0, width, inner):
+                part = self._recorded_gradient(rows.index_select(3, (x + offsets) % width))
+                h, w = min(inner, height - y), min(inner, width - x)
+                gradient[:, :, y : y + h, x : x + w] = part[:, :, halo : halo + h, halo : halo + w]
+        return gradient
+
+    def _recorded_gradient(self, images: Tensor) -> Tensor:
         self.evaluated[tuple(images.shape)] += 1
         objectives = tuple(objective for objective, _ in self.objectives)
         key = tuple(map(id, objectives))  # the replay keeps them alive

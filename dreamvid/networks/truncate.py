@@ -80,9 +80,9 @@ class Truncated(nn.Module):
 
     def _wrong_size(self, height: int, width: int, only: int) -> NetworkError:
         return NetworkError(
-            f"Network {self.name!r} takes only images of {only} x {only} pixels if {self._layers()} is dreamed, "
-            f"got {width} x {height}. Set `size={only}x{only}`, `dream_height={only}` and `octaves=1`, or choose an "
-            "earlier layer or another network."
+            f"Network {self.name!r} takes only images of {only} x {only} pixels if {self._layers()} is computed, "
+            f"got {width} x {height}. Give it an image of {only} x {only} pixels, or choose an earlier layer or "
+            "another network."
         )
 
     def _layers(self) -> str:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dreamvid import dream_frames, load_settings
+from dreamvid.dream import session
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.errors import NetworkError
@@ -135,22 +137,33 @@ def test_a_network_of_one_size_is_refused_with_it() -> None:
     truncated = network.truncate(["fc"])
     assert truncated.sizes == ImageSizes(48, only=48)
     assert truncated(torch.rand(2, 3, 48, 48))["fc"].shape == (2, 6)
-    message = r"'square' takes only images of 48 x 48 pixels if fc .*got 80 x 60\. Set `size=48x48`"
+    message = r"'square' takes only images of 48 x 48 pixels if fc .*got 80 x 60\. Give it an image of 48 x 48"
     with pytest.raises(NetworkError, match=message):
         truncated(torch.rand(1, 3, 60, 80))
     assert network.truncate(["features"])(torch.rand(1, 3, 60, 80))["features"].shape[2:] == (30, 40)
 
 
-def test_the_remedy_of_the_refusal_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dreamvid import dream_image, load_settings
-    from dreamvid.dream import session
-
+def test_a_network_of_one_size_dreams_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "load_network", lambda *_, **__: Network("square", OneSize(64), input_size=64))
-    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    fields = {"objective": "fc", "iterations": 1}
-    with pytest.raises(NetworkError, match="`size=64x64`, `dream_height=64` and `octaves=1`"):
-        dream_image(image, load_settings(None, **fields, dream_height=48, octaves=1))
-    assert dream_image(image, load_settings(None, **fields, dream_height=64, octaves=1)).shape == image.shape
+    fields = {"objective": "fc", "iterations": 1, "octaves": 2, "dream_height": 90, "warm_iterations": 1}
+    for height, width in [(64, 64), (90, 130), (40, 200)]:
+        frames = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+        for dreamed in dream_frames(frames, load_settings(None, **fields)):
+            assert dreamed.shape == (height, width, 3)
+            assert np.abs(dreamed.astype(int) - frames[0]).mean((0, 1)).min() > 0.3
+
+
+def test_windows_of_one_size_are_those_of_the_network() -> None:
+    network = Network("square", OneSize(48), input_size=48)
+    objective = parse_objective("fc:2").resolve(network.table)
+    gradient = TiledGradient(network.truncate(["fc"]), objective, tile=1024, halo=8)
+    image = torch.rand(1, 3, 80, 70)
+    found = gradient(image)
+    window = torch.roll(image, (8, 8), (2, 3))[:, :, :48, :48]  # the first window begins 8 pixels outside
+    torch.testing.assert_close(found[:, :, :32, :32], gradient(window)[:, :, 8:40, 8:40])
+    repeated = torch.cat([image[:, :, 24:72, 24:], image[:, :, 24:72, :2]], dim=3)
+    torch.testing.assert_close(found[:, :, 32:64, 32:64], gradient(repeated)[:, :, 8:40, 8:40])
+    assert (found != 0).float().mean() > 0.9
 
 
 def test_a_network_without_any_size_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Measure fast and calm clips against the bars: flashes, noise, evenness, flicker, strength, new places, and time.
+"""Measure fast and calm clips against bars: flashes, noise, evenness, flicker, strength, new regions and time.
 
     python -m benchmarks.fast_motion --fast bikes.mp4 --calm highway.mp4 mallard.mp4 [--frames 0:75]
                                      [--set cadence=1] [--folder benchmarks/results] [--cache FOLDER]
@@ -8,9 +8,9 @@ in the folder --cache if there is one. Both are encoded and scored as `dreamvid 
 docs/coherence.md. Writes `fast-motion.md`, the table, and `fast-motion.json`, the scores without their curves.
 
 Columns: flashes (per mille of blocks, and frames with more than 4 such blocks), noise (per mille), evenness (%), excess
-and strength relative to each frame alone, new places (strength of what came into view four frames ago, of what frames
-dreamed alone have there; and by how much more it changed than the rest in any of the four frames), seconds a frame. A
-value that misses its bar is bold.
+and strength divided by those of each frame alone; the strength of regions that came into view four frames ago, divided
+by that of frames dreamed alone there, and their largest change within four frames, divided by that of the rest; seconds
+per frame. A value that misses its bar is bold.
 """
 
 import argparse
@@ -29,12 +29,12 @@ import torch
 from dreamvid import dream_video, load_settings, score
 from dreamvid.metrics.report import Score
 
-NEW_FRAMES = 4  # places that came into view so many frames ago are new
+NEW_FRAMES = 4  # regions that came into view so many frames ago are new
 
 
 @dataclass(frozen=True)
 class Column:
-    """One number of the table: how it is printed, and the most and the least that are allowed, by kind of clip."""
+    """A column of the table: its format, its value, and the most and the least that is allowed by kind of clip."""
 
     title: str
     form: str
@@ -54,14 +54,14 @@ class Column:
         return most or least
 
 
-def new_places(ours: Score, alone: Score) -> float:
-    """Strength of new places, the objective over the source's, relative to that of frames dreamed alone."""
-    here, there = (float(s.revealed_strength[NEW_FRAMES]) * s.mean_strength for s in (ours, alone))
-    return here / there
+def new_regions(ours: Score, alone: Score) -> float:
+    """Divide the strength of regions that came into view by that of frames dreamed alone there."""
+    ours_there, alone_there = (float(s.revealed_strength[NEW_FRAMES]) * s.mean_strength for s in (ours, alone))
+    return ours_there / alone_there
 
 
 def change(ours: Score, _: Score) -> float:
-    """By how much more new places change than the rest, at most."""
+    """Largest change of regions that came into view, divided by that of the rest."""
     changes = ours.revealed_change[1 : NEW_FRAMES + 1]
     return float(np.nanmax(changes)) if np.isfinite(changes).any() else np.nan
 
@@ -76,7 +76,7 @@ COLUMNS = (
     Column(
         "strength of alone", "{:.0%}", lambda s, a: s.mean_strength / a.mean_strength, {}, {"fast": 1, "calm": 0.95}
     ),
-    Column("new places of alone", "{:.0%}", new_places, {}, dict.fromkeys(BOTH, 0.95)),
+    Column("new regions of alone", "{:.0%}", new_regions, {}, dict.fromkeys(BOTH, 0.95)),
     Column("their change", "{:.1f}", change, dict.fromkeys(BOTH, 1.5), {}),
 )
 

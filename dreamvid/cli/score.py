@@ -100,23 +100,25 @@ def _print(result: "Score") -> None:
             (f"drift of {name}", _percent(value, sign=True), "first to last quarter, after the first second")
             for name, value in drift.items()
         ),
-        ("flashes", _flashes(result), "places bare for one frame, of blocks of 8 pixels"),
+        ("flashes", _flashes(result), "bare for one frame only, of blocks of 8 pixels"),
         ("noise", _per_mille(result.mean_noise), "fine, saturated grain, of blocks of 8 pixels"),
         ("evenness", _number(result.mean_evenness) + "%", "change of the dream's strength by frame: 0 is even"),
         ("clipped", _percent(result.mean_clipped), "pixels that the dream drove to 0 or 255"),
         ("cuts", str(len(result.cuts)), "left out of the error"),
     ]
-    console.print_table([("measure", "left"), ("value", "right"), ("what it says", "left")], rows, wrap_last=True)
+    console.print_table([("measure", "left"), ("value", "right"), ("meaning", "left")], rows, wrap_last=True)
     console.result("")
     ages = zip(result.revealed_strength, result.revealed_change, result.revealed_share, strict=True)
     console.print_table(
-        [("newly seen, frames ago", "right"), ("strength", "right"), ("change", "right"), ("share", "right")],
+        [("frames in view", "right"), ("strength", "right"), ("change", "right"), ("share", "right")],
         (
             (str(age), _percent(strength), _percent(change), _percent(share))
             for age, (strength, change, share) in enumerate(ages)
         ),
     )
-    console.result("\nStrength and change there are relative to the rest of the image at the same time.")
+    console.result(
+        "\nStrength and change of regions that came into view, divided by those of the rest at the same time."
+    )
     if result.worst_frames:
         console.result("")
         console.print_table(

@@ -145,7 +145,7 @@ _SOURCE_COLOR = (150, 150, 150)
 
 
 def plot_score(score: Score, path: str | Path) -> None:
-    """Draw the per-frame curves, and what is newly seen by its age, into the image `path`.
+    """Draw the per-frame curves, and disoccluded regions by their age, into the image `path`.
 
     Raises OutputError when it cannot be written.
     """
@@ -170,7 +170,7 @@ def plot_score(score: Score, path: str | Path) -> None:
         panel("flashing blocks, number", seconds, [Line("", score.flashing_blocks, orange)]),
         panel("noisy blocks, per mille", seconds, [Line("", score.noise, orange)]),
         panel("evenness: mean change of the blocks' strength, %", seconds, [Line("", score.evenness, orange)]),
-        panel("newly seen places relative to the rest, over frames since first seen", ages, revealed),
+        panel("disoccluded regions relative to the rest, over frames since they came into view", ages, revealed),
     ]
     write_image(path, np.concatenate(panels))
 

@@ -45,11 +45,11 @@ class Score:
 
     Attributes:
         model, objective: what the strength was measured with.
-        size: (width, height) in pixels at which everything but clipping was measured.
+        size: (width, height) in pixels at which everything but clipping and blocks was measured.
         times_seconds: when each frame is shown.
-        dream_error, source_error: warping error × 1e4 of either film from the frame before to this one, over
-            the places where the source's flow can be trusted; NaN on the first frame and at cuts.
-        valid_fraction: share of these places, 0 to 1.
+        dream_error, source_error: warping error × 1e4 of each video from the frame before to this one, over
+            the pixels where the source's flow can be trusted; NaN on the first frame and at cuts.
+        valid_fraction: share of these pixels, 0 to 1.
         strength: objective of the dream over that of the source; NaN where the source's is not above 0.
         brightness, contrast, saturation: mean luma, standard deviation of luma, mean of highest minus lowest
             channel of the dream, 0 to 1; `source_brightness` … of the source.
@@ -63,10 +63,10 @@ class Score:
         evenness: mean change of the blocks' strength since the frame before, in percent; 0 is perfectly even.
         compared_blocks: how many blocks the evenness is the mean of.
         cuts: frames (from 0) that begin a new shot.
-        revealed_strength: strength of newly seen places relative to the rest's at the same time, by the
-            frames since they were first seen, 0, 1, 2, …, 12: (13,). NaN for an age that never was.
-        revealed_change: the change of what the dream adds there from one frame to the next, relative to the
-            rest's, (13,); NaN at age 0.
+        revealed_strength: strength of disoccluded regions divided by that of the rest at the same time, by the
+            frames since they came into view, 0, 1, 2, …, 12: (13,). NaN for an age that did not occur.
+        revealed_change: the change of the residual there from one frame to the next, divided by that of the
+            rest, (13,); NaN at age 0.
         revealed_share: share of all pixels that had this age, (13,).
     """
 
@@ -103,7 +103,7 @@ class Score:
 
     @property
     def excess(self) -> Curve:
-        """Warping error of the dream minus that of the source, × 1e4: what the dream flickers by itself."""
+        """Warping error of the dream minus that of the source, × 1e4: the flicker that the dream adds."""
         return self.dream_error - self.source_error
 
     @property
@@ -113,7 +113,7 @@ class Score:
 
     @property
     def mean_source_error(self) -> float:
-        """Mean warping error of the source × 1e4: its noise, its light, and what the flow gets wrong."""
+        """Mean warping error of the source × 1e4: its noise, its light, and errors of the flow."""
         return _mean(self.source_error)
 
     @property
@@ -191,7 +191,7 @@ class Score:
         """Relative change from the first to the last quarter of the frames after the first second.
 
         strength: last / first − 1. brightness, contrast and saturation: the change of dream − source relative
-        to the dream's first quarter, so that what the source does itself is no drift. NaN in a film of fewer
+        to the dream's first quarter, so that a change of the source is not a drift. NaN in a video of fewer
         than four frames after the first second.
         """
         settled = np.flatnonzero(self.times_seconds - self.times_seconds[0] >= SETTLING_SECONDS)

@@ -1,7 +1,8 @@
 """Measure flashes, noise and evenness of a dream on blocks of what it adds, without optical flow.
 
-The warping error leaves out the places whose flow cannot be trusted, and a dream is most often wrong right there. These
-three look at every place. With r = dream − source at the dream's own size (values 0 to 1), in blocks of 8 × 8 pixels:
+The warping error leaves out the regions whose flow cannot be trusted, and there a dream is most often wrong. These
+three measures cover the whole frame. With r = dream − source (values 0 to 1) at the dream's own size, in blocks of
+8 × 8 pixels:
 
 - R, the strength of a block, is the RMS of r over its pixels and channels. A block with R above 0.02 is alive.
 - D, its fine detail, is the RMS of r less the mean of r over 3 × 3 pixels.
@@ -51,7 +52,7 @@ class BlockCurves:
 
 @dataclass
 class _Frame:
-    """What is kept of a frame: its curves' values, and D of the blocks that may be noise."""
+    """Keep the values of a frame for the curves, and D of the blocks that may be noise."""
 
     blocks: int
     flashing: float = np.nan

@@ -8,7 +8,7 @@ Source and dream are brought to one working size by area averaging. There, for e
   formula is in `temporal.warping_error`); their difference is the excess,
 - strength: objective(dream) / objective(source),
 - brightness, contrast and saturation of both,
-- the strength of newly seen places by the time since they were seen (`temporal.RevealedPlaces`),
+- the strength of disoccluded regions by the time since they came into view (`temporal.RevealedPlaces`),
 
 and at the dream's own size the share of pixels that it clipped, and flashes, noise and evenness, which need no flow
 (`residual_blocks`). A copy of the source has excess 0 and strength 1. An error says nothing without its strength: the
@@ -63,7 +63,7 @@ _Image = npt.NDArray[np.float32]  # (H, W, 3) in [0, 1]
 class ObjectiveMeter:
     """Measures an objective on images, always in float32.
 
-    Raises NetworkError and ObjectiveError for what cannot be had.
+    Raises NetworkError and ObjectiveError for a network or objective that does not exist.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ObjectiveMeter:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "ObjectiveMeter":
-        """Make the meter of what a render's settings dream, on their device."""
+        """Make the meter of the objective and network in a render's settings, on their device."""
         network, dream = settings.network, settings.dream
         device = resolve_device(settings.render.device)
         return cls(dream.objective, network.model, network.weights, measure=dream.reduction, device=device)
@@ -97,7 +97,7 @@ class ObjectiveMeter:
         """Where in the image (1, 3, H, W) the objective is: (1, 1, H, W), on the CPU.
 
         The image is continued by its mirror image: next to the zeros that networks pad with, which is where
-        a moving camera shows new places, activations are weaker and would be taken for a weaker dream.
+        a moving camera shows new regions, activations are weaker and would be taken for a weaker dream.
         """
         height, width = image.shape[2:]
         top, left = min(_MIRRORED, height - 1), min(_MIRRORED, width - 1)
@@ -165,7 +165,7 @@ class Scorer:
     def _compare(self, this: tuple[Tensor, Tensor], previous: tuple[Tensor, Tensor]) -> dict[str, float]:
         flow, reverse = self._estimator.estimate(*(self._estimator.prepare(images[0]) for images in (this, previous)))
         mask = occlusion_mask(flow, reverse)
-        # Motion boundaries are too doubtful to measure an error at, but what lies there is not newly seen.
+        # The flow at motion boundaries is too doubtful to measure an error, but these pixels are not disoccluded.
         self._revealed.advance(flow, was_visible(flow, reverse))
         residual, residual_before = this[1] - this[0], previous[1] - previous[0]
         change = (residual - warp(residual_before, flow, mode="bilinear")).abs().mean(dim=1, keepdim=True)
@@ -203,7 +203,7 @@ def score_frames(
     width: int = WORKING_WIDTH,
     cuts: Collection[int] = (),
 ) -> Score:
-    """Score a dream's frames against their source's, one for one; see `Score` for what comes out.
+    """Score a dream's frames against their source's, one for one; `Score` explains the result.
 
     Frames are RGB: uint8 or uint16 (H, W, 3), or float tensors (3, H, W) or (1, 3, H, W) in [0, 1]; sizes may
     differ. meter: what strength is measured with, made once for several scores; None is that of the default
@@ -333,7 +333,7 @@ class _Pair:
 
 
 def _settings(dream: str | Path, **overrides: str | None) -> Settings:
-    """Lay what was asked for over the recipe next to the dream, if there is one."""
+    """Merge the overrides over the recipe next to the dream, if there is one."""
     recipe = Path(f"{Path(dream).expanduser()}.toml")
     given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     if "model" in given:

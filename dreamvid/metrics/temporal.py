@@ -1,4 +1,4 @@
-"""What `dreamvid score` measures, each as a pure function of images at one size, and the ages of places.
+"""Measure what needs optical flow, by pure functions of images at one size, and track the ages of regions.
 
 Images X are (1, 3, H, W) in [0, 1], flows (1, 2, H, W) backward in pixels, masks (1, 1, H, W) of 0 and 1.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 from dreamvid.image.tensors import luma
 from dreamvid.motion.warp import warp
 
-# Ages up to this many frames are told apart; whatever is older is the rest.
+# Ages up to this many frames are counted apart; everything older is the rest.
 OLDEST = 12
 # Errors are squares of values in [0, 1]; so one unit is the square of 1% of full scale.
 ERROR_SCALE = 1e4
@@ -21,7 +21,7 @@ _LEAST_REST = 0.05
 
 
 def warping_error(this: Tensor, previous: Tensor, flow: Tensor, mask: Tensor) -> float:
-    """Measure how much a film changes beyond its motion, over the pixels of the mask; NaN if there are none.
+    """Measure how much a video changes beyond its motion, over the pixels of the mask; NaN if there are none.
 
         E_t(X) = 1e4 · Σ_p m(p) · ‖X_t(p) − X_{t−1}(p + f(p))‖² / (3 · Σ_p m(p))
 
@@ -54,17 +54,17 @@ class Tone:
 
 
 class RevealedPlaces:
-    """How the dream comes to places that were newly seen.
+    """Measure how the dream grows in disoccluded regions, by the time since they came into view.
 
-    Every place has an age in frames: 0 where the flow does not carry, elsewhere one more than that of where
-    it came from. What is older than `OLDEST`, and all of the first frame of a shot, is the rest. With D the
-    map of the objective, d for the dream and s for the source, A the places of age a at time t and R the rest
-    then:
+    Each pixel has an age in frames: 0 where the flow does not hold, elsewhere one more than that of the pixel
+    it came from. Everything older than `OLDEST`, and all of the first frame of a shot, is the rest. With D the
+    map of the objective, d for the dream and s for the source, A the pixels of age a at time t and R the rest
+    at that time:
 
         strength(a) = Σ_t Σ_A D_d / Σ_t (Σ_R D_d / Σ_R D_s) Σ_A D_s
 
-    is the objective at places of age a relative to what it would be at the rest's strength of the same time:
-    1 is no difference. The map is as fine as the layer's stride and the layer sees around each place, so a
+    is the objective at pixels of age a, divided by its value at the strength that the rest has at that time:
+    1 is no difference. The map is as fine as the layer's stride and the layer sees around each pixel, so a
     narrow strip is seen together with its surroundings.
 
     With r = dream − source and c(p) the mean of |r_t(p) − r_{t−1}(p + f(p))| over the channels, at pixels of
@@ -72,7 +72,7 @@ class RevealedPlaces:
 
         change(a) = Σ_t Σ_A c / Σ_t (mean_R c) |A|
 
-    is the change of what the dream adds from one frame to the next relative to the rest's: above 1 it pops.
+    is the change of the residual from one frame to the next, divided by that of the rest: above 1 it pops.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class RevealedPlaces:
         self._age = torch.full_like(like[:, :1], OLDEST + 1)
 
     def advance(self, flow: Tensor, carried: Tensor) -> Tensor:
-        """Age all places by a frame, `carried` (1, 1, H, W) being true where the flow carries.
+        """Age all pixels by a frame; `carried` (1, 1, H, W) is true where the flow holds.
 
         Return the ages (1, 1, H, W): 0 to `OLDEST`, `OLDEST` + 1 for the rest.
         """

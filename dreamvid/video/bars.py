@@ -1,11 +1,12 @@
 """Find black bars: letterbox and pillarbox borders that stay black for a whole shot.
 
-Planning looks at every frame once, small (`frame_edges`); what all frames of a shot have in common are its bars
-(`find_bars`), known to a few pixels. `refine_bars` then finds their exact edges in a few frames of full size.
+Planning measures the black border of every small frame (`frame_edges`). The border that all frames of a shot share is
+its bars (`find_bars`), to within a few pixels. `refine_bars` finds their exact edges in a few frames of full size.
 
-What is only dark is not a bar. The picture next to a bar has to end in a straight line that is bright over much of its
-length in at least one frame of the shot; a lamp in a dark room and a skyline do not. Bars come in pairs, at top and
-bottom or left and right; a single one has to be plainer. Stars that vanish in small frames show in those of full size.
+A dark scene has no bars. The picture next to a bar has to end in a straight line that is bright over much of its length
+in at least one frame of the shot; a lamp in a dark room or a skyline has no such line. Bars usually come in pairs, at
+top and bottom or at left and right; the evidence for a single bar has to be stronger. Stars, which disappear in small
+frames, are visible in those of full size.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,14 +27,14 @@ from dreamvid.video.source import Source
 _Pixels = npt.NDArray[np.uint8]
 
 _BLACK = 20  # highest channel of a bar's pixels: black as 16 of 255 and some noise
-# How much of an edge has to be bright: of a pair of equal bars, of a pair of unequal ones, of a single bar.
+# Share of an edge that has to be bright: for a pair of equal bars, a pair of unequal bars, a single bar.
 _EQUAL, _UNEQUAL, _SINGLE = 0.4, 0.6, 0.8
 _LEAST_PICTURE = 0.2  # share of the width and of the height that the picture has at least
 _SLACK = 4  # small pixels by which bars may be wrong in a small frame
 _SAMPLES = 4  # frames of full size to look at
 # Share of a line's pixels that compression may have made brighter than black, in small frames and in full size.
 _SPARKS, _SPARKS_IN_FULL = 0.02, 0.1
-_NOT_BLACK = 48  # what no channel of a bar may be in full size
+_NOT_BLACK = 48  # a channel above this is not in a bar, in full size
 
 # Lines of pixels over which compression may spread a picture into its bar, and how faintly.
 _BLUR, _FAINT = 3, 0.35
@@ -222,7 +223,7 @@ def refine_bars(coarse: Bars, size: tuple[int, int], frames: Iterable[_Pixels]) 
 
 
 def _without_blur(peak: npt.NDArray[np.uint8], lines: int) -> int:
-    """Add lines to a bar that are black but for what compression has spread over its edge."""
+    """Count the lines of a bar, including those that are not black only because compression blurred its edge."""
     for line in range(lines, min(lines + _BLUR, len(peak) - _BLUR - 1)):
         if (peak[line] > _FAINT * peak[line + _BLUR + 1]).mean() > 0.5:
             return line

@@ -8,10 +8,9 @@ from typing import Literal
 from PIL import Image
 
 from dreamvid.errors import SourceError
-from dreamvid.image.io import IMAGE_SUFFIXES
+from dreamvid.image.io import IMAGE_SUFFIXES, refuse_heic
 
 _HEAD_BYTES = 4096
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,10 @@ def _iso_media(path: Path, head: bytes, named_image: bool) -> Content:
     """Tell images from videos in the family of MP4 by the brands that a file declares."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[place : place + 4] for place in (8, *range(16, end - 3, 4))}
-    if head[8:12] in (b"avif", b"avis", b"mif1", b"msf1", b"miaf") or head[8:12] in _HEIC_BRANDS:
+    if head[8:12] in (b"avif", b"avis", b"mif1", b"msf1", b"miaf"):
         if b"avis" in brands:
             return Content("video", "mov")
         if b"avif" in brands:
             return Content("still")
-        raise SourceError(
-            f"{path} is a HEIC image, as phones make them, which is not read here. Save it as JPEG or PNG first."
-        )
+    refuse_heic(head, path)
     return Content("video", "mov" if named_image else "")

@@ -27,6 +27,7 @@ LARGEST_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 
 _PHOTOGRAPHS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow's names of them
 _PROGRAMS = ("EPS",)  # formats that Pillow gives to another program to run
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _ORIENTATION = 0x0112  # the tag of EXIF and TIFF
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -173,11 +174,22 @@ def _is_tiff(head: bytes) -> bool:
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def refuse_heic(head: bytes, name: object) -> None:
+    """Raise SourceError for the beginning of a HEIC image, as phones make them, whatever its name is."""
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = {head[place : place + 4] for place in (8, *range(16, end - 3, 4))} if head[4:8] == b"ftyp" else set()
+    if head[8:12] in (*_HEIC_BRANDS, b"mif1", b"msf1") and brands & _HEIC_BRANDS:
+        raise SourceError(
+            f"{name} is a HEIC image, as phones make them, which is not read here. Save it as JPEG or PNG first."
+        )
+
+
 def _from_opencv(file: IO[bytes], name: str) -> Image.Image:
     """Read a TIFF that Pillow does not know, such as one of three floats per pixel, scaled to 8 bits."""
     file.seek(0)
     data = file.read()
     if not _is_tiff(data[:4]):
+        refuse_heic(data, name)
         raise ValueError("it is not an image")
     samples = _with_opencv(data, name)
     colors = samples[:, :, :3].astype(np.float64)

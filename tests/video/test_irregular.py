@@ -10,6 +10,7 @@ from clips import AAC, HEIGHT, WIDTH, X264, beep, color_error, ffmpeg, image, ma
 from PIL import Image
 
 from dreamvid.errors import SourceError
+from dreamvid.image.io import read_image
 from dreamvid.video.decode import FrameReader, VideoFrame
 from dreamvid.video.probe import Scan, VideoInfo, probe, scan
 from dreamvid.video.source import open_source
@@ -246,10 +247,13 @@ def test_the_pages_of_a_tiff_are_frames(tmp_path: Path) -> None:
 
 
 def test_a_phone_image_is_refused_in_words(tmp_path: Path) -> None:
-    path = tmp_path / "IMG_1.heic"
-    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
-    with pytest.raises(SourceError, match=r"HEIC image.*JPEG or PNG"):
-        open_source(path)
+    for name in ("IMG_1.heic", "IMG_1.jpg"):
+        for head in (b"ftypheic\0\0\0\0mif1heic", b"ftypmif1\0\0\0\0mif1heic", b"ftyphevc\0\0\0\0msf1hevc"):
+            path = tmp_path / name
+            path.write_bytes(b"\0\0\0\x18" + head + b"\0" * 100)
+            for read_it in (open_source, read_image):
+                with pytest.raises(SourceError, match=r"HEIC image.*JPEG or PNG"):
+                    read_it(path)
 
 
 def test_what_the_scan_takes_the_reader_takes(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ LARGEST_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 
 _PHOTOGRAPHS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow's names of them
 _PROGRAMS = ("EPS",)  # formats that Pillow gives to another program to run
+_HEAD_BYTES = 256
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _ORIENTATION = 0x0112  # the tag of EXIF and TIFF
 _TRANSPOSE = {
@@ -127,6 +128,8 @@ def _opened(
 ) -> Iterator[Image.Image]:
     """Open an image with Pillow and refuse what is too large. Raises SourceError, whatever goes wrong in there."""
     try:
+        refuse_heic(file.read(_HEAD_BYTES), name)
+        file.seek(0)
         image = _identify(file, formats) or _from_opencv(file, name)
         if page:
             image.seek(page)
@@ -189,7 +192,6 @@ def _from_opencv(file: IO[bytes], name: str) -> Image.Image:
     file.seek(0)
     data = file.read()
     if not _is_tiff(data[:4]):
-        refuse_heic(data, name)
         raise ValueError("it is not an image")
     samples = _with_opencv(data, name)
     colors = samples[:, :, :3].astype(np.float64)

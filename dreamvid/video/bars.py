@@ -225,7 +225,9 @@ def refine_bars(coarse: Bars, size: tuple[int, int], frames: Iterable[_Pixels]) 
 def _without_blur(peak: npt.NDArray[np.uint8], lines: int) -> int:
     """Count the lines of a bar, including those that are not black only because compression blurred its edge."""
     for line in range(lines, min(lines + _BLUR, len(peak) - _BLUR - 1)):
-        if (peak[line] > _FAINT * peak[line + _BLUR + 1]).mean() > 0.5:
+        picture = peak[line + _BLUR + 1]
+        bright = picture > _BLACK
+        if not bright.any() or (peak[line] > _FAINT * picture)[bright].mean() > 0.5:
             return line
         lines = line + 1
     return lines

@@ -64,6 +64,7 @@ def plan_of(tmp_path: Path) -> Clip:
         Bars(left=102, right=104),
         Bars(top=24, bottom=24, left=32, right=32),
         Bars(bottom=36),
+        Bars(top=66, bottom=66, left=80, right=80),
     ],
     ids=str,
 )

@@ -44,6 +44,8 @@ class Column:
 
     def cell(self, kind: str, ours: Score, alone: Score) -> str:
         value = self.value(ours, alone)
+        if np.isnan(value):
+            return "–"
         met = self.least.get(kind, -np.inf) <= value <= self.most.get(kind, np.inf)
         text = self.form.format(value)
         return text if met else f"**{text}**"
@@ -81,6 +83,10 @@ COLUMNS = (
 )
 
 
+def finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
 def summary(result: Score) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(result.to_json())
     del values["curves"]
@@ -106,6 +112,12 @@ def dreamed(clip: Path, output: Path, frames: str, **overrides: str) -> tuple[Sc
     return score(clip, output), seconds
 
 
+def write(folder: Path, lines: Sequence[str], values: dict[str, Any]) -> None:
+    """Write what there is so far."""
+    (folder / "fast-motion.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "fast-motion.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for kind in BOTH:
@@ -126,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "",
         *(f"| {' | '.join(row)} |" for row in (titles, ["---"] * len(titles))),
     ]
-    records = {}
+    records: dict[str, Any] = {}
     print("\n".join(lines), flush=True)
     with folder(given.cache) as cache, tempfile.TemporaryDirectory() as fresh:
         for kind in BOTH:
@@ -143,19 +155,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 ]
                 records[clip.stem] = {
                     "kind": kind,
-                    "seconds_per_frame": seconds,
-                    **{column.title: column.value(ours, alone) for column in COLUMNS},
+                    "seconds_per_frame": finite(seconds),
+                    **{column.title: finite(column.value(ours, alone)) for column in COLUMNS},
                     "score": summary(ours),
                     "alone": summary(alone),
                 }
                 lines += [f"| {' | '.join(cells)} |" for cells in (row, base)]
                 print("\n".join(lines[-2:]), flush=True)
+                write(given.folder, lines, {"frames": given.frames, "set": overrides, "clips": records})
             if clips:
                 lines.append(f"| bars, {kind} | {' | '.join(column.bar(kind) for column in COLUMNS)} | |")
                 print(lines[-1], flush=True)
-    (given.folder / "fast-motion.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    values = {"frames": given.frames, "set": overrides, "clips": records}
-    (given.folder / "fast-motion.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+                write(given.folder, lines, {"frames": given.frames, "set": overrides, "clips": records})
 
 
 if __name__ == "__main__":

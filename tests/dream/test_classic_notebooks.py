@@ -194,7 +194,8 @@ def test_what_goes_up_an_octave() -> None:
             device="cpu",
             objective="blocks.1.0",
         )
-        return FrameDreamer(settings).dream(checks, None, index=0, elapsed_seconds=0)
+        dreamer = FrameDreamer(settings)
+        return dreamer.dream(dreamer.frame(checks), None, index=0, elapsed_seconds=0)
 
     torch.testing.assert_close(dreamed("residual"), checks)
     assert dreamed("image")[..., 8:-8, 8:-8].std() < 0.1 * checks.std()
@@ -204,7 +205,8 @@ def test_what_goes_up_an_octave() -> None:
 def test_every_recipe_runs_on_a_small_image(preset: str) -> None:
     settings = load_settings(preset, weights="random", octaves=2, iterations=1, dream_height=48, device="cpu")
     image = photograph(48, 64).float()
-    dreamed = FrameDreamer(settings).dream(image, None, index=0, elapsed_seconds=0)
+    dreamer = FrameDreamer(settings)
+    dreamed = dreamer.dream(dreamer.frame(image), None, index=0, elapsed_seconds=0)
     assert dreamed.shape == image.shape
     assert 0.0005 < (dreamed - image).abs().mean() < 0.2
     assert (dreamed.min() >= 0) & (dreamed.max() <= 1)

@@ -37,7 +37,8 @@ class Progress:
     def to_json(self) -> str:
         """Write as one line of JSON, for other programs.
 
-        An object with these keys, always all of them:
+        An object with these keys, always all of them (docs/automation.md; the command line adds lines of other stages,
+        for messages and for the end):
 
             version       1; a change that breaks readers gets another number, new keys do not
             stage         "scan", "plan", "dream" or "join"

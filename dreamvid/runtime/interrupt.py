@@ -30,7 +30,7 @@ class StopRequest:
 
     @property
     def asked(self) -> bool:
-        """Whether to stop."""
+        """Tell if a stop was asked for."""
         if self.signal is not None:
             self._event.set()  # not in the handler: it may have interrupted a `set` of the same event, which has a lock
         return self._event.is_set()

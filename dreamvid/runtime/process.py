@@ -30,7 +30,7 @@ def tune_process() -> None:
 
 
 def process_is_tuned() -> bool:
-    """Whether `tune_process` was called."""
+    """Tell if `tune_process` was called."""
     return _tuned
 
 

@@ -63,10 +63,13 @@ def test_the_weights_of_the_flow_estimator_belong_to_it(film: Path, tmp_path: Pa
 def test_the_distribution_of_a_plugin_belongs_to_it(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    source = open_source(film)
     plugins._entry_points.cache_clear()
     monkeypatch.syspath_prepend(PLUGINS)
     try:
-        sideways = fingerprint(film, tmp_path, tiny(flow="sideways"))
+        settings = tiny(flow="sideways")
+        sink = OutputTarget.from_path(tmp_path / "dream.mkv", settings).sink
+        sideways = VideoProducer.from_source(source, settings).identity(sink)
     finally:
         plugins._entry_points.cache_clear()
     assert sideways["the content of the flow estimator"] == "dreamvid-plugins 1.0 one pixel"

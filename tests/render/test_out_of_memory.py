@@ -86,7 +86,7 @@ print(tuple(dreamer.dream(torch.rand(3, 768, 1024)).shape))
 def test_a_real_limit_makes_tiles_smaller() -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "(3, 768, 1024)\n", done.stderr
-    assert "Out of memory on cpu: going on with tiles of 512 pixels (--tile 512)" in done.stderr
+    assert "Out of memory on cpu: going on with tiles of 512 pixels (`tile=512`)" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,12 @@ from dreamvid.camera.movement import Movement
 from dreamvid.camera.noise import noise_image
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
+from dreamvid.coherence.large_frame import is_large
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.errors import InputError
 from dreamvid.figures import comparison as compare
 from dreamvid.figures import feature_visualization as features
-from dreamvid.image.tensors import Frame, copy_frame, fit, like_frame, to_image, to_pixels
+from dreamvid.image.tensors import Frame, copy_frame, fit, fit_pixels, like_frame, to_image, to_pixels
 from dreamvid.metrics.report import Score as Score
 from dreamvid.metrics.score import score as score
 from dreamvid.metrics.score import score_frames as score_frames
@@ -87,21 +88,31 @@ class Dreamer:
         frame: uint8 or uint16 array (H, W, 3), RGB, or float tensor (3, H, W) in [0, 1]. A frame of another size than
         the one before carries no dream, nor does one with `new_shot`. Raises InputError for anything else.
         """
+        if isinstance(frame, np.ndarray) and is_large(frame):
+            large = self._frames.large_frame(frame)
+            residual, mask = self._grow(large, new_shot)
+            return self._frames.compose_large(large, residual, mask)
         working = self._frames.frame(to_image(frame, self._frames.device))
+        residual, mask = self._grow(working, new_shot)
+        return like_frame(self._frames.compose(working, residual, mask), frame)
+
+    def _grow(self, working: WorkingFrame, new_shot: bool) -> tuple[Tensor, Tensor | None]:
+        """Dream the next frame; return the residual that `FrameDreamer.grow` gives, and the mask."""
         previous = None if new_shot else self._previous
         follows = previous is not None and previous.full_size == working.full_size
         motion = self._frames.motion(working, previous) if previous is not None and follows else None
-        dreamed = self._frames.dream(
+        mask = self._mask_for(working)
+        residual = self._frames.grow(
             working,
             motion,
             index=self._index,
             elapsed_seconds=self._seconds,
             time_seconds=self._index * self._seconds,
-            mask=self._mask_for(working),
+            mask=mask,
         )
         self._previous = working
         self._index += 1
-        return like_frame(dreamed, frame)
+        return residual, mask
 
     def dream_frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Dream a sequence, from its beginning, at the settings' cadence; kinds and errors as in `dream`.
@@ -260,8 +271,11 @@ def _zoom(
     if image is None:
         start = noise_image(size or DEFAULT_ANIMATION_FORMAT.size_pixels() or (640, 480), settings.render.seed)
     else:
-        start = to_image(image, torch.device("cpu"))
-        start = start if size is None else fit(start, size)
+        if size is not None and isinstance(image, np.ndarray) and is_large(image):
+            start = fit_pixels(image, size)
+        else:
+            start = to_image(image, torch.device("cpu"))
+            start = start if size is None else fit(start, size)
     dreamer = CameraDreamer(settings, start, fps=fps, count=number, camera=camera)
     for index in range(number) if number is not None else itertools.count():
         with torch.no_grad():

@@ -21,12 +21,14 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.coherence.disocclusion import grow_disocclusions
 from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, blend
+from dreamvid.coherence.large_frame import LargeFrame
 from dreamvid.coherence.residual import (
     decay_on_scene_change,
     detail_retention,
@@ -96,6 +98,11 @@ class FrameDreamer:
         height, width = uploaded.shape[:2] if uploaded.ndim == 3 else uploaded.shape[2:]
         return WorkingFrame(uploaded, self._sizes((height, width), self.settings)[-1], self._estimator)
 
+    def large_frame(self, pixels: np.ndarray) -> LargeFrame:
+        """Take in a frame of very many pixels, uint8 or uint16 (H, W, 3), which must not change meanwhile."""
+        size = self._sizes((pixels.shape[0], pixels.shape[1]), self.settings)[-1]
+        return LargeFrame(pixels, size, self._estimator, self.device)
+
     def _sizes(self, full_size: tuple[int, int], settings: Settings) -> list[tuple[int, int]]:
         """Work out the octave sizes (h, w) for a source frame, coarse to fine; a small frame is dreamed enlarged."""
         size = enlarged_size(*full_size, dream_height=settings.dream.dream_height)
@@ -123,7 +130,34 @@ class FrameDreamer:
         signals: Mapping[str, float] = MappingProxyType({}),
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Dream the next keyframe; return the dreamed frame, (1, 3, H, W) in [0, 1].
+        """Dream the next keyframe; return the dreamed frame, (1, 3, H, W) in [0, 1]. Arguments: those of `grow`."""
+        residual = self.grow(
+            frame,
+            motion,
+            index=index,
+            elapsed_seconds=elapsed_seconds,
+            time_seconds=time_seconds,
+            signals=signals,
+            mask=mask,
+        )
+        return self.compose(frame, residual, mask)
+
+    def compose_large(self, frame: LargeFrame, residual: Tensor, mask: Tensor | None) -> np.ndarray:
+        """Add what `grow` returned to a frame of very many pixels; return an array of its kind."""
+        return frame.compose(residual, mask, self.ascent.rule.add)
+
+    def grow(
+        self,
+        frame: WorkingFrame,
+        motion: MotionField | None,
+        *,
+        index: int,
+        elapsed_seconds: float,
+        time_seconds: float = 0.0,
+        signals: Mapping[str, float] = MappingProxyType({}),
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Dream the next keyframe; return what the dream adds to it at the size of the finest octave, (1, 3, h, w).
 
         motion: how it follows from the keyframe before; None starts a new shot. index: its number in the source, which
         decides the random shifts. elapsed_seconds: time since the keyframe before. time_seconds: its time in the
@@ -173,7 +207,7 @@ class FrameDreamer:
             )
             residual = residual if mask is None else mask_residual(residual, mask)
             self._amount, self._residual = growth.amount, resize(residual, frame.size)
-        return self._compose(frame, residual, mask)
+        return residual
 
     def interpolate(self, frame: WorkingFrame, between: InbetweenFrame[Any], *, mask: Tensor | None = None) -> Tensor:
         """Give an in-between frame the dreams of the last two keyframes, moved along; returns what `dream` does."""
@@ -185,9 +219,9 @@ class FrameDreamer:
             amount = blend(self._earlier[1], self._amount, between)
             residual, _ = limit_to_mask(residual, amount, self._wanted(frame, mask))
             residual = mask_residual(residual, mask)
-        return self._compose(frame, residual, mask)
+        return self.compose(frame, residual, mask)
 
-    def _compose(self, frame: WorkingFrame, residual: Tensor, mask: Tensor | None) -> Tensor:
+    def compose(self, frame: WorkingFrame, residual: Tensor, mask: Tensor | None) -> Tensor:
         """Add a residual (1, 3, h, w) to its frame, which stays as it is where the mask is black."""
         full = frame.full
         dreamed = self.ascent.rule.add(full, resize(residual, frame.full_size))

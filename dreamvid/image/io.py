@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,11 @@ import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
 from dreamvid.errors import OutputError, SourceError
+from dreamvid.image.strips import row_strips
 from dreamvid.runtime.files import check_output_file, part_path, replace_atomically
+
+# Pillow warns of damaged metadata, which is not used here: the orientation is read without it.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 LARGEST_PIXELS = 200_000_000
@@ -25,20 +30,12 @@ LARGEST_PIXELS = 200_000_000
 LARGEST_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 """Pixels that an image of a format is wide and high at most; others have no limit that matters."""
 
+_OPENCV = threading.Lock()  # for its log level
 _PHOTOGRAPHS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow's names of them
 _PROGRAMS = ("EPS",)  # formats that Pillow gives to another program to run
 _HEAD_BYTES = 256
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _ORIENTATION = 0x0112  # the tag of EXIF and TIFF
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _INTEGER_BYTES = {1: 1, 6: 1, 3: 2, 8: 2, 4: 4, 9: 4}  # EXIF's types of whole numbers
 
 
@@ -82,9 +79,11 @@ def read_deep_image(path: str | Path, *, page: int = 0) -> npt.NDArray[np.uint8]
         samples = _with_opencv(path.read_bytes(), str(path))
         colors = samples[:, :, :3]
         if samples.shape[2] == 4:
-            colors = np.rint(colors * (samples[:, :, 3:] / np.float64(65535))).astype(np.uint16)
+            colors = np.empty(colors.shape, np.uint16)
+            for rows in row_strips(*samples.shape[:2]):
+                colors[rows] = np.rint(samples[rows, :, :3] * (samples[rows, :, 3:] / np.float64(65535)))
         # OpenCV turns TIFFs itself, and leaves PNGs as they are.
-        return _upright_array(colors, 1 if image.format == "TIFF" else _orientation(image))
+        return _upright(colors, 1 if image.format == "TIFF" else _orientation(image))
 
 
 def read_header(path: str | Path, *, page: int = 0) -> ImageHeader:
@@ -194,17 +193,22 @@ def _from_opencv(file: IO[bytes], name: str) -> Image.Image:
     if not _is_tiff(data[:4]):
         raise ValueError("it is not an image")
     samples = _with_opencv(data, name)
-    colors = samples[:, :, :3].astype(np.float64)
+    colors = samples[:, :, :3]
     low, white = _range(colors, samples.dtype.kind == "f", name)
     return Image.fromarray(_stretch(colors, low, white, np.uint8))
 
 
 def _with_opencv(data: bytes, name: str) -> npt.NDArray[Any]:
     """Decode samples of any depth as (H, W, 3) RGB or (H, W, 4) RGBA. Raises SourceError."""
-    try:
-        samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        samples = None
+    with _OPENCV:
+        # It writes to stderr what an error says here.
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            samples = None
+        finally:
+            cv2.utils.logging.setLogLevel(level)
     if samples is None:
         raise SourceError(f"cannot read {name} as an image. Allowed: {', '.join(IMAGE_SUFFIXES)}.")
     if samples.ndim == 2:
@@ -243,7 +247,7 @@ def _orientation(image: Image.Image) -> int:
         found = image.tag_v2.get(_ORIENTATION)  # type: ignore[attr-defined]
     except Exception:  # not a TIFF, or a damaged tag
         found = None
-    if isinstance(found, int) and found in _TRANSPOSE:
+    if isinstance(found, int) and 2 <= found <= 8:
         return found
     for key in ("xmp", "XML:com.adobe.xmp"):
         text = image.info.get(key, b"")
@@ -273,12 +277,7 @@ def _exif_orientation(block: bytes) -> int | None:
     return None
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    method = _TRANSPOSE.get(_orientation(image))
-    return image if method is None else image.transpose(method)
-
-
-def _upright_array(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -291,11 +290,15 @@ def _upright_array(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[An
 def _to_8_bits(image: Image.Image, background: int, name: str) -> npt.NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):  # Pillow clips these to 8 bits; scale them
         return _scaled(image, np.uint8, name)
-    image = _upright(image)
-    if image.has_transparency_data:
-        flat = Image.new("RGBA", image.size, (background, background, background, 255))
-        image = Image.alpha_composite(flat, image.convert("RGBA"))
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    transparent = image.has_transparency_data
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for rows in row_strips(image.height, image.width):
+        part = image.crop((0, rows.start, image.width, rows.stop))
+        if transparent:
+            flat = Image.new("RGBA", part.size, (background, background, background, 255))
+            part = Image.alpha_composite(flat, part.convert("RGBA"))
+        pixels[rows] = np.asarray(part.convert("RGB"))
+    return _upright(pixels, _orientation(image))
 
 
 def _scaled(image: Image.Image, dtype: type[np.uint8] | type[np.uint16], name: str) -> npt.NDArray[Any]:
@@ -304,27 +307,30 @@ def _scaled(image: Image.Image, dtype: type[np.uint8] | type[np.uint16], name: s
     tags = getattr(image, "tag_v2", {})
     if image.mode == "I" and image.format == "TIFF" and 2 not in (tags.get(339) or (1,)):
         samples = samples.view(np.uint32)  # without a sign, which Pillow does not tell
-    values = samples.astype(np.float64)
     if image.mode.startswith("I;16") or image.format == "PNG":
         low, white = 0.0, 65535.0
     else:
-        low, white = _range(values, image.mode == "F", name)
-    gray = _stretch(values, low, white, dtype)
-    return _upright_array(gray[:, :, None].repeat(3, axis=2), _orientation(image))
+        low, white = _range(samples, image.mode == "F", name)
+    gray = _stretch(samples, low, white, dtype)
+    return _upright(gray[:, :, None].repeat(3, axis=2), _orientation(image))
 
 
 def _stretch(
-    values: npt.NDArray[np.float64], low: float, white: float, dtype: type[np.uint8] | type[np.uint16]
+    samples: npt.NDArray[Any], low: float, white: float, dtype: type[np.uint8] | type[np.uint16]
 ) -> npt.NDArray[Any]:
     """Bring `low` to 0 and `white` to the largest value of a type; what is beyond is clipped, and NaN is 0."""
-    inside = np.clip(np.nan_to_num(values, nan=low, posinf=white, neginf=low), low, white) - low
-    return np.rint(inside * (np.iinfo(dtype).max / (white - low))).astype(dtype)
+    result = np.empty(samples.shape, dtype)
+    for rows in row_strips(*samples.shape[:2]):
+        values = np.nan_to_num(samples[rows].astype(np.float64), nan=low, posinf=white, neginf=low)
+        result[rows] = np.rint((np.clip(values, low, white) - low) * (np.iinfo(dtype).max / (white - low)))
+    return result
 
 
-def _range(values: npt.NDArray[np.float64], is_float: bool, name: str) -> tuple[float, float]:
+def _range(samples: npt.NDArray[Any], is_float: bool, name: str) -> tuple[float, float]:
     """Find the values that are black and white in an image whose file does not tell; warn where it is a guess."""
-    finite = values[np.isfinite(values)]
-    lowest, highest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    finite = (samples[rows][np.isfinite(samples[rows])] for rows in row_strips(*samples.shape[:2]))
+    ends = [(float(part.min()), float(part.max())) for part in finite if part.size]
+    lowest, highest = min((low for low, _ in ends), default=0.0), max((high for _, high in ends), default=0.0)
     if is_float and lowest >= -0.01 and highest <= 1:
         return 0.0, 1.0  # the usual range of floats
     low = lowest if lowest < -0.01 * max(abs(highest), 1.0) else 0.0

@@ -9,7 +9,7 @@ from torch import Tensor
 from dreamvid.camera.noise import noise_image
 from dreamvid.errors import SourceError
 from dreamvid.image.io import IMAGE_SUFFIXES, read_image
-from dreamvid.image.tensors import fit, to_tensor
+from dreamvid.image.tensors import fit_pixels
 from dreamvid.settings import VideoSettings
 from dreamvid.video.source import Pixels, open_for_render, open_source
 from dreamvid.video.still import frame_at, split_moment
@@ -57,4 +57,4 @@ class StartImage:
         """Return the start at a video's size (width, height), (1, 3, H, W) in [0, 1]; what does not fit is cut off."""
         if self.pixels is None:
             return noise_image(size, seed)
-        return fit(to_tensor(self.pixels), size)
+        return fit_pixels(self.pixels, size)

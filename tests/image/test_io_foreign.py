@@ -5,6 +5,8 @@ import io
 import os
 import random
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from pathlib import Path
@@ -74,7 +76,7 @@ def test_damaged_exif_leaves_the_image(form: str) -> None:
         if draw.random() < 0.1:
             del damaged[draw.randrange(8, len(damaged)) :]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of JPEG
+            warnings.simplefilter("ignore")  # Pillow's, of JPEG, which pytest would show
             shape = decode_image(saved(PIXELS, form, exif=bytes(damaged)), "it").shape
         assert shape in (PIXELS.shape, (12, 9, 3))
         turned += shape != PIXELS.shape
@@ -86,6 +88,27 @@ def test_a_field_that_is_damaged_does_not_hide_the_orientation() -> None:
     at = block.index(struct.pack(">HH", 0x011A, 5))
     block[at + 2 : at + 4] = b"\0\x0c"  # a rational that is called a double
     assert decode_image(saved(PIXELS, "PNG", exif=bytes(block)), "it").shape == (12, 9, 3)
+
+
+def test_damaged_metadata_is_read_in_silence(tmp_path: Path) -> None:
+    """What Pillow and OpenCV write about it is no user's business."""
+    for number in range(20):
+        block = bytearray(exif_block(3))
+        for place in range(14 + number, len(block), 5):
+            block[place] = 255
+        (tmp_path / f"{number}.jpg").write_bytes(saved(PIXELS, "JPEG", exif=bytes(block)))
+    tiff = bytearray(saved(PIXELS, "TIFF", tiffinfo={305: "a name of a program"}))
+    at = tiff.index(struct.pack("<HH", 305, 2))
+    tiff[at + 8 : at + 12] = struct.pack("<I", 10**6)
+    (tmp_path / "a.tif").write_bytes(tiff)
+    deep = cv2.imencode(".tif", np.zeros((9, 12, 3), np.uint16))[1].tobytes()
+    (tmp_path / "b.tif").write_bytes(deep[:-40])
+    program = "import sys; from dreamvid.image.io import *\nfor path in sys.argv[1:]:\n try: read_deep_image(path)\n"
+    program += " except SourceError as error: print(error)"
+    paths = sorted(map(str, tmp_path.iterdir()))
+    done = subprocess.run([sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert [line for line in done.stdout.splitlines() if "b.tif" not in line] == []
 
 
 RAMP = np.linspace(0, 1, 96).reshape(8, 12)

@@ -3,6 +3,7 @@
 import itertools
 import math
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,7 +33,7 @@ from dreamvid.render.engine import render_video, render_zoom
 from dreamvid.runtime.device import translate_out_of_memory
 from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, DEFAULT_ZOOM_PRESET, Settings, as_settings, load_settings
 from dreamvid.settings.renamed import accept_old_arguments
-from dreamvid.video.mask import Mask
+from dreamvid.video.mask import Mask, mask_notes
 from dreamvid.video.still import read_frame as read_frame
 
 # From file to file: a video, and an animation from one image.
@@ -175,6 +176,8 @@ class Dreamer:
             self._mask = None
         if self._mask is None:
             self._mask = Mask(text, size, self._frames.device)
+            for note in mask_notes(text) if self._index == 0 else ():
+                warnings.warn(note, stacklevel=2)
         return self._mask.at(self._index * self._seconds)
 
 

@@ -36,6 +36,7 @@ _PROGRAMS = ("EPS",)  # formats that Pillow gives to another program to run
 _HEAD_BYTES = 256
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _ORIENTATION = 0x0112  # the tag of EXIF and TIFF
+_EVEN = 16  # levels of 255 by which colors that are meant to be alike may differ
 _INTEGER_BYTES = {1: 1, 6: 1, 3: 2, 8: 2, 4: 4, 9: 4}  # EXIF's types of whole numbers
 
 
@@ -84,6 +85,32 @@ def read_deep_image(path: str | Path, *, page: int = 0) -> npt.NDArray[np.uint8]
                 colors[rows] = np.rint(samples[rows, :, :3] * (samples[rows, :, 3:] / np.float64(65535)))
         # OpenCV turns TIFFs itself, and leaves PNGs as they are.
         return _upright(colors, 1 if image.format == "TIFF" else _orientation(image))
+
+
+def read_mask(path: str | Path, *, page: int = 0) -> npt.NDArray[np.uint8]:
+    """Read an image that says where something is to happen, as uint8 RGB (H, W, 3): white there, black elsewhere.
+
+    Its colors say so, on black where it is transparent. If what shows of them is all of one color, or not gray, the
+    shape is in the transparency alone, which is then returned as grays. Raises SourceError as `read_image` does.
+    """
+    colors = read_image(path, page=page)
+    alpha = _read_alpha(_existing(path), page)
+    if alpha is None or alpha.min() == 255 or not alpha.any():
+        return colors
+    # Colors that show only partly are darkened: they say nothing.
+    shown = colors[alpha == 255] if (alpha == 255).any() else colors[alpha > 0]
+    even = int((shown.max(axis=0).astype(int) - shown.min(axis=0)).max()) <= _EVEN
+    gray = int((shown.max(axis=1).astype(int) - shown.min(axis=1)).max()) <= _EVEN
+    return alpha[:, :, None].repeat(3, axis=2) if even or not gray else colors
+
+
+def _read_alpha(path: Path, page: int) -> npt.NDArray[np.uint8] | None:
+    """Read an image's transparency, upright (H, W): 0 is transparent, 255 opaque. None for an image without."""
+    with _open_file(path) as file, _opened(file, str(path), None, page) as image:
+        if image.mode.startswith(("I", "F")) or not image.has_transparency_data:
+            return None
+        alpha = np.array(image.convert("RGBA").getchannel("A"), dtype=np.uint8)
+        return _upright(alpha, _orientation(image))
 
 
 def read_header(path: str | Path, *, page: int = 0) -> ImageHeader:

@@ -24,7 +24,7 @@ from dreamvid.runtime.profiler import Stopwatch
 from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings, merge
 from dreamvid.settings.schedule import parse_schedule
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.mask import Mask
+from dreamvid.video.mask import Mask, mask_notes
 from dreamvid.video.probe import probe_sound
 from dreamvid.video.sink import Sink
 from dreamvid.video.sources.file import FileSource
@@ -144,9 +144,11 @@ class AnimationProducer:
         self._settings.check_schedules(float(Fraction(plan.count) / plan.rate), plan.rate, self._signals)
         schedules = self._settings.schedules.items()
         moved_by_sound = [f"`{name}`" for name, text in schedules if parse_schedule(text).names]
+        mask = self._settings.dream.mask
+        notes = [] if mask is None else mask_notes(mask)
         if self.sound is None and moved_by_sound:
-            return [f"{', '.join(moved_by_sound)} would move with sound, but there is none: add `audio=song.wav`"]
-        return []
+            notes.append(f"{', '.join(moved_by_sound)} would move with sound, but there is none: add `audio=song.wav`")
+        return notes
 
     def spec(self, plan: Plan) -> StreamSpec:
         """Return what all frames of the result have in common."""

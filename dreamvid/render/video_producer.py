@@ -29,7 +29,7 @@ from dreamvid.runtime.queues import BoundedQueue, Worker
 from dreamvid.settings import Settings
 from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.mask import Mask
+from dreamvid.video.mask import Mask, mask_notes
 from dreamvid.video.probe import VideoInfo, probe
 from dreamvid.video.sink import Sink
 from dreamvid.video.source import SOURCES, FfmpegSource, Source
@@ -106,7 +106,9 @@ class VideoProducer:
         if curves is not None:
             self._signals = lambda time_seconds: curves.at(round(time_seconds * float(plan.rate)))
         self._settings.check_schedules(duration, plan.rate, None if curves is None else curves.at)
-        return [*self._info.notes, *plan.damage, *bars_kept(plan)]
+        mask = self._settings.dream.mask
+        notes = [] if mask is None else mask_notes(mask)
+        return [*self._info.notes, *plan.damage, *bars_kept(plan), *notes]
 
     def _listen(self, plan: Plan, duration_seconds: float) -> SoundCurves | None:
         """Analyze the sound that drives schedules, at the times of the frames; None if none was asked for."""

@@ -61,6 +61,7 @@ class FrameReader:
         queue_frames: how many decoded frames may wait.
         log: takes in what `scan_of_log` needs, from the first frame on, wherever `start` is; for sources that ffmpeg
             reads. `process` is the ffmpeg then, ended when the reader is closed.
+        alpha: give the transparency of a video as grays in place of its colors: black is transparent.
 
     Raises (while iterating):
         FfmpegError: ffmpeg failed. SourceError: an image cannot be read. Frames that are damaged or missing
@@ -79,6 +80,7 @@ class FrameReader:
         fps: Fraction | None = None,
         queue_frames: int = 4,
         log: FrameLog | None = None,
+        alpha: bool = False,
     ) -> None:
         if start < 0 or (stop is not None and stop <= start):
             raise SourceError(
@@ -86,6 +88,7 @@ class FrameReader:
                 "Give START:STOP with 0 <= START < STOP."
             )
         self._source, self._info, self._scan, self._fps, self._log = source, info, scan, fps, log
+        self._alpha = alpha
         self._irregularities = None if scan is None else scan.irregularities
         self._start, self._stop = start, stop
         if fps is not None and scan is not None and scan.irregularities.corrections and scan.complete and scan.pts:
@@ -172,7 +175,7 @@ class FrameReader:
             # Black behind what is transparent, before a change of size can mix in colors that are hidden. With 8 bits
             # `premultiply` would darken what is opaque by a level.
             filters.append(f"scale={info.width}:{info.height}:flags={SCALE_FLAGS}{colors}")
-            filters.append("format=gbrap16le,premultiply=inplace=1")
+            filters.append("format=gbrap16le," + ("alphaextract" if self._alpha else "premultiply=inplace=1"))
             colors = ""
         # An explicit size also holds where the stream changes its size.
         filters.append(f"scale={self.width}:{self.height}:flags={SCALE_FLAGS}{colors}")

@@ -1,17 +1,35 @@
-"""Masks: an image or a video that says where to dream; white wholly, gray partly, black not."""
+"""Masks: an image or a video that says where to dream; white wholly, gray partly, black not.
 
+A mask may also have its shape in its transparency: images as `read_mask` describes, and videos that are black
+everywhere.
+"""
+
+from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dreamvid.errors import DreamvidError, SettingsError
-from dreamvid.image.io import read_image
+from dreamvid.image.io import read_mask
 from dreamvid.image.tensors import luma, to_tensor
 from dreamvid.video.decode import FrameReader, Pixels
-from dreamvid.video.probe import probe, scan
+from dreamvid.video.probe import VideoInfo, probe, scan
+from dreamvid.video.probing.pixel_formats import has_alpha
 from dreamvid.video.source import FILE_KINDS, Source, open_source
+from dreamvid.video.sources.images import ImagesSource
+
+_BLACK = 4 / 255
+"""The level up to which a mask is as good as black."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MaskImages(ImagesSource):
+    def frame(self, index: int) -> Pixels:
+        """Read an image."""
+        return read_mask(self._path(index), page=self._page(index))
 
 
 class Mask:
@@ -28,8 +46,8 @@ class Mask:
         self._shown: Tensor | None = None
         try:
             self._source = _open(text)
-            if _is_still(self._source):
-                self._shown = self._tensor(read_image(self._source.paths[0]))
+            if isinstance(self._source, _MaskImages) and self._source.count == 1:
+                self._shown = self._tensor(self._source.frame(0))
             else:
                 self._rewind()
         except DreamvidError as error:
@@ -60,7 +78,8 @@ class Mask:
     def _rewind(self) -> None:
         info = probe(self._source)
         seen = scan(self._source, info)
-        self._reader = FrameReader(self._source, info, scan=seen, size=(self.size[1], self.size[0]))
+        alpha = _shape_is_in_alpha(self._source, info)
+        self._reader = FrameReader(self._source, info, scan=seen, size=(self.size[1], self.size[0]), alpha=alpha)
         self._begin_seconds: float | None = None
         self._advance()
         if self._next is None:
@@ -100,15 +119,37 @@ def mask_fingerprint(text: str) -> str:
         raise _unreadable(text, error) from None
 
 
+def mask_notes(text: str) -> list[str]:
+    """Say it, in a sentence, of a mask that is black everywhere. Raises SettingsError for one that cannot be read."""
+    try:
+        source = _open(text)
+        info = probe(source)
+        if not _is_black(source, info, alpha=_shape_is_in_alpha(source, info)):
+            return []
+    except DreamvidError as error:
+        raise _unreadable(text, error) from None
+    return [f"the mask {text} is black everywhere, so that nothing is dreamed; white dreams, gray partly, black not"]
+
+
+def _shape_is_in_alpha(source: Source, info: VideoInfo) -> bool:
+    """Tell whether a video is black everywhere, and may be transparent."""
+    return has_alpha(info.pixel_format) and _is_black(source, info, alpha=False)
+
+
+def _is_black(source: Source, info: VideoInfo, *, alpha: bool) -> bool:
+    with FrameReader(source, info, alpha=alpha) as reader:  # it ends at the first frame that is not
+        return all(frame.pixels.max() <= _BLACK * np.iinfo(frame.pixels.dtype).max for frame in reader)
+
+
 def _open(text: str) -> Source:
     # A mask may come from a preset that someone else wrote, and a graph can read and write what it likes.
     if text == "-" or text.startswith("lavfi:"):
         raise SettingsError("graphs and stdin cannot be masks.")
-    return open_source(text, kinds=FILE_KINDS)
-
-
-def _is_still(source: Source) -> bool:
-    return source.kind == "images" and len(source.paths) == 1
+    source = open_source(text, kinds=FILE_KINDS)
+    if not isinstance(source, ImagesSource):
+        return source
+    values = {field.name: getattr(source, field.name) for field in fields(source)}
+    return _MaskImages(**{**values, "bit_depth": 8})
 
 
 def _unreadable(text: str, error: DreamvidError) -> SettingsError:

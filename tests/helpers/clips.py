@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ def image(number: int, width: int = WIDTH, height: int = HEIGHT) -> npt.NDArray[
     return pixels
 
 
-def number_of(pixels: npt.NDArray[np.generic]) -> int:
+def number_of(pixels: npt.NDArray[Any]) -> int:
     """The number that a (decoded) image carries."""
     height, width = pixels.shape[:2]
     top = np.iinfo(pixels.dtype).max
@@ -38,7 +39,7 @@ def number_of(pixels: npt.NDArray[np.generic]) -> int:
     return sum(int(row[center] > 0.5) << bit for bit, center in enumerate(centers))
 
 
-def color_error(pixels: npt.NDArray[np.generic], expected: npt.NDArray[np.uint8]) -> float:
+def color_error(pixels: npt.NDArray[Any], expected: npt.NDArray[np.uint8]) -> float:
     """Mean absolute difference in 8-bit levels, below the bar code (its hard edges lose their chroma)."""
     scale = 255.0 / np.iinfo(pixels.dtype).max
     below = slice(expected.shape[0] // 3 + 2, None)
@@ -189,7 +190,7 @@ def _edit_list(path: Path) -> Path:
 def _tracks(path: Path) -> Path:
     subtitle = path.with_suffix(".srt")
     subtitle.write_text("1\n00:00:00,200 --> 00:00:00,900\nHello\n", encoding="utf-8")
-    inputs = [*beep(), *beep(1.0, 0.7), "-i", subtitle]
+    inputs: list[str | Path] = [*beep(), *beep(1.0, 0.7), "-i", subtitle]
     maps = ("-map", "0:v", "-map", "1:a", "-map", "2:a", "-map", "3:s")
     return make(path, *maps, "-vf", yuv(), *X264, *AAC, "-c:s", "srt", inputs=inputs)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from known_motion import SMALL, pan, texture
+from PIL import Image
 from renders import FRAMES, HEIGHT, RATE, WIDTH, frames_of, segments_done, start_render, tiny
 
 from dreamvid import dream_frames, dream_image
@@ -17,7 +18,7 @@ from dreamvid.image.io import write_image
 from dreamvid.render.engine import render_video
 from dreamvid.settings import load_settings
 from dreamvid.video.ffmpeg import run_ffmpeg
-from dreamvid.video.mask import Mask
+from dreamvid.video.mask import Mask, mask_notes
 
 
 def left_half(height: int, width: int, value: int = 255) -> np.ndarray:
@@ -62,6 +63,69 @@ def test_a_film_runs_by_its_own_times_and_its_end_stays(blinking: Path) -> None:
     with Mask(str(blinking), (8, 8), "cpu") as mask:
         seen = [round(float(mask.at(float(Fraction(i, 10))).mean()), 1) for i in range(30)]
     assert seen == [0.0] * 5 + [1.0] * 5 + [0.0] * 5 + [1.0] * 15
+
+
+def disc(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    return ((y - height / 2) ** 2 + (x - width / 3) ** 2 < (height / 4) ** 2).astype(np.uint8) * 255
+
+
+@pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (200, 30, 90), None])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_the_shape_may_be_in_the_transparency(tmp_path: Path, color: tuple[int, int, int] | None, mode: str) -> None:
+    """A silhouette, a stencil, a sticker, and a cut-out of a photograph."""
+    alpha = disc(30, 40)
+    colors = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    if color is not None:
+        colors[:] = color
+    elif mode != "RGBA":
+        pytest.skip("a photograph has colors")
+    image = Image.fromarray(np.dstack([colors, alpha]))
+    if mode == "P":
+        palette = Image.fromarray((alpha > 0).astype(np.uint8), "P")
+        palette.putpalette([0, 255, 0, *colors[0, 0].tolist()])
+        palette.save(tmp_path / "m.png", transparency=0)
+    else:
+        image.convert(mode).save(tmp_path / "m.png")
+    with Mask(str(tmp_path / "m.png"), (30, 40), "cpu") as mask:
+        assert np.array_equal(np.rint(mask.at(0)[0, 0].numpy() * 255), alpha)
+    assert mask_notes(str(tmp_path / "m.png")) == []
+
+
+def test_grays_that_are_transparent_count_as_both_say(tmp_path: Path) -> None:
+    gray = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
+    Image.fromarray(np.dstack([gray, disc(30, 40)])).save(tmp_path / "m.png")
+    with Mask(str(tmp_path / "m.png"), (30, 40), "cpu") as mask:
+        assert np.array_equal(np.rint(mask.at(0)[0, 0].numpy() * 255), np.where(disc(30, 40) > 0, gray, 0))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_mask_that_is_black_everywhere_is_told(tmp_path: Path, count: int) -> None:
+    (tmp_path / "masks").mkdir()
+    for number in range(count):
+        write_image(tmp_path / "masks" / f"{number}.png", left_half(10, 20, 0))
+    text = str(tmp_path / "masks")
+    assert "black everywhere" in mask_notes(text)[0]
+    frame = np.full((64, 96, 3), 90, np.uint8)
+    with pytest.warns(UserWarning, match=r"masks is black everywhere, so that nothing is dreamed"):
+        assert np.array_equal(dream_image(frame, tiny(mask=text)), frame)
+    write_image(tmp_path / "masks" / "9.png", left_half(10, 20))
+    assert mask_notes(text) == []
+
+
+@pytest.mark.parametrize("color", ["black", "white"])
+def test_a_video_may_have_its_shape_in_its_transparency(tmp_path: Path, color: str) -> None:
+    """A square of half the height, that is there in the second of two frames."""
+    path = tmp_path / "shape.mov"
+    graph = f"color={color}:s=40x20:r=2:d=1,format=rgba,geq=r='p(X,Y)':g='p(X,Y)':b='p(X,Y)'"
+    graph += ":a='255*N*lt(X,10)*lt(Y,10)'"
+    run_ffmpeg(["-f", "lavfi", "-i", graph, "-c:v", "qtrle", f"file:{path}"], "making a mask")
+    with Mask(str(path), (20, 40), "cpu") as mask:
+        assert mask.at(0).max() == 0
+        later = mask.at(0.6)
+        assert later[..., :10, :10].min() > 0.99
+        assert later.sum() < 101
+    assert mask_notes(str(path)) == []
 
 
 @pytest.mark.parametrize("text", ["nothing.png", "folder", "words.mp4", "words.png"])

@@ -64,10 +64,14 @@ def damage(data: bytes, chance: random.Random) -> bytes:
 
 
 def decoded_by_ffmpeg(path: Path, stream: int | None) -> int:
-    """Count the frames that ffmpeg decodes of a stream; None: of the first one that is a video."""
+    """Count the frames that ffmpeg decodes of a stream; None: of the first one that is a video.
+
+    The sound is read too: without it ffmpeg finds its way through damage in other places.
+    """
     chosen = "0:V:0" if stream is None else f"0:{stream}"
     options = ["-v", "quiet", "-nostdin", "-max_error_rate", "1", "-i", f"file:{path}", "-map", chosen]
-    listing = capture_ffmpeg([*options, "-fps_mode", "passthrough", "-f", "framecrc", "-"])
+    sound = ["-map", "0:a?", "-c", "copy", "-f", "null", "-"]
+    listing = capture_ffmpeg([*options, "-fps_mode", "passthrough", "-f", "framecrc", "-", *sound])
     return sum(not line.startswith("#") for line in listing.splitlines())
 
 

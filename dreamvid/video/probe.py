@@ -21,7 +21,8 @@ _NO_VIDEO_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
 
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r"\bn: *\d+ .*\bfmt:(\S+) .*\bsar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\S)")
-_STAMP = re.compile(r"\bn: *\d+ pts: *(\S+)")
+_STAMP = re.compile(r"\bn: *(\d+) pts: *(\S+)")
+_MOST_LOST = 100  # lines of the log in a row that other messages may have broken up
 _COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
 _ROTATION = re.compile(r"^Display Matrix: rotation of (-?\d+(?:\.\d+)?) degrees")
 
@@ -507,20 +508,26 @@ class FrameLog:
 
     def __init__(self) -> None:
         self.stamps: list[int | None] = []
+        self._last = -1  # the filter's own number of the frame, which starts again where the size changes
         # Each with the number of the first frame that has it.
         self._forms: dict[tuple[str, int, int, bool], int] = {}
         self._colors: dict[tuple[str, str], int] = {}
 
     def read(self, level: str, text: str) -> None:
-        """Read a line of the log; called in the thread that drains it."""
-        if level != "info":
-            return
-        if frame := _FRAME.search(text):
-            stamp = _STAMP.search(text)
+        """Read a line of the log; called in the thread that drains it.
+
+        A frame may stand at the end of another message, which a decoder's thread had not finished yet.
+        """
+        if (frame := _FRAME.search(text)) and (stamp := _STAMP.search(text)):
+            number = int(stamp[1])
+            lost = number - self._last - 1 if number > self._last else number
+            if lost <= _MOST_LOST:
+                self.stamps += [None] * lost
+            self._last = number
             form = (frame[1], int(frame[4]), int(frame[5]), frame[6] in "TB")
             self._forms.setdefault(form, len(self.stamps))
-            self.stamps.append(int(stamp[1]) if stamp and stamp[1].lstrip("-").isdecimal() else None)
-        elif color := _COLOR.search(text):
+            self.stamps.append(int(stamp[2]) if stamp[2].lstrip("-").isdecimal() else None)
+        elif level == "info" and (color := _COLOR.search(text)):
             self._colors.setdefault((color[1], color[2]), len(self.stamps) - 1)
 
     def changes(self, count: int) -> _Changes:

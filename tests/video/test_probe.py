@@ -7,7 +7,7 @@ from clips import AAC, FRAMES, X264, ZOO, beep, ffmpeg, image, make, yuv
 
 from dreamvid.errors import SourceError
 from dreamvid.image.io import write_image
-from dreamvid.video.probe import probe, scan
+from dreamvid.video.probe import FrameLog, probe, scan
 from dreamvid.video.source import open_source
 
 Zoo = Callable[[str], Path]
@@ -116,3 +116,22 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
             probe(open_source(path))
     with pytest.raises(SourceError, match=r"does not accept the filter graph.*nosuch"):
         probe(open_source("lavfi:nosuch=3"))
+
+
+def test_a_line_of_the_log_that_is_broken_up_loses_no_frame() -> None:
+    """Decoders with several threads write into each other's lines."""
+    log = FrameLog()
+    line = "n: {0:3d} pts: {1:6d} pts_time:{2} fmt:bgr0 cl:unspecified sar:1/1 s:96x64 i:P iskey:1 type:I"
+    log.read("info", line.format(0, 0, 0))
+    log.read("error", "slice CRC mismatch 7806B894!" + line.format(1, 33, 0.033))
+    log.read("error", "slice CRC mis")  # with the line of frame 2, which cannot be read any more
+    log.read("info", line.format(3, 100, 0.1))
+    log.read("info", line.format(0, 133, 0.133))  # after a change of size
+    log.read("info", line.format(1, 167, 0.167))
+    assert log.stamps == [0, 33, None, 100, 133, 167]
+
+
+def test_text_in_a_file_makes_no_frames_without_end() -> None:
+    log = FrameLog()
+    log.read("info", "title : n: 999999999 pts: 5 fmt:bgr0 sar:1/1 s:96x64 i:P")
+    assert len(log.stamps) <= 101

@@ -22,7 +22,7 @@ class StartImage:
     """The start of an animation. text: as the user named it. pixels: (H, W, 3); None for noise. paths: files read."""
 
     text: str
-    pixels: Pixels | None
+    pixels: "Pixels | None"
     fingerprint: str
     paths: tuple[Path, ...] = ()
 

@@ -13,16 +13,18 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dreamvid.errors import InputError, SourceError, nearest
 from dreamvid.runtime.plugins import Registry
 from dreamvid.settings.schema import VideoSettings
 
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+# A text, because the help of a command lists the kinds of sources and does without NumPy.
+Pixels: TypeAlias = "npt.NDArray[np.uint8] | npt.NDArray[np.uint16]"
 
 IMAGES_RATE = Fraction(25)  # images carry no time; this is also what ffmpeg assumes of them
 FILE_KINDS = ("file", "images")

@@ -161,6 +161,8 @@ def make_plan(
                 raise
             raise SourceError(f"no frame of {source.text} could be decoded: {error}") from error
         assert reader.process is not None
+        if fps is None and found.pts and found.end_pts is None:
+            log.extend(start + len(found.pts))
         seen = scan_of_log(source, info, log, reader.process, stop=_scanned(log, found, info, stop, fps))
         if irregular_frames(seen.irregularities, info, fps):
             found, _ = look(seen)

@@ -24,6 +24,7 @@ _FRAME = re.compile(r"\bn: *\d+ .*\bfmt:(\S+) .*\bsar:(\d+)/(\d+) s:(\d+)x(\d+) 
 _STAMP = re.compile(r"\bn: *(\d+) pts: *(\S+)")
 _MOST_LOST = 100  # lines of the log in a row that other messages may have broken up
 _COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
+_ANIMATED_AVIF = re.compile(r"^major_brand +: avis$")  # with a still and a video; twice that if it is transparent
 _ROTATION = re.compile(r"^Display Matrix: rotation of (-?\d+(?:\.\d+)?) degrees")
 
 # ffmpeg's names of the YUV matrices -> the names that its scale filter takes.
@@ -146,6 +147,11 @@ def probe(source: Source) -> VideoInfo:
     header = _refuse_non_video(source, texts, errors)
     chosen, note = choose_video(source, read_streams(texts))
     videos = [stream for stream in read_streams(texts) if stream.kind == "Video"]
+    if any(map(_ANIMATED_AVIF.match, texts)) and len(videos) > 2:
+        raise SourceError(
+            f"{source.text} is a transparent animated AVIF image: its transparency is a second video, which is not "
+            "read here. Save it as an animated WebP or PNG first."
+        )
     decoder = _ALPHA_DECODERS.get(chosen.codec, "") if chosen.separate_alpha else ""
     if decoder:
         require_feature("decoder", decoder, f"{source.text}, a transparent video,")
@@ -420,6 +426,7 @@ def scan(
                 refuse_endless(source, count, began)
         if complete and process.wait() != 0 and not count:
             raise SourceError(f"no frame of {source.text} could be decoded: {process.failure('decoding')}")
+    log.extend(count)
     return scan_of_log(source, info, log, process, stop=None if complete else stop)
 
 
@@ -529,6 +536,10 @@ class FrameLog:
             self.stamps.append(int(stamp[2]) if stamp[2].lstrip("-").isdecimal() else None)
         elif level == "info" and (color := _COLOR.search(text)):
             self._colors.setdefault((color[1], color[2]), len(self.stamps) - 1)
+
+    def extend(self, count: int) -> None:
+        """Add frames without a time stamp up to `count`: so many have come, and other messages broke up their lines."""
+        self.stamps += [None] * (count - len(self.stamps))
 
     def changes(self, count: int) -> _Changes:
         """Tell what differs among the first `count` frames."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import AAC, HEIGHT, WIDTH, X264, beep, color_error, ffmpeg, image, make, number_of, yuv
+from clips import HEIGHT, WIDTH, X264, beep, color_error, ffmpeg, image, make, number_of, yuv
 from PIL import Image
 
 from dreamvid.errors import SourceError
@@ -75,6 +75,7 @@ def test_a_damaged_time_stamp_is_told(stream: Path) -> None:
     assert "frame 11 has a wrong time stamp" in seen.damage[0]
 
 
+MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "0")
 MPEG4 = ("-c:v", "mpeg4", "-q:v", "2")
 
 
@@ -294,6 +295,14 @@ def test_sound_that_is_announced_and_never_comes(stream: Path) -> None:
     assert seen.count == len(frames) == 30
 
 
-def test_sound_counts_once(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.mp4", "-map", "0:v", "-map", "1:a", "-vf", yuv(), *X264, *AAC, inputs=beep())
-    assert len(read(path)[0].audio) == 1
+def test_sound_that_two_programs_share_counts_once(tmp_path: Path) -> None:
+    """A broadcast with two programs of one sound; ffmpeg lists that stream once for each of them."""
+    maps = ("-map", "0:v", "-map", "0:v", "-map", "1:a", "-filter:v:0", yuv(), "-filter:v:1", "scale=32:24")
+    programs = ("-program", "program_num=1:st=0:st=2", "-program", "program_num=2:st=1:st=2")
+    path = make(tmp_path / "a.ts", *maps, *MPEG2, "-c:a", "mp2", *programs, inputs=beep())
+    info, seen, frames = read(path)
+    assert (len(info.audio), len(info.playable_audio)) == (1, 1)
+    assert (info.width, info.height) == (WIDTH, HEIGHT)
+    assert seen.count == len(frames) == 30
+    streams = ffmpeg("-i", path, "-f", "null", "-").split("Stream mapping")[0]
+    assert streams.count("Audio: mp2") == 2

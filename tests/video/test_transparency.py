@@ -9,6 +9,7 @@ import pytest
 from clips import ffmpeg
 from PIL import Image
 
+from dreamvid.errors import SourceError
 from dreamvid.image.io import read_image
 from dreamvid.video.decode import FrameReader, Pixels
 from dreamvid.video.probe import probe, scan
@@ -88,6 +89,15 @@ def test_animations_are_flattened_as_images_are(tmp_path: Path, suffix: str) -> 
         still = tmp_path / f"{number}.png"
         images[number].save(still)
         assert np.abs(pixels.astype(int) - read_image(still)).max() <= 1
+
+
+def test_a_transparent_animated_avif_is_refused_in_words(tmp_path: Path) -> None:
+    images = [Image.fromarray(rgba(number)) for number in range(COUNT)]
+    for name, frames in (("clear.avif", images), ("opaque.avif", [image.convert("RGB") for image in images])):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=100)
+    with pytest.raises(SourceError, match=r"clear\.avif is a transparent animated AVIF image.*animated WebP or PNG"):
+        read(tmp_path / "clear.avif")
+    assert len(read(tmp_path / "opaque.avif")) == COUNT
 
 
 def test_hidden_colors_do_not_bleed_into_another_size(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,13 +11,17 @@ import cv2
 import numpy as np
 import pytest
 from clips import ffmpeg, image, number_of
+from PIL import Image
+from renders import tiny
 
 from dreamvid.errors import SourceError
 from dreamvid.image.io import write_image
+from dreamvid.render.engine import render_video
 from dreamvid.settings import load_settings
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe
 from dreamvid.video.source import open_for_render, open_source
+from dreamvid.video.sources.images import ImagesSource
 
 
 @pytest.fixture
@@ -122,6 +128,31 @@ def test_images_of_16_bits_keep_their_depth(tmp_path: Path) -> None:
     assert np.array_equal(frames[0], deep)
     assert np.array_equal(frames[1], deep + 1)
     assert np.array_equal(frames[2], image(0, 64, 48).astype(np.uint16) * 257)
+
+
+def test_depth_is_kept_wherever_the_deep_image_comes(tmp_path: Path) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (48, 64, 3), dtype=np.uint16)
+    Image.fromarray(image(0, 64, 48)).save(tmp_path / "0.png")
+    Image.fromarray(image(1, 64, 48)).save(tmp_path / "1.jpg", quality=95)
+    cv2.imwrite(str(tmp_path / "2.png"), deep[:, :, ::-1])
+    source = open_source(tmp_path)
+    assert isinstance(source, ImagesSource)
+    assert source.bit_depth == 16
+    assert np.array_equal(source.frame(0), image(0, 64, 48).astype(np.uint16) * 257)
+    assert np.array_equal(source.frame(2), deep)
+
+
+def test_a_huge_image_in_a_folder_is_refused_by_name_before_the_work(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(4):
+        Image.fromarray(image(number, 64, 48)).save(folder / f"{number}.png")
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 7_001, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (folder / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 100) + b"IDAT" + b"\0" * 104)
+    with pytest.raises(SourceError, match=r"2\.png is too large: 30000x7001 are 210 million pixels"):
+        render_video(folder, tmp_path / "dream.mkv", tiny())
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dreamvid.image.io import IMAGE_SUFFIXES, read_deep_image, read_header
 from dreamvid.image.tensors import to_8_bits
 from dreamvid.video.source import IMAGES_RATE, FrameSource, Pixels, SourceOptions, hash_content
 
+_DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # of images that may have more than 8 bits per sample
 _NUMBERED = re.compile(r"%(0?)(\d*)d")
 
 
@@ -78,11 +79,20 @@ class _Images:
             pages=pages,
             frame_rate=options.images_rate or IMAGES_RATE,
             count=max(len(paths), len(pages)),
-            bit_depth=read_header(paths[0], page=pages[0]).bit_depth,
+            bit_depth=_bit_depth(paths, pages),
         )
 
 
 PLUGIN = _Images()
+
+
+def _bit_depth(paths: tuple[Path, ...], pages: tuple[int, ...]) -> int:
+    """Find the largest number of bits per sample: whatever comes first, no image is to lose some."""
+    if len(pages) > 1:
+        return max(read_header(paths[0], page=page).bit_depth for page in pages)
+    first, *others = paths
+    depths = (read_header(path).bit_depth for path in others if path.suffix.lower() in _DEEP_SUFFIXES)
+    return 16 if read_header(first, page=pages[0]).bit_depth > 8 or any(depth > 8 for depth in depths) else 8
 
 
 def _matches(path: Path) -> list[Path]:

@@ -24,8 +24,8 @@ def models(
     if not entries:
         raise NetworkError(f"No model matches {pattern!r}. List those that were tested: dreamvid models")
     console.print_table(
-        [("model", "left"), ("family", "left"), ("weights", "left"), ("licence", "left")],
-        [(entry.name, entry.family, _weights(entry.weights), entry.weights.licence or "") for entry in entries],
+        [("model", "left"), ("family", "left"), ("weights", "left"), ("license", "left")],
+        [(entry.name, entry.family, _weights(entry.weights), entry.weights.license or "") for entry in entries],
     )
     if pattern is None:
         counts = " and ".join(f"{count} of {family}'s" for family, count in model_counts().items())

@@ -45,12 +45,12 @@ class Architecture:
 class PublishedWeights:
     """What is known of a network's published weights without building or downloading anything.
 
-    state: with the installation, in the library's cache, to be downloaded, or nowhere. licence and size_mb (10⁶ bytes)
+    state: with the installation, in the library's cache, to be downloaded, or nowhere. license and size_mb (10⁶ bytes)
     are None where the family does not say.
     """
 
     state: Literal["embedded", "downloaded", "needs a download", "none published"]
-    licence: str | None = None
+    license: str | None = None
     size_mb: float | None = None
 
 

@@ -111,6 +111,9 @@ def start_command(source: Path, output: Path, settings: Settings, slow_from: int
 
 
 def _command(source: str, output: str, settings: Settings, slow_from: int) -> None:
+    # Whatever started the tests may have told them to ignore Ctrl-C, as `nohup` and `&` in a script do.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def look(progress: Progress) -> None:
         if progress.stage == "dream" and progress.done >= slow_from:
             time.sleep(0.5)

@@ -166,6 +166,8 @@ class FrameReader:
             filters.append(f"fps={self._fps.numerator}/{self._fps.denominator}")
         if self._start:
             filters.append(f"trim=start_frame={self._start}")
+        # They change nothing here, and `scale` refuses a frame whose tags are damaged.
+        filters.append("setparams=color_primaries=unknown:color_trc=unknown")
         colors = ""
         if found is not None and found.colors_vary:
             colors = ":in_color_matrix=auto:in_range=auto"

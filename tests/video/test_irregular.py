@@ -1,5 +1,6 @@
 """Videos that are not alike from their first frame to their last, or in which not everything is as it should be."""
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -306,3 +307,16 @@ def test_sound_that_two_programs_share_counts_once(tmp_path: Path) -> None:
     assert seen.count == len(frames) == 30
     streams = ffmpeg("-i", path, "-f", "null", "-").split("Stream mapping")[0]
     assert streams.count("Audio: mp2") == 2
+
+
+def test_a_frame_whose_color_tags_are_damaged_is_read(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mov", "-vf", yuv(), "-c:v", "prores_ks", frames=4)
+    data = bytearray(path.read_bytes())
+    header = [match.start() for match in re.finditer(b"icpf", data)][2]
+    data[header + 18 : header + 20] = b"\x63\x63"  # primaries and transfer, as Apple's description of ProRes has it
+    whole = read(path)[2]
+    path.write_bytes(bytes(data))
+    _, seen, frames = read(path)
+    assert seen.count == 4
+    for frame, before in zip(frames, whole, strict=True):
+        assert np.array_equal(frame.pixels, before.pixels)

@@ -35,6 +35,7 @@ _PHOTOGRAPHS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow's names o
 _PROGRAMS = ("EPS",)  # formats that Pillow gives to another program to run
 _HEAD_BYTES = 256
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_USUAL_WHITES = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 _ORIENTATION = 0x0112  # the tag of EXIF and TIFF
 _EVEN = 16  # levels of 255 by which colors that are meant to be alike may differ
 _INTEGER_BYTES = {1: 1, 6: 1, 3: 2, 8: 2, 4: 4, 9: 4}  # EXIF's types of whole numbers
@@ -360,13 +361,14 @@ def _range(samples: npt.NDArray[Any], is_float: bool, name: str) -> tuple[float,
     lowest, highest = min((low for low, _ in ends), default=0.0), max((high for _, high in ends), default=0.0)
     if is_float and lowest >= -0.01 and highest <= 1:
         return 0.0, 1.0  # the usual range of floats
-    low = lowest if lowest < -0.01 * max(abs(highest), 1.0) else 0.0
+    low = lowest if lowest < -0.15 * max(abs(highest), 1.0) else 0.0
     if highest <= (1.5 if is_float else 1):
         white = 1.0
     elif is_float and highest <= 16:
         white = highest
     else:
-        usual = (white for white in (255.0, 65535.0) if highest <= white)
+        # Numbers of 8, 10, 12, 14 or 16 bits; resampled floats go a little beyond.
+        usual = (white for white in _USUAL_WHITES if highest <= white * (1.1 if is_float else 1))
         full = (white for white in (2.0**31 - 1, 2.0**32 - 1) if white / 2 < highest <= white)
         white = next(usual, next(full, highest))
     white = max(white, low + 1e-12)

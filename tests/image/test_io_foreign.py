@@ -125,6 +125,8 @@ RAMP = np.linspace(0, 1, 96).reshape(8, 12)
         (RAMP.astype(np.float32) * 1e6, 1e6, True),
         (np.rint(RAMP * 200).astype(np.int32), 255, True),
         (np.rint(RAMP * 60000).astype(np.int32), 65535, True),
+        (np.rint(RAMP * 1000).astype(np.int32), 1023, True),
+        (RAMP.astype(np.float32) * 4095, 4095, True),
         (np.rint(RAMP * (2**31 - 1)).astype(np.int32), 2**31 - 1, True),
         (np.rint(RAMP * 3e6).astype(np.int32), 3e6, True),
         (np.rint(RAMP * 65535).astype(np.uint16), 65535, False),
@@ -154,6 +156,15 @@ def test_values_without_a_meaning_are_black_or_white(tmp_path: Path) -> None:
     read = read_image(tmp_path / "a.tif")
     assert [tuple(pixel) for pixel in read[0, :3]] == [(0, 0, 0), (255, 255, 255), (0, 0, 0)]
     assert np.abs(read[1:, :, 0] - values[1:] * 255).max() <= 0.5 + 1e-4
+
+
+def test_floats_that_were_resampled_go_beyond_their_range(tmp_path: Path) -> None:
+    values = RAMP.astype(np.float32) * 255
+    values[0, 0], values[-1, -1] = -25, 277  # as sharp edges overshoot
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.warns(UserWarning, match="0 is taken for black and 255 for white"):
+        pixels = read_image(tmp_path / "a.tif")
+    assert np.abs(pixels[:, :, 0] - values.clip(0, 255)).max() <= 0.5 + 1e-4
 
 
 def test_unsigned_32_bits_and_negative_floats(tmp_path: Path) -> None:

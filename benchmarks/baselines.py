@@ -22,6 +22,7 @@ from dreamvid.dream import laplacian as pyramid
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.warp import warp
 from dreamvid.networks.families.embedded import load_embedded
+from dreamvid.settings.size import Size
 
 # The same for everyone: the default network's layer, ten steps an octave, Laplacian levels.
 LAYER, STEPS, STEP, LEVELS = "blocks.4.1", 10, 0.012, 4
@@ -82,9 +83,9 @@ def build_inception() -> nn.Module:
     return module
 
 
-def sizes(height: int, width: int, octaves: int) -> list[tuple[int, int]]:
+def sizes(height: int, width: int, octaves: int) -> list[Size]:
     """List the sizes of the octaves, coarse to fine."""
-    return [(round(height / OCTAVE_SCALE**k), round(width / OCTAVE_SCALE**k)) for k in reversed(range(octaves))]
+    return [Size(round(height / OCTAVE_SCALE**k), round(width / OCTAVE_SCALE**k)) for k in reversed(range(octaves))]
 
 
 def ascend(network: HookedNetwork, image: Tensor, octaves: int, steps: int, step: float, levels: int = 0) -> Tensor:

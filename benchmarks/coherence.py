@@ -45,6 +45,7 @@ from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.field import estimate_motion, prepare_frame
 from dreamvid.motion.warp import warp
 from dreamvid.settings import Settings, load_settings
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
@@ -59,7 +60,7 @@ def read(path: str, width: int, count: int) -> tuple[list[Tensor], Fraction]:
     source = open_source(path)
     info = probe(source)
     height = round(info.height * width / info.width / 2) * 2
-    with FrameReader(source, info, stop=count, size=(width, height)) as reader:
+    with FrameReader(source, info, stop=count, size=Size(height, width)) as reader:
         return [to_tensor(frame.pixels) for frame in reader], info.frame_rate
 
 

@@ -23,6 +23,7 @@ from dreamvid.metrics.report import Score
 from dreamvid.metrics.score import ObjectiveMeter, score_frames
 from dreamvid.render.engine import render_video
 from dreamvid.render.progress import Progress
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
@@ -62,7 +63,7 @@ def main() -> None:
     meter = ObjectiveMeter.from_settings(load_settings(None, device="cpu"))
 
     def score(dream: npt.NDArray[np.uint8], every: int, width: int) -> Score:
-        size = dream.shape[2], dream.shape[1]
+        size = Size(dream.shape[1], dream.shape[2])
         with FrameReader(source, info, stop=given.frames, size=size) as reader:
             originals = [frame.pixels for frame in reader][::every]
         count = min(len(originals), len(dream))

@@ -49,6 +49,7 @@ from dreamvid.render.engine import render_video
 from dreamvid.runtime.device import configure_backend, resolve_device, synchronize
 from dreamvid.runtime.roofline import gradient_flop, measured_peak
 from dreamvid.settings import load_settings
+from dreamvid.settings.size import Size
 
 RECORD = Path(__file__).parent / "results" / "speed.json"
 MOST_LOST = 0.25
@@ -112,18 +113,18 @@ def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> f
     return flop / best / rate
 
 
-def run(clip: str, size: tuple[int, int], frames: int, folder: Path, **overrides: object) -> tuple[float, list[Tensor]]:
+def run(clip: str, size: Size, frames: int, folder: Path, **overrides: object) -> tuple[float, list[Tensor]]:
     """Render; return the seconds per frame of the whole command, and the frames."""
-    settings = load_settings(None, size=f"{size[0]}x{size[1]}", frames=f"0:{frames}", device="cpu", **overrides)
+    settings = load_settings(None, size=f"{size.width}x{size.height}", frames=f"0:{frames}", device="cpu", **overrides)
     began = time.perf_counter()
     result = render_video(clip, folder / "ours.mp4", settings, overwrite=True, restart=True)
     took = (time.perf_counter() - began) / result.frames
-    return took, read(str(result.output), size[0], result.frames)[0]
+    return took, read(str(result.output), size.width, result.frames)[0]
 
 
-def videos(clip: str, size: tuple[int, int], count: int, others: int, pairs: int) -> dict[str, float]:
+def videos(clip: str, size: Size, count: int, others: int, pairs: int) -> dict[str, float]:
     """Return medians of the other methods' time per frame divided by that of `run`; others: frames they dream."""
-    frames, fps = read(clip, size[0], count)
+    frames, fps = read(clip, size.width, count)
     meter = ObjectiveMeter.from_settings(load_settings(None))
     ratios: dict[str, list[float]] = {"alone": [], "peer": [], EQUAL: []}
     with tempfile.TemporaryDirectory() as name:
@@ -184,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "peak": peak(device, dtype, *((240, 320) if quick else (480, 640))),
     }
     if device.type == "cpu":
-        size, count, others = ((320, 240), 24, 2) if quick else ((640, 480), 120, 3)
+        size, count, others = (Size(240, 320), 24, 2) if quick else (Size(480, 640), 120, 3)
         ratios |= videos(given.clip, size, count, others, pairs)
     clip = given.clip if given.clip == "demo" else Path(given.clip).stem
     kind = f"{device.type}, {given.precision}, {'quick' if quick else 'full'}, {clip}"

@@ -33,6 +33,7 @@ from dreamvid.render.engine import render_video, render_zoom
 from dreamvid.runtime.device import translate_out_of_memory
 from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, DEFAULT_ZOOM_PRESET, Settings, as_settings, load_settings
 from dreamvid.settings.renamed import accept_old_arguments
+from dreamvid.settings.size import Size
 from dreamvid.video.mask import Mask, mask_notes
 from dreamvid.video.still import read_frame as read_frame
 
@@ -272,7 +273,7 @@ def _zoom(
 ) -> Iterator[Frame]:
     size = settings.video.size_pixels()
     if image is None:
-        start = noise_image(size or DEFAULT_ANIMATION_FORMAT.size_pixels() or (640, 480), settings.render.seed)
+        start = noise_image(size or DEFAULT_ANIMATION_FORMAT.size_pixels() or Size(480, 640), settings.render.seed)
     else:
         if size is not None and isinstance(image, np.ndarray) and is_large(image):
             start = fit_pixels(image, size)

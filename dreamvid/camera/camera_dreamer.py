@@ -22,6 +22,7 @@ from dreamvid.errors import SettingsError
 from dreamvid.image.tensors import resize
 from dreamvid.settings import CameraSettings, Settings
 from dreamvid.settings.schedule import SIGNALS
+from dreamvid.settings.size import Size
 
 Signals = Callable[[int], Mapping[str, float]]
 """What the sound does at a frame, for schedules."""
@@ -149,8 +150,8 @@ class CameraDreamer:
         height, width = image.shape[2:]
         sizes = self._session.sizes(height, width, settings)
         # No detail comes from a source, so the finest octave has the image's own size.
-        if sizes[-1][0] < height <= settings.dream.dream_height:
-            sizes.append((height, width))
+        if sizes[-1].height < height <= settings.dream.dream_height:
+            sizes.append(Size(height, width))
         whole, margins = image, (0, 0)
         if wide:
             # Opposite borders meet in the rolled image; the ascent would decorate the jump between them.
@@ -159,7 +160,8 @@ class CameraDreamer:
             whole = F.pad(image, around, mode="reflect")
             step = F.pad(step, around, mode="reflect") if isinstance(step, Tensor) else step
             sizes = [
-                (round(h * (1 + 2 * margins[0] / height)), round(w * (1 + 2 * margins[1] / width))) for h, w in sizes
+                Size(round(h * (1 + 2 * margins[0] / height)), round(w * (1 + 2 * margins[1] / width)))
+                for h, w in sizes
             ]
         fine = sizes[-1]
         residual = self._session.ascent.grow(
@@ -236,7 +238,7 @@ class CameraDreamer:
         assert self._image is not None
         height, width = self._image.shape[2:]
         sizes = self._session.sizes(height, width)
-        small = resize(self._image, next((size for size in sizes if size[0] >= 2 * SMALLEST_SIDE), sizes[-1]))
+        small = resize(self._image, next((size for size in sizes if size.height >= 2 * SMALLEST_SIDE), sizes[-1]))
         density = self._session.density(small)[0, 0].cpu().double().clamp_min(0)
         weight = (density / density.amax().clamp_min(1e-12)) ** _FOLLOW_SHARPNESS
         total = weight.sum().clamp_min(1e-12)

@@ -6,6 +6,7 @@ cost more, on the whole frame.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from dreamvid.dream.octaves import OctaveAscent, Shifts
 from dreamvid.dream.patches import cover, grow_patches, patches_pay
+from dreamvid.settings.size import Size
 
 # Coarse structure persists by itself. Renewed as often as fine detail it outgrows the first frame and clips; never
 # renewed, it fades. So on a frame that carries a dream, the octaves below the finest take two of three steps, half as
@@ -49,7 +51,7 @@ def grow_disocclusions(
     lack: Tensor,
     renewal: Tensor,
     whole: float,
-    sizes: list[tuple[int, int]],
+    sizes: Sequence[Size],
     warm_iterations: int,
     own_iterations: int,
     shifts: Shifts,

@@ -45,6 +45,7 @@ from dreamvid.motion.field import FlowWithValidity, MotionField, estimate_bidire
 from dreamvid.motion.warp import warp
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 from dreamvid.settings import Settings
+from dreamvid.settings.size import Size
 
 # Where the motion is at least this valid, all of a dream is carried: a slightly wrong dream is calmer than a new one.
 SURE_ENOUGH = 0.5
@@ -96,14 +97,14 @@ class FrameDreamer:
         uploaded: float32 (1, 3, H, W) in [0, 1], or whole numbers (H, W, 3) as `upload` returns them.
         """
         height, width = uploaded.shape[:2] if uploaded.ndim == 3 else uploaded.shape[2:]
-        return WorkingFrame(uploaded, self._sizes((height, width), self.settings)[-1], self._estimator)
+        return WorkingFrame(uploaded, self._sizes(Size(height, width), self.settings)[-1], self._estimator)
 
     def large_frame(self, pixels: np.ndarray) -> LargeFrame:
         """Take in a frame of very many pixels, uint8 or uint16 (H, W, 3), which must not change meanwhile."""
-        size = self._sizes((pixels.shape[0], pixels.shape[1]), self.settings)[-1]
+        size = self._sizes(Size(pixels.shape[0], pixels.shape[1]), self.settings)[-1]
         return LargeFrame(pixels, size, self._estimator, self.device)
 
-    def _sizes(self, full_size: tuple[int, int], settings: Settings) -> list[tuple[int, int]]:
+    def _sizes(self, full_size: Size, settings: Settings) -> list[Size]:
         """Work out the octave sizes (h, w) for a source frame, coarse to fine; a small frame is dreamed enlarged."""
         size = enlarged_size(*full_size, dream_height=settings.dream.dream_height)
         return self._session.sizes(*size, settings)

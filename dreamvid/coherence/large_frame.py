@@ -10,6 +10,7 @@ from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.image.strips import LARGE_PIXELS, row_strips
 from dreamvid.image.tensors import reduce_pixels, resize, to_pixels, to_tensor
 from dreamvid.motion.estimator import FlowEstimator
+from dreamvid.settings.size import Size
 
 Pixels = np.ndarray
 
@@ -24,9 +25,7 @@ def is_large(frame: object) -> bool:
 class LargeFrame(WorkingFrame):
     """A working frame whose pixels, uint8 or uint16 (H, W, 3), stay where they are; they must not change meanwhile."""
 
-    def __init__(
-        self, pixels: Pixels, size: tuple[int, int], estimator: FlowEstimator, device: torch.device | str
-    ) -> None:
+    def __init__(self, pixels: Pixels, size: Size, estimator: FlowEstimator, device: torch.device | str) -> None:
         super().__init__(torch.empty(0, device=device), size, estimator)
         self.pixels, self._device = pixels, device
 
@@ -36,9 +35,9 @@ class LargeFrame(WorkingFrame):
         return to_tensor(self.pixels, self._device)
 
     @property
-    def full_size(self) -> tuple[int, int]:
+    def full_size(self) -> Size:
         """Its height and width in pixels."""
-        return self.pixels.shape[0], self.pixels.shape[1]
+        return Size(self.pixels.shape[0], self.pixels.shape[1])
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors on the device that another stream may have made."""
@@ -63,6 +62,6 @@ class LargeFrame(WorkingFrame):
             result[rows] = to_pixels(dreamed, self.pixels.dtype)
         return result
 
-    def _resampled(self, size: tuple[int, int]) -> Tensor:
+    def _resampled(self, size: Size) -> Tensor:
         image = reduce_pixels(self.pixels, size, self._device)
-        return image.clamp(0, 1) if size[0] > self.full_size[0] else image
+        return image.clamp(0, 1) if size.height > self.full_size.height else image

@@ -7,16 +7,17 @@ from torch import Tensor
 from dreamvid.image.tensors import resize, to_float
 from dreamvid.motion.estimator import FlowEstimator
 from dreamvid.motion.field import PreparedFrame, prepare_frame
+from dreamvid.settings.size import Size
 
 
 class WorkingFrame:
     """A frame as decoding, motion and the dream share it: uploaded once, reduced once, prepared for motion once.
 
     uploaded: whole numbers (H, W, 3) as `upload` returns them, or float32 (1, 3, H, W) in [0, 1]; it stays as it is,
-    as many frames may wait at once. size: (h, w) of the finest octave, at which the residual is carried.
+    as many frames may wait at once. size: that of the finest octave, at which the residual is carried.
     """
 
-    def __init__(self, uploaded: Tensor, size: tuple[int, int], estimator: FlowEstimator) -> None:
+    def __init__(self, uploaded: Tensor, size: Size, estimator: FlowEstimator) -> None:
         self._uploaded, self._estimator = uploaded, estimator
         self.size = size
 
@@ -26,10 +27,10 @@ class WorkingFrame:
         return to_float(self._uploaded) if self._uploaded.ndim == 3 else self._uploaded
 
     @property
-    def full_size(self) -> tuple[int, int]:
+    def full_size(self) -> Size:
         """Its height and width in pixels."""
         shape = self._uploaded.shape
-        return (shape[0], shape[1]) if len(shape) == 3 else (shape[2], shape[3])
+        return Size(shape[0], shape[1]) if len(shape) == 3 else Size(shape[2], shape[3])
 
     @cached_property
     def reduced(self) -> Tensor:
@@ -41,14 +42,14 @@ class WorkingFrame:
         """What motion from and to it needs."""
         return prepare_frame(self._estimator, self.reduced.clamp(0, 1))
 
-    def at(self, size: tuple[int, int]) -> Tensor:
-        """Resample the frame to (h, w): (1, 3, h, w)."""
+    def at(self, size: Size) -> Tensor:
+        """Resample the frame to a size (h, w): (1, 3, h, w)."""
         return self.reduced if size == self.size else self._resampled(size)
 
-    def _resampled(self, size: tuple[int, int]) -> Tensor:
+    def _resampled(self, size: Size) -> Tensor:
         image = resize(self.full, size)
         # Enlarging overshoots at sharp edges; holding that in range later would count as a part of the dream.
-        return image.clamp(0, 1) if size[0] > self.full_size[0] else image
+        return image.clamp(0, 1) if size.height > self.full_size.height else image
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors on the device that another stream may have made."""

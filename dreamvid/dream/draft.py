@@ -13,6 +13,7 @@ from typing import Protocol
 
 from dreamvid.dream.octaves import enlarged_size, octave_sizes
 from dreamvid.settings import Settings, merge
+from dreamvid.settings.size import Size
 
 # Height of the draft relative to the finest octave of the video, and number of its frames for one frame of the draft.
 HEIGHT_PART, FRAMES_PART = math.sqrt(0.5), 2
@@ -22,12 +23,8 @@ class Format(Protocol):
     """Size and frame rate of a source, as its `VideoInfo` has them."""
 
     @property
-    def width(self) -> int:
-        """Pixels."""
-
-    @property
-    def height(self) -> int:
-        """Pixels."""
+    def size(self) -> Size:
+        """In pixels."""
 
     @property
     def frame_rate(self) -> Fraction:
@@ -41,7 +38,7 @@ def draft(settings: Settings, info: Format) -> Settings:
     """
     if not settings.video.draft:
         return settings
-    width, height = settings.video.size_pixels() or (info.width, info.height)
+    height, width = settings.video.size_pixels() or info.size
     dream = settings.dream
     sizes = octave_sizes(
         *enlarged_size(height, width, dream_height=dream.dream_height),
@@ -49,9 +46,9 @@ def draft(settings: Settings, info: Format) -> Settings:
         octaves=dream.octaves,
         octave_scale=dream.octave_scale,
     )
-    lines = max(16, _even(sizes[-1][0] * HEIGHT_PART))
+    lines = max(16, _even(sizes[-1].height * HEIGHT_PART))
     shown = min(lines, max(16, _even(height * HEIGHT_PART)))  # a small frame is dreamed enlarged
-    coarsest = min(sizes[0][0], lines)
+    coarsest = min(sizes[0].height, lines)
     octaves = len(sizes)
     scale = (lines / coarsest) ** (1 / (octaves - 1)) if octaves > 1 else dream.octave_scale
     start, stop = settings.video.frame_range()

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ from dreamvid.dream.optimizer import Adam, UpdateRule
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.image.tensors import resize
 from dreamvid.runtime.cuda import CudaGraphCache
+from dreamvid.settings.size import Size
 
 # Networks recognize nothing in smaller images; octaves below this size are left out.
 SMALLEST_SIDE = 32
@@ -25,9 +27,7 @@ _MOST_ENLARGED = 240 * 427
 JITTER = 32
 
 
-def octave_sizes(
-    height: int, width: int, *, dream_height: int, octaves: int, octave_scale: float
-) -> list[tuple[int, int]]:
+def octave_sizes(height: int, width: int, *, dream_height: int, octaves: int, octave_scale: float) -> list[Size]:
     """Compute the sizes (h, w) at which an image of height × width is dreamed, coarse to fine; at least one.
 
     Octave k has a height of dream_height / octave_scale**k at every image size, so patterns keep their size relative to
@@ -41,14 +41,14 @@ def octave_sizes(
         if scale > HARDLY_LARGER:
             continue
         scale = min(scale, 1.0)
-        size = max(1, round(height * scale)), max(1, round(width * scale))
+        size = Size(max(1, round(height * scale)), max(1, round(width * scale)))
         if min(size) >= SMALLEST_SIDE:
             sizes.append(size)
-    return sizes[::-1] or [(height, width)]
+    return sizes[::-1] or [Size(height, width)]
 
 
-def enlarged_size(height: int, width: int, *, dream_height: int) -> tuple[int, int]:
-    """Size (h, w) to which a small frame of height × width is enlarged to be dreamed; its own for all others.
+def enlarged_size(height: int, width: int, *, dream_height: int) -> Size:
+    """Size to which a small frame of height × width is enlarged to be dreamed; its own for all others.
 
     A network sees shapes of some hundred pixels: in a frame of 144 lines it sees too little, and the dream is grain. So
     the frame is enlarged to 240 lines, but to no more than `dream_height` and no more pixels than 240 lines have at
@@ -56,7 +56,7 @@ def enlarged_size(height: int, width: int, *, dream_height: int) -> tuple[int, i
     """
     lines = min(ENOUGH_LINES, dream_height)
     scale = min(lines / height, math.sqrt(_MOST_ENLARGED / (height * width)))
-    return (height, width) if scale <= 1 else (round(height * scale), round(width * scale))
+    return Size(height, width) if scale <= 1 else Size(round(height * scale), round(width * scale))
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class OctaveAscent:
         self,
         image: Tensor,
         carried: Tensor | None,
-        sizes: list[tuple[int, int]],
+        sizes: Sequence[Size],
         *,
         iterations: int,
         step: float | Tensor,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dreamvid.dream.octaves import OctaveAscent, Shifts
 from dreamvid.image.tensors import resize
+from dreamvid.settings.size import Size
 
 # Sides in pixels, at each octave: of the cells that are looked at, of a patch's core, and of the halo around it that a
 # network sees too. Random shifts reach as far as half a halo.
@@ -49,7 +50,7 @@ def cover(growth: Tensor) -> Tensor:
     return covered
 
 
-def patches_pay(growth: Tensor, sizes: Sequence[tuple[int, int]], *, own: int, finest: int, coarser: int) -> bool:
+def patches_pay(growth: Tensor, sizes: Sequence[Size], *, own: int, finest: int, coarser: int) -> bool:
     """Whether patches with `own` steps cost less than taking as many steps on the whole image, at every octave.
 
     finest, coarser: steps that the whole takes anyhow, at the finest octave and below it.
@@ -63,7 +64,7 @@ def grow_patches(
     ascent: OctaveAscent,
     image: Tensor,
     carried: Tensor,
-    sizes: Sequence[tuple[int, int]],
+    sizes: Sequence[Size],
     growth: Tensor,
     *,
     iterations: int,
@@ -94,7 +95,7 @@ def _ascend(
 ) -> Tensor:
     """Take a step for each of the shifts, (down, right) from 0 to HALO."""
     x = image.clone()
-    size = (x.shape[2], x.shape[3])
+    size = Size(x.shape[2], x.shape[3])
     moments = ascent.rule.moments()
     cores = [(slice(y, min(y + CORE, size[0])), slice(x_, min(x_ + CORE, size[1]))) for y, x_ in corners]
     for down, right in shifts:
@@ -111,12 +112,12 @@ def _ascend(
     return x
 
 
-def _span(start: int, size: tuple[int, int], axis: int) -> slice:
+def _span(start: int, size: Size, axis: int) -> slice:
     """The rows or columns of a patch whose core, moved, starts at `start`: within the image, of one length."""
     side = _side(size, axis)
     first = max(0, min(start - HALO - HALO // 2, size[axis] - side))
     return slice(first, first + side)
 
 
-def _side(size: tuple[int, int], axis: int) -> int:
+def _side(size: Size, axis: int) -> int:
     return min(CORE + 2 * HALO, size[axis])

@@ -15,6 +15,7 @@ from dreamvid.networks.network import load_network
 from dreamvid.runtime.device import configure_backend, resolve_device
 from dreamvid.settings import Settings
 from dreamvid.settings.objective_timeline import parse_timeline
+from dreamvid.settings.size import Size
 
 
 class DreamSession:
@@ -44,7 +45,7 @@ class DreamSession:
             gradient, UpdateRule.from_settings(settings.dream), octave_carry=settings.dream.octave_carry
         )
 
-    def sizes(self, height: int, width: int, settings: Settings | None = None) -> list[tuple[int, int]]:
+    def sizes(self, height: int, width: int, settings: Settings | None = None) -> list[Size]:
         """Compute the octave sizes (h, w) for images of height × width, coarse to fine."""
         dream = (settings or self.settings).dream
         return octave_sizes(

@@ -18,6 +18,7 @@ from dreamvid.settings.merge import setting_fields
 from dreamvid.settings.objective_timeline import split_outside_quotes
 from dreamvid.settings.renamed import current_name
 from dreamvid.settings.schema import flag_name
+from dreamvid.settings.size import Size
 
 Image = npt.NDArray[np.uint8]
 _EXAMPLE = "For example: `vary='objective=blocks.3.2|blocks.4.1:7'` or `vary='preset=animals|plants'`."
@@ -47,7 +48,7 @@ def comparison_sheet(
     if "objective" in values:
         values["objective"] = [text for value in values["objective"] for text in _spread(value, _resolve(given))]
     width = min(width, frame.shape[1])
-    shown = (max(1, round(frame.shape[0] * width / frame.shape[1])), width)
+    shown = Size(max(1, round(frame.shape[0] * width / frame.shape[1])), width)
     combinations = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
     columns = check_layout(
         len(combinations), shown, columns=len(list(values.values())[-1]) if len(values) > 1 else None
@@ -56,7 +57,8 @@ def comparison_sheet(
     # All values are checked before the work.
     for named, settings in [(named, _resolve(named)) for named in ({**given, **chosen} for chosen in combinations)]:
         dreamed = dream(frame, settings)
-        cells.append((cv2.resize(dreamed, shown[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8), _flags(named)))
+        image = cv2.resize(dreamed, (shown.width, shown.height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        cells.append((image, _flags(named)))
         if on_image is not None:
             on_image(len(cells), len(combinations))
     return contact_sheet(cells, columns=columns)

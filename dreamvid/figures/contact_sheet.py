@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from dreamvid.errors import OutputError
+from dreamvid.settings.size import Size
 
 _MARGIN = 4  # pixels around each cell
 _FONT_SIZE = 13
@@ -30,7 +31,7 @@ def contact_sheet(
     labels = [_lines(label, font, width) for _, label in cells]
     cell_width = width + 2 * _MARGIN
     cell_height = height + 2 * _MARGIN + _LINE_HEIGHT * max(len(lines) for lines in labels)
-    count = check_layout(len(cells), (height, width), columns=columns)
+    count = check_layout(len(cells), Size(height, width), columns=columns)
     rows = -(-len(cells) // count)
     sheet = Image.new("RGB", (count * cell_width, rows * cell_height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
@@ -41,14 +42,14 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
-def check_layout(cells: int, size: tuple[int, int], *, columns: int | None = None) -> int:
-    """Compute the columns of a sheet of images of size (h, w) before they are made; raises as `contact_sheet`."""
+def check_layout(cells: int, size: Size, *, columns: int | None = None) -> int:
+    """Compute the columns of a sheet of images of `size` before they are made; raises as `contact_sheet`."""
     height, width = size
     count = min(cells, columns or math.ceil(math.sqrt(cells * height / width)))
-    sheet = -(-cells // count) * (height + 2 * _MARGIN + _LINE_HEIGHT), count * (width + 2 * _MARGIN)
+    sheet = Size(-(-cells // count) * (height + 2 * _MARGIN + _LINE_HEIGHT), count * (width + 2 * _MARGIN))
     if max(sheet) > _LARGEST_SIDE:
         raise OutputError(
-            f"a sheet of {cells} images of {width}x{height} has {sheet[1]}x{sheet[0]} pixels; allowed are "
+            f"a sheet of {cells} images of {width}x{height} has {sheet.width}x{sheet.height} pixels; allowed are "
             f"{_LARGEST_SIDE} a side. Make the images smaller, or take fewer."
         )
     return count

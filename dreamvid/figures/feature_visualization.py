@@ -28,6 +28,7 @@ from dreamvid.image.tensors import resize, to_pixels
 from dreamvid.networks.network import Network, load_network
 from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, as_settings
+from dreamvid.settings.size import Size
 
 Method = Literal["naive", "multiscale", "laplacian"]
 
@@ -64,7 +65,7 @@ def visualize(
     gradient: TiledGradient,
     method: Method,
     *,
-    size: tuple[int, int],
+    size: Size,
     iterations: int | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -77,7 +78,7 @@ def visualize(
     recipe = _RECIPES[method]
     steps = recipe.iterations if iterations is None else iterations
     scales = [_OCTAVE_SCALE ** (recipe.octaves - 1 - octave) for octave in range(recipe.octaves)]
-    sizes = [(max(1, round(size[0] / scale)), max(1, round(size[1] / scale))) for scale in scales]
+    sizes = [Size(max(1, round(size.height / scale)), max(1, round(size.width / scale))) for scale in scales]
     noise = torch.rand(1, 3, *sizes[0], generator=torch.Generator().manual_seed(seed))
     x = (_GRAY + _NOISE * noise).to(device)
     for octave, octave_size in enumerate(sizes):
@@ -123,7 +124,7 @@ def feature_sheet(
     objectives = [objective for target in targets for objective in _each(parse_objective(target), network)]
     # All names are checked before the work.
     resolved = [resolve_objective(objective, network) for objective in objectives]
-    check_layout(len(objectives), (size, size))
+    check_layout(len(objectives), Size(size, size))
     dtype: torch.dtype = getattr(torch, settings.render.precision)
     cells = []
     gradients: dict[tuple[str, ...], TiledGradient] = {}
@@ -139,7 +140,7 @@ def feature_sheet(
         image = visualize(
             gradient,
             method,
-            size=(size, size),
+            size=Size(size, size),
             iterations=iterations,
             seed=settings.render.seed,
             device=device,

@@ -12,16 +12,18 @@ from dreamvid.camera.noise import noise_image
 from dreamvid.figures.contact_sheet import contact_sheet
 from dreamvid.image.tensors import to_pixels
 from dreamvid.settings import Preset, load_settings
+from dreamvid.settings.size import Size
 
 # Speeds are per second, so a low frame rate shows the same movement.
 _RATE = Fraction(8)
 _SECONDS = (0.5, 2.0, 4.5, 8.0)
+_FRAME_SIZE = Size(height=150, width=200)
 
 
 def draw_gallery(
-    presets: Sequence[Preset], *, size: tuple[int, int] = (200, 150), on_preset: Callable[[str], None] | None = None
+    presets: Sequence[Preset], *, size: Size = _FRAME_SIZE, on_preset: Callable[[str], None] | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Draw a few frames of each zoom preset, a row for each, uint8 (H, W, 3). size: (width, height) of a frame.
+    """Draw a few frames of each zoom preset, a row for each, uint8 (H, W, 3). size: of a frame.
 
     Presets that listen to sound get a drum every second. on_preset: called with each name before it is drawn.
     """

@@ -12,6 +12,7 @@ from dreamvid.figures.contact_sheet import contact_sheet
 from dreamvid.image.io import write_image
 from dreamvid.metrics.report import Score, WorstFrame
 from dreamvid.metrics.score import read_pairs
+from dreamvid.settings.size import Size
 
 _Pixels = npt.NDArray[np.uint8]
 
@@ -69,7 +70,7 @@ def fault(frame: WorstFrame) -> str:
 def _shrunk(image: _Pixels, dream: _Pixels) -> _Pixels:
     """Bring a frame to the dream's size, or to 640 pixels in width where that is wider."""
     width = min(_CELL_WIDTH, dream.shape[1])
-    size = width, max(1, round(dream.shape[0] * width / dream.shape[1]))
-    if (image.shape[1], image.shape[0]) == size:
+    size = Size(max(1, round(dream.shape[0] * width / dream.shape[1])), width)
+    if image.shape[:2] == size:
         return image
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_AREA), dtype=np.uint8)

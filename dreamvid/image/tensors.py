@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dreamvid.errors import InputError
 from dreamvid.image.strips import LARGE_PIXELS, row_strips
+from dreamvid.settings.size import Size
 
 Frame = TypeVar("Frame", np.ndarray, Tensor)
 
@@ -168,31 +169,31 @@ def to_8_bits(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
 
 
-def fit(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crop an image (1, 3, H, W) to the shape of `size` (width, height), around its center, and resize it to that."""
-    rows, columns = _center((image.shape[2], image.shape[3]), size)
-    return resize(image[:, :, rows, columns], (size[1], size[0])).clamp(0, 1)
+def fit(image: Tensor, size: Size) -> Tensor:
+    """Crop an image (1, 3, H, W) to the shape of `size`, around its center, and resize it to that."""
+    rows, columns = _center(Size(image.shape[2], image.shape[3]), size)
+    return resize(image[:, :, rows, columns], size).clamp(0, 1)
 
 
-def fit_pixels(pixels: np.ndarray, size: tuple[int, int]) -> Tensor:
+def fit_pixels(pixels: np.ndarray, size: Size) -> Tensor:
     """Do as `fit` with an array (H, W, 3), uint8 or uint16; of very many pixels never all are held as floats."""
     if pixels.shape[0] * pixels.shape[1] <= LARGE_PIXELS:
         return fit(to_tensor(pixels), size)
-    rows, columns = _center((pixels.shape[0], pixels.shape[1]), size)
-    return reduce_pixels(pixels[rows, columns], (size[1], size[0])).clamp(0, 1)
+    rows, columns = _center(Size(pixels.shape[0], pixels.shape[1]), size)
+    return reduce_pixels(pixels[rows, columns], size).clamp(0, 1)
 
 
-def _center(full_size: tuple[int, int], size: tuple[int, int]) -> tuple[slice, slice]:
-    """Find the rows and columns in the middle of an image (height, width) that have the shape of (width, height)."""
+def _center(full_size: Size, size: Size) -> tuple[slice, slice]:
+    """Find the rows and columns in the middle of an image of `full_size` that have the shape of `size`."""
     height, width = full_size
-    scale = max(size[0] / width, size[1] / height)
-    inner_width, inner_height = min(width, round(size[0] / scale)), min(height, round(size[1] / scale))
+    scale = max(size.width / width, size.height / height)
+    inner_width, inner_height = min(width, round(size.width / scale)), min(height, round(size.height / scale))
     left, top = (width - inner_width) // 2, (height - inner_height) // 2
     return slice(top, top + inner_height), slice(left, left + inner_width)
 
 
-def reduce_pixels(pixels: np.ndarray, size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
-    """Resample an array (H, W, 3) to (h, w) as `resize` does, in strips: float32 (1, 3, h, w)."""
+def reduce_pixels(pixels: np.ndarray, size: Size, device: torch.device | str = "cpu") -> Tensor:
+    """Resample an array (H, W, 3) to a size (h, w) as `resize` does, in strips: float32 (1, 3, h, w)."""
     strips = row_strips(pixels.shape[0], pixels.shape[1])
-    narrowed = [resize(to_tensor(pixels[rows], device), (rows.stop - rows.start, size[1])) for rows in strips]
+    narrowed = [resize(to_tensor(pixels[rows], device), (rows.stop - rows.start, size.width)) for rows in strips]
     return resize(torch.cat(narrowed, dim=2), size)

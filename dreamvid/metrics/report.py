@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid.metrics.residual_blocks import FLASH_FRAME_BLOCKS
+from dreamvid.settings.size import Size
 
 Curve = npt.NDArray[np.float64]
 
@@ -45,7 +46,7 @@ class Score:
 
     Attributes:
         model, objective: what the strength was measured with.
-        size: (width, height) in pixels at which everything but clipping and blocks was measured.
+        size: in pixels, at which everything but clipping and blocks was measured.
         times_seconds: when each frame is shown.
         dream_error, source_error: warping error × 1e4 of each video from the frame before to this one, over
             the pixels where the source's flow can be trusted; NaN on the first frame and at cuts.
@@ -72,7 +73,7 @@ class Score:
 
     model: str
     objective: str
-    size: tuple[int, int]
+    size: Size
     times_seconds: Curve
     dream_error: Curve
     source_error: Curve
@@ -215,7 +216,7 @@ class Score:
             "version": SCORE_VERSION,
             "model": self.model,
             "objective": self.objective,
-            "size": list(self.size),
+            "size": [self.size.width, self.size.height],
             "frames": self.frames,
             "dream_error": self.mean_dream_error,
             "source_error": self.mean_source_error,

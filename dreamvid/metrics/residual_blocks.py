@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dreamvid.settings.size import Size
+
 _Image = npt.NDArray[np.float32]
 _Blocks = npt.NDArray[np.float64]
 
@@ -76,7 +78,7 @@ class ResidualBlocks:
 
         cut: it begins a new shot. A mean change of the source's pixels above 0.12 is a cut too.
         """
-        source = _at_size(source, dream.shape[:2])
+        source = _at_size(source, Size(dream.shape[0], dream.shape[1]))
         previous, self._source = self._source, source
         if cut or previous is None or previous.shape != source.shape or _change(source, previous) > _CUT:
             self._strengths = []
@@ -129,7 +131,7 @@ def _block_rms(image: _Image) -> _Blocks:
     return np.asarray(np.sqrt((inner**2).reshape(height, BLOCK, width, BLOCK, 3).mean(axis=(1, 3, 4))))
 
 
-def _at_size(image: _Image, size: tuple[int, int]) -> _Image:
+def _at_size(image: _Image, size: Size) -> _Image:
     if image.shape[:2] == size:
         return image
-    return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return np.asarray(cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_AREA), dtype=np.float32)

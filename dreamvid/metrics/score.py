@@ -45,6 +45,7 @@ from dreamvid.networks.network import load_network
 from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, find_preset, load_settings, merge
 from dreamvid.settings.merge import to_tables
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader, VideoFrame
 from dreamvid.video.probe import frames_to_scan, probe, scan
 from dreamvid.video.shots import detection_size, find_cuts
@@ -124,7 +125,7 @@ class Scorer:
             raise SettingsError(f"The working width got {width}: allowed is 1 pixel or more, such as {WORKING_WIDTH}.")
         self._meter = meter
         self._width = width
-        self._size: tuple[int, int] | None = None
+        self._size: Size | None = None
         self._estimator = load_estimator("dis")
         self._previous: tuple[Tensor, Tensor] | None = None
         self._revealed = RevealedPlaces()
@@ -377,17 +378,17 @@ def _image(frame: Frame) -> _Image:
     return np.ascontiguousarray(to_image(frame, "cpu")[0].permute(1, 2, 0).numpy())
 
 
-def _working_size(source: _Image, dream: _Image, width: int) -> tuple[int, int]:
-    """(width, height) in the source's shape, no wider than either video."""
+def _working_size(source: _Image, dream: _Image, width: int) -> Size:
+    """A size in the source's shape, no wider than either video."""
     height, full = source.shape[:2]
     width = min(width, full, dream.shape[1])
-    return width, max(1, round(width * height / full))
+    return Size(max(1, round(width * height / full)), width)
 
 
-def _at_size(image: _Image, size: tuple[int, int]) -> Tensor:
+def _at_size(image: _Image, size: Size) -> Tensor:
     """Average the areas of (H, W, 3) into a tensor (1, 3, h, w)."""
-    if (image.shape[1], image.shape[0]) != size:
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    if image.shape[:2] != size:
+        image = np.asarray(cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_AREA), dtype=np.float32)
     return torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
 
 

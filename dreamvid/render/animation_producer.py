@@ -23,6 +23,7 @@ from dreamvid.render.start_image import StartImage
 from dreamvid.runtime.profiler import Stopwatch
 from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings, merge
 from dreamvid.settings.schedule import parse_schedule
+from dreamvid.settings.size import Size
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.mask import Mask, mask_notes
 from dreamvid.video.probe import probe_sound
@@ -54,15 +55,14 @@ def _size_for(start: StartImage) -> str | None:
     default = DEFAULT_ANIMATION_FORMAT.size_pixels()
     if start.pixels is None or default is None:
         return DEFAULT_ANIMATION_FORMAT.size
-    height, (rows, columns) = default[1], start.pixels.shape[:2]
+    height, (rows, columns) = default.height, start.pixels.shape[:2]
     width = min(max(2 * round(height * columns / rows / 2), 32), 4 * height)
     return f"{width}x{height}"
 
 
 @dataclass(frozen=True)
 class _Format:
-    width: int
-    height: int
+    size: Size
     frame_rate: Fraction
 
 
@@ -102,7 +102,7 @@ class AnimationProducer:
         size, rate = settings.video.size_pixels(), settings.video.rate()
         assert size is not None
         assert rate is not None
-        return cls(draft(settings, _Format(*size, rate)), start)
+        return cls(draft(settings, _Format(size, rate)), start)
 
     def _listen(self, text: str) -> None:
         path = Path(text).expanduser()
@@ -152,8 +152,7 @@ class AnimationProducer:
 
     def spec(self, plan: Plan) -> StreamSpec:
         """Return what all frames of the result have in common."""
-        width, height = self._size
-        return StreamSpec(width=width, height=height, rate=plan.rate, time_base=plan.time_base)
+        return StreamSpec(width=self._size.width, height=self._size.height, rate=plan.rate, time_base=plan.time_base)
 
     @contextmanager
     def dreams(
@@ -163,7 +162,7 @@ class AnimationProducer:
         if state is not None:
             self._dreamer.load_state(state)
         text = self._settings.dream.mask
-        with nullcontext() if text is None else Mask(text, self._size[::-1], self.device) as mask, torch.no_grad():
+        with nullcontext() if text is None else Mask(text, self._size, self.device) as mask, torch.no_grad():
             yield self._dream(range(run[0].start, run[-1].stop), mask)
 
     def _dream(self, frames: range, mask: Mask | None) -> Iterator[Tensor]:

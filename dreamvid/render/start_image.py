@@ -11,6 +11,7 @@ from dreamvid.errors import SourceError
 from dreamvid.image.io import IMAGE_SUFFIXES, read_image
 from dreamvid.image.tensors import fit_pixels
 from dreamvid.settings import VideoSettings
+from dreamvid.settings.size import Size
 from dreamvid.video.source import Pixels, open_for_render, open_source
 from dreamvid.video.still import frame_at, split_moment
 
@@ -53,8 +54,8 @@ class StartImage:
             raise SourceError(f"There is no image {name}. Give an image, VIDEO@TIME such as clip.mp4@0:12, or noise.")
         return cls(name, read_image(path), open_source(path).fingerprint(), (path,))
 
-    def image(self, size: tuple[int, int], seed: int) -> Tensor:
-        """Return the start at a video's size (width, height), (1, 3, H, W) in [0, 1]; what does not fit is cut off."""
+    def image(self, size: Size, seed: int) -> Tensor:
+        """Return the start at a video's size, (1, 3, H, W) in [0, 1]; what does not fit is cut off."""
         if self.pixels is None:
             return noise_image(size, seed)
         return fit_pixels(self.pixels, size)

@@ -27,6 +27,7 @@ from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
 from dreamvid.runtime.profiler import Stopwatch
 from dreamvid.runtime.queues import BoundedQueue, Worker
 from dreamvid.settings import Settings
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.mask import Mask, mask_notes
@@ -244,18 +245,17 @@ class VideoProducer:
 
     def _picture(self, segment: Segment) -> tuple[slice, slice]:
         """Return the rows and columns of a rendered frame that are dreamed."""
-        stored, rendered = (self._info.width, self._info.height), self._size()
-        return segment.bars.scaled(stored, rendered).inner(rendered)
+        rendered = self._size()
+        return segment.bars.scaled(self._info.size, rendered).inner(rendered)
 
-    def _size(self) -> tuple[int, int]:
-        return self._settings.video.size_pixels() or (self._info.width, self._info.height)
+    def _size(self) -> Size:
+        return self._settings.video.size_pixels() or self._info.size
 
     def _open_mask(self) -> AbstractContextManager[Mask | None]:
         text = self._settings.dream.mask
         if text is None:
             return nullcontext()
-        width, height = self._size()
-        return Mask(text, (height, width), self.device)
+        return Mask(text, self._size(), self.device)
 
     def _next_frame(self, reader: FrameReader, index: int, plan: Plan) -> Pixels:
         with self.stopwatch.work("decode"):

@@ -21,6 +21,7 @@ from dreamvid.runtime.plugins import FLOW_ESTIMATORS, Registry
 from dreamvid.settings.objective_timeline import parse_timeline
 from dreamvid.settings.rate import parse_rate
 from dreamvid.settings.schedule import parse_schedule
+from dreamvid.settings.size import Size
 
 _RANGE = re.compile(r"(\d*):(\d*)")
 _SIZE = re.compile(r"(\d+)x(\d+)")
@@ -404,12 +405,12 @@ class VideoSettings(SettingsGroup):
         start, stop = self.frames.split(":")
         return int(start or 0), int(stop) if stop else None
 
-    def size_pixels(self) -> tuple[int, int] | None:
-        """Return `size` as (width, height), in pixels."""
+    def size_pixels(self) -> Size | None:
+        """Return `size`, in pixels."""
         if self.size is None:
             return None
         width, height = self.size.split("x")
-        return int(width), int(height)
+        return Size(height=int(height), width=int(width))
 
     def rate(self) -> Fraction | None:
         """Return `fps` as an exact fraction."""

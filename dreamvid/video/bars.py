@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid.image.tensors import to_8_bits
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import Scan, VideoInfo
 from dreamvid.video.shots import detection_size
@@ -56,15 +57,15 @@ class Bars:
         sizes = [f"{getattr(self, item.name)} at the {item.name}" for item in fields(self)]
         return " and ".join(size for size in sizes if not size.startswith("0 "))
 
-    def scaled(self, size: tuple[int, int], to: tuple[int, int]) -> "Bars":
-        """Convert from frames of `size` (width, height) to those of size `to`, rounded up: no part of a bar is left."""
-        across, down = to[0] / size[0], to[1] / size[1]
+    def scaled(self, size: Size, to: Size) -> "Bars":
+        """Convert from frames of `size` to those of size `to`, rounded up: no part of a bar is left."""
+        across, down = to.width / size.width, to.height / size.height
         counts = (self.top * down, self.bottom * down, self.left * across, self.right * across)
         return Bars(*(int(np.ceil(count - 1e-6)) for count in counts))
 
-    def inner(self, size: tuple[int, int]) -> tuple[slice, slice]:
-        """Rows and columns of the picture inside the bars, in a frame of size (width, height)."""
-        return slice(self.top, size[1] - self.bottom), slice(self.left, size[0] - self.right)
+    def inner(self, size: Size) -> tuple[slice, slice]:
+        """Rows and columns of the picture inside the bars, in a frame of `size`."""
+        return slice(self.top, size.height - self.bottom), slice(self.left, size.width - self.right)
 
 
 NO_BARS = Bars()
@@ -95,8 +96,8 @@ def frame_edges(frame: _Pixels) -> Edges | None:
     return Edges((counts[0], counts[1], counts[2], counts[3]), (bright[0], bright[1], bright[2], bright[3]))
 
 
-def find_bars(edges: Sequence[Edges | None], cuts: Sequence[int], size: tuple[int, int]) -> list[Bars]:
-    """Find the bars of each shot from the edges of its frames, in pixels of these frames of size (width, height).
+def find_bars(edges: Sequence[Edges | None], cuts: Sequence[int], size: Size) -> list[Bars]:
+    """Find the bars of each shot from the edges of its frames, in pixels of these frames, which have one size.
 
     cuts: positions of the frames that begin a new shot, without the first. A shot that is too dark to tell, such as a
     fade, has the bars that most frames of the video have, if it is black there.
@@ -118,7 +119,7 @@ def _fits(usual: Bars, own: Bars, shot: Sequence[Edges | None]) -> bool:
     return bool((least >= np.array(_sides(usual)) - 1).all())
 
 
-def _shot_bars(edges: Sequence[Edges], size: tuple[int, int]) -> Bars:
+def _shot_bars(edges: Sequence[Edges], size: Size) -> Bars:
     if not edges:
         return NO_BARS
     counts = np.array([edge.counts for edge in edges])
@@ -127,7 +128,7 @@ def _shot_bars(edges: Sequence[Edges], size: tuple[int, int]) -> Bars:
     at_edge = counts <= least + _SLACK
     bright = np.where(at_edge, [edge.bright for edge in edges], 0).max(axis=0)
     kept = [0, 0, 0, 0]
-    for first, second, length in ((0, 1, size[1]), (2, 3, size[0])):
+    for first, second, length in ((0, 1, size.height), (2, 3, size.width)):
         pair = least[first], least[second]
         if length - sum(pair) < _LEAST_PICTURE * length:
             continue
@@ -191,10 +192,10 @@ def _sample_frames(edges: Sequence[Edges | None], cuts: Sequence[int], found: Se
     return chosen
 
 
-def refine_bars(coarse: Bars, size: tuple[int, int], frames: Iterable[_Pixels]) -> Bars:
+def refine_bars(coarse: Bars, size: Size, frames: Iterable[_Pixels]) -> Bars:
     """Find the exact bars in frames of full size, uint8 RGB (H, W, 3), around those found in small frames.
 
-    coarse: bars in pixels of small frames of size (width, height). A side whose bar is not black in all frames, or has
+    coarse: bars in pixels of small frames of `size`. A side whose bar is not black in all frames, or has
     no straight edge where it should be, is left out.
     """
     peaks = None
@@ -206,7 +207,7 @@ def refine_bars(coarse: Bars, size: tuple[int, int], frames: Iterable[_Pixels]) 
     if peaks is None:
         return NO_BARS
     height, width = peaks.shape
-    scales = height / size[1], height / size[1], width / size[0], width / size[0]
+    scales = height / size.height, height / size.height, width / size.width, width / size.width
     kept = []
     for side, (count, scale) in enumerate(zip(_sides(coarse), scales, strict=True)):
         expected, slack = count * scale, _SLACK * scale + 1

@@ -19,6 +19,7 @@ from PIL import Image
 
 from dreamvid.errors import FfmpegError, SourceError
 from dreamvid.runtime.queues import BoundedQueue
+from dreamvid.settings.size import Size
 from dreamvid.video.ffmpeg import Ffmpeg
 from dreamvid.video.probe import ZSCALE_MATRICES, FrameLog, Irregularities, Scan, VideoInfo, clock_args
 from dreamvid.video.probing.pixel_formats import has_alpha
@@ -56,7 +57,7 @@ class FrameReader:
         scan: what `scan` found, for times without damage and for videos that change on the way; without it times are
             those that are stored, and what changes after the first frames is not known.
         start, stop: numbers of frames, counted after the change of rate by `fps`.
-        size: (width, height) of the result in pixels; default: as stored.
+        size: of the result in pixels; default: as stored.
         fps: resample to this constant rate, nearest frame.
         queue_frames: how many decoded frames may wait.
         log: takes in what `scan_of_log` needs, from the first frame on, wherever `start` is; for sources that ffmpeg
@@ -76,7 +77,7 @@ class FrameReader:
         scan: Scan | None = None,
         start: int = 0,
         stop: int | None = None,
-        size: tuple[int, int] | None = None,
+        size: Size | None = None,
         fps: Fraction | None = None,
         queue_frames: int = 4,
         log: FrameLog | None = None,
@@ -95,7 +96,7 @@ class FrameReader:
             # A damaged last time stamp would have its frame repeated until then.
             count = _resampled_count(scan, info, fps)
             self._stop = count if stop is None else min(stop, count)
-        self.width, self.height = size or (info.width, info.height)
+        self.height, self.width = size or info.size
         self.time_base = info.time_base if fps is None else 1 / fps
         self._frames: BoundedQueue[VideoFrame] = BoundedQueue(queue_frames)
         self._arriving = iter(self._frames)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dreamvid.errors import FfmpegError, OutputError
 from dreamvid.runtime.files import part_path, replace_atomically
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import SCALE_FLAGS
 from dreamvid.video.encoders import Encoding
 from dreamvid.video.ffmpeg import Ffmpeg
@@ -48,15 +49,15 @@ class StreamSpec:
         info: VideoInfo,
         scan: Scan,
         *,
-        size: tuple[int, int] | None = None,
+        size: Size | None = None,
         fps: Fraction | None = None,
     ) -> Self:
         """Derive the spec of a result from its source: times, pixel shape, depth and gamut.
 
-        `size` (width, height) keeps the shape of the image, so pixels change theirs if it must.
+        `size` keeps the shape of the image, so pixels change theirs if it must.
         `fps`: the constant rate to which a `FrameReader` with the same `fps` resamples.
         """
-        width, height = size or (info.width, info.height)
+        height, width = size or info.size
         aspect = info.sample_aspect * Fraction(info.width, info.height) / Fraction(width, height)
         if abs(aspect / info.sample_aspect - 1) < Fraction(1, 50):
             aspect = info.sample_aspect  # rounding to whole pixels is not a change of shape

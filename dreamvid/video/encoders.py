@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dreamvid.errors import FfmpegError, OutputError, nearest
+from dreamvid.settings.size import Size
 from dreamvid.video.ffmpeg import UnusableFfmpegError, run_ffmpeg
+
+_USUAL_SIZE = Size(256, 256)
 
 
 @dataclass(frozen=True)
@@ -147,26 +150,27 @@ def refuse_choices(suffix: str, codec: str | None, crf: int | None) -> None:
         raise OutputError(f"a {suffix} output has no crf; leave out {crf}")
 
 
-def check_encoder(name: str, peers: Sequence[str] = (), size: tuple[int, int] = (256, 256)) -> None:
+def check_encoder(name: str, peers: Sequence[str] = (), size: Size = _USUAL_SIZE) -> None:
     """Encode one gray frame: an encoder may be listed although its driver is missing, or not take this size.
 
-    peers: the encoders to suggest instead, if they work; all if empty. size: width and height in pixels. Raises
-    OutputError if it fails.
+    peers: the encoders to suggest instead, if they work; all if empty. size: in pixels. Raises OutputError
+    if it fails.
     """
     failure = _encoder_failure(name, size)
     if failure is None:
         return
     others = [peer for peer in peers or ENCODERS if peer != name and _encoder_failure(peer, size) is None]
-    where = "here" if size == (256, 256) else f"at {size[0]}x{size[1]} pixels"
+    where = "here" if size == _USUAL_SIZE else f"at {size.width}x{size.height} pixels"
     advice = f"These do: {', '.join(others)}." if others else "Give another size (`size`)."
     raise OutputError(f"the encoder {name!r} does not work {where} ({failure}). {advice}")
 
 
 @functools.cache
-def _encoder_failure(name: str, size: tuple[int, int]) -> str | None:
+def _encoder_failure(name: str, size: Size) -> str | None:
     encoder = ENCODERS.get(name)
     options = () if encoder is None else (*encoder.options, "-pix_fmt", encoder.pixel_format)
-    look = ["-f", "lavfi", "-i", f"color=s={size[0]}x{size[1]}:r=10:d=0.1", "-frames:v", "1", "-c:v", name, *options]
+    graph = f"color=s={size.width}x{size.height}:r=10:d=0.1"
+    look = ["-f", "lavfi", "-i", graph, "-frames:v", "1", "-c:v", name, *options]
     try:
         run_ffmpeg([*look, "-f", "null", "-"], f"trying the encoder {name}")
     except UnusableFfmpegError:

@@ -15,6 +15,7 @@ from torch import Tensor
 from dreamvid.errors import DreamvidError, SettingsError
 from dreamvid.image.io import read_mask
 from dreamvid.image.tensors import luma, to_tensor
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader, Pixels
 from dreamvid.video.probe import VideoInfo, probe, scan
 from dreamvid.video.probing.pixel_formats import has_alpha
@@ -39,7 +40,7 @@ class Mask:
     the source does; its last image stays when it is over. Raises SettingsError for what cannot be read.
     """
 
-    def __init__(self, text: str, size: tuple[int, int], device: torch.device | str) -> None:
+    def __init__(self, text: str, size: Size, device: torch.device | str) -> None:
         self._text, self.size, self._device = text, size, device
         self._reader: FrameReader | None = None
         self._next: tuple[float, Pixels] | None = None
@@ -79,7 +80,7 @@ class Mask:
         info = probe(self._source)
         seen = scan(self._source, info)
         alpha = _shape_is_in_alpha(self._source, info)
-        self._reader = FrameReader(self._source, info, scan=seen, size=(self.size[1], self.size[0]), alpha=alpha)
+        self._reader = FrameReader(self._source, info, scan=seen, size=self.size, alpha=alpha)
         self._begin_seconds: float | None = None
         self._advance()
         if self._next is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dreamvid.errors import FfmpegError, OutputError
 from dreamvid.runtime.files import part_path, replace_atomically
+from dreamvid.settings.size import Size
 from dreamvid.video.encode import SegmentWriter, StreamSpec
 from dreamvid.video.encoders import Encoding, check_encoder
 from dreamvid.video.ffmpeg import PROTOCOL_WHITELIST, Ffmpeg
@@ -60,7 +61,7 @@ class EncodedSink(Sink):
             )
         if width not in _USUAL_SIDES or height not in _USUAL_SIDES:
             even = 1 if self.encoding.encoder.is_rgb else 2
-            check_encoder(self.encoding.codec, self.peers, (width + -width % even, height + -height % even))
+            check_encoder(self.encoding.codec, self.peers, Size(height + -height % even, width + -width % even))
 
     def open_segment(self, path: Path, spec: StreamSpec) -> SegmentWriter:
         """Open an encoder. Raises OutputError or FfmpegError."""

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from dreamvid.errors import SourceError
+from dreamvid.settings.size import Size
 from dreamvid.video.ffmpeg import REFUSED_FORMAT, Ffmpeg, level_and_text, require_feature
 from dreamvid.video.probing.pixel_formats import bit_depths, has_alpha
 from dreamvid.video.probing.streams import Stream, choose_audio, choose_video, input_duration, input_lines, read_streams
@@ -83,6 +84,11 @@ class VideoInfo:
     notes: tuple[str, ...] = ()
     playable_audio: tuple[int, ...] = ()
     decoder: str = ""
+
+    @property
+    def size(self) -> Size:
+        """Its height and width in pixels."""
+        return Size(self.height, self.width)
 
     @property
     def decoder_args(self) -> list[str]:
@@ -470,7 +476,7 @@ def scan_of_log(source: Source, info: VideoInfo, log: "FrameLog", process: Ffmpe
                 "read here. Convert it with another program first."
             )
         if len(changes.sizes) > 1:
-            sizes = ", ".join(f"{width}x{height}" for width, height in changes.sizes)
+            sizes = ", ".join(f"{size.width}x{size.height}" for size in changes.sizes)
             notes.append(f"the images change their size ({sizes}); all are brought to {info.width}x{info.height}")
     return Scan(
         pts,
@@ -493,7 +499,7 @@ def scan_of_log(source: Source, info: VideoInfo, log: "FrameLog", process: Ffmpe
 class _Changes:
     """What frames of one video differ in: sizes (in the order of their appearance), formats, color spaces, fields."""
 
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[Size, ...]
     formats: frozenset[str]
     colors: frozenset[tuple[str, str]]
     interlaced: bool
@@ -545,7 +551,7 @@ class FrameLog:
         """Tell what differs among the first `count` frames."""
         forms = [form for form, first in self._forms.items() if first < count]
         return _Changes(
-            tuple(dict.fromkeys((width, height) for _, width, height, _ in forms)),
+            tuple(dict.fromkeys(Size(height, width) for _, width, height, _ in forms)),
             frozenset(name for name, *_ in forms),
             frozenset(color for color, first in self._colors.items() if first < count),
             any(interlaced for *_, interlaced in forms),

@@ -8,6 +8,7 @@ import numpy as np
 from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
+from dreamvid.settings.size import Size
 from dreamvid.video.probe import VideoInfo
 
 # An image of this height is enough to tell a cut.
@@ -42,7 +43,7 @@ def _positions(detector: AdaptiveDetector, position: int, frame: np.ndarray) -> 
     return [cut.frame_num for cut in found]
 
 
-def detection_size(info: VideoInfo) -> tuple[int, int]:
-    """Work out the size (width, height) in pixels at which cuts are looked for."""
+def detection_size(info: VideoInfo) -> Size:
+    """Work out the size in pixels at which cuts are looked for."""
     height = min(info.height, DETECTION_HEIGHT)
-    return max(1, round(info.width * height / info.height)), height
+    return Size(height, max(1, round(info.width * height / info.height)))

@@ -20,11 +20,12 @@ from dreamvid.image.tensors import fit
 from dreamvid.render.engine import render_zoom
 from dreamvid.render.start_image import StartImage
 from dreamvid.settings import Settings, list_presets, load_settings
+from dreamvid.settings.size import Size
 from dreamvid.video.ffmpeg import run_ffmpeg
 from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
 
-SIZE = (64, 48)
+SIZE = Size(height=48, width=64)
 DIE_AT = 36  # file operations: in the second of three segments
 FAST = {"dream_height": 48, "octaves": 1, "iterations": 2, "device": "cpu"}
 
@@ -76,7 +77,9 @@ class TestJourney:
     def test_the_camera_alone_is_the_same_at_every_rate(self) -> None:
         settings = quick(dream_rate=0, hold_half_life_seconds=3600, rotate=20, center_x=0.4)
         slow, fast = film(settings, 7, fps=12)[-1], film(settings, 16, fps=30)[-1]
-        direct = move(film(settings, 1)[0], Camera(zoom=1.25, rotate=20, center_x=0.4).transform(0.5, *SIZE)).image
+        direct = move(
+            film(settings, 1)[0], Camera(zoom=1.25, rotate=20, center_x=0.4).transform(0.5, SIZE.width, SIZE.height)
+        ).image
         assert step(slow, fast) < 0.01
         assert step(slow, direct) < 0.015
 
@@ -277,15 +280,15 @@ class TestStart:
             StartImage.read(clip)
 
     def test_the_noise_has_the_same_shapes_at_every_size(self) -> None:
-        small, large = noise_image((64, 48), 3), noise_image((256, 192), 3)
+        small, large = noise_image(SIZE, 3), noise_image(Size(height=192, width=256), 3)
         assert step(small, torch.nn.functional.avg_pool2d(large, 4)) < 0.03
-        assert step(small, noise_image((64, 48), 4)) > 0.1
+        assert step(small, noise_image(SIZE, 4)) > 0.1
 
     def test_fit_cuts_the_middle(self) -> None:
         image = torch.zeros(1, 3, 20, 60)
         image[..., 20:40] = 1
-        assert fit(image, (20, 20)).min() > 0.99
-        assert fit(image, (60, 20)).equal(image)
+        assert fit(image, Size(20, 20)).min() > 0.99
+        assert fit(image, Size(height=20, width=60)).equal(image)
 
     def test_bad_ones(self, tmp_path: Path) -> None:
         (tmp_path / "text.png").write_text("no image")

@@ -22,9 +22,10 @@ from dreamvid.motion.field import FlowWithValidity, MotionField
 from dreamvid.render.engine import render_video
 from dreamvid.render.plan import SEGMENT_SECONDS, cut_segments
 from dreamvid.settings import Settings, load_settings
+from dreamvid.settings.size import Size
 
 FFV1 = {"codec": "ffv1"}
-NOTHING = WorkingFrame(torch.zeros(1, 3, 4, 4), (4, 4), load_estimator("none"))
+NOTHING = WorkingFrame(torch.zeros(1, 3, 4, 4), Size(4, 4), load_estimator("none"))
 Step = Keyframe[int] | InbetweenFrame[int]
 
 

@@ -14,6 +14,7 @@ from dreamvid.coherence.large_frame import is_large
 from dreamvid.image.strips import LARGE_PIXELS, STRIP_PIXELS
 from dreamvid.image.tensors import fit, fit_pixels, reduce_pixels, resize, to_pixels, to_tensor
 from dreamvid.settings import load_settings
+from dreamvid.settings.size import Size
 
 HEIGHT, WIDTH = 1500, 2001  # two strips
 assert HEIGHT * WIDTH > STRIP_PIXELS
@@ -27,7 +28,7 @@ def noise(dtype: type) -> np.ndarray:
 
 def test_strips_are_reduced_as_the_whole() -> None:
     pixels = noise(np.uint8)
-    for size in ((96, 128), (700, 900), (HEIGHT, 64)):
+    for size in (Size(96, 128), Size(700, 900), Size(HEIGHT, 64)):
         assert torch.allclose(reduce_pixels(pixels, size), resize(to_tensor(pixels), size), atol=1e-5)
 
 
@@ -35,7 +36,7 @@ def test_a_large_start_is_fitted_as_a_small_one() -> None:
     pixels = np.broadcast_to(np.arange(250, dtype=np.uint8).repeat(20)[None, :, None], (3400, 5000, 3))
     assert pixels.shape[0] * pixels.shape[1] > LARGE_PIXELS
     small = pixels[::20, ::20]
-    for size in ((64, 48), (48, 64)):
+    for size in (Size(64, 48), Size(48, 64)):
         assert torch.allclose(fit_pixels(pixels, size), fit(to_tensor(small.copy()), size), atol=0.004)
 
 

@@ -7,8 +7,9 @@ from dreamvid.dream.octaves import Shifts
 from dreamvid.dream.patches import CELL, cover, find_corners, grow_patches, patches_pay
 from dreamvid.dream.session import DreamSession
 from dreamvid.settings import load_settings
+from dreamvid.settings.size import Size
 
-SIZES = [(120, 160), (240, 320)]
+SIZES = [Size(120, 160), Size(240, 320)]
 
 
 def texture(height: int, width: int) -> torch.Tensor:

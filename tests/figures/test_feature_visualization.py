@@ -11,6 +11,7 @@ from dreamvid.dream.octaves import Shifts
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.figures.feature_visualization import Method, for_display, visualize
 from dreamvid.networks.network import Network
+from dreamvid.settings.size import Size
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_naive(gradient: TiledGradient) -> None:
     for _ in range(2):
         g = slope(gradient, img, (0, 0))
         img = img + g / (g.std(correction=0) + 1e-8)
-    got = visualize(gradient, "naive", size=(40, 40), iterations=2, seed=3)
+    got = visualize(gradient, "naive", size=Size(40, 40), iterations=2, seed=3)
     torch.testing.assert_close(255 * got, img, rtol=1e-4, atol=1e-3)
 
 
@@ -77,15 +78,15 @@ def test_growing_sizes(method: Method, gradient: TiledGradient) -> None:
         (shift,) = Shifts(1, 0).draw(octave, 1, (side, side))
         g = slope(gradient, img, shift)
         img = img + (g / (g.std(correction=0) + 1e-8) if method == "multiscale" else lap_normalize(g, 4))
-    got = visualize(gradient, method, size=(40, 40), iterations=1, seed=1)
+    got = visualize(gradient, method, size=Size(40, 40), iterations=1, seed=1)
     assert (255 * got - img).abs().max() <= 1e-4 * (img - 100).abs().max()
 
 
 @pytest.mark.parametrize(("method", "steps"), [("naive", 20), ("multiscale", 10), ("laplacian", 10)])
 def test_without_a_number_of_steps_it_is_the_notebooks(method: Method, steps: int, gradient: TiledGradient) -> None:
-    first, second = (visualize(gradient, method, size=(24, 24), iterations=number) for number in (None, steps))
+    first, second = (visualize(gradient, method, size=Size(24, 24), iterations=number) for number in (None, steps))
     assert torch.equal(first, second)
-    other, fewer = (visualize(gradient, method, size=(24, 24), iterations=1, seed=seed) for seed in (1, 0))
+    other, fewer = (visualize(gradient, method, size=Size(24, 24), iterations=1, seed=seed) for seed in (1, 0))
     assert not torch.equal(other, fewer)
     values = [float(gradient.network(image.double())["2"][:, 1].mean()) for image in (first, fewer)]
     assert values[0] > values[1]

@@ -27,6 +27,7 @@ from dreamvid.metrics.temporal import OLDEST, RevealedPlaces, Tone, warping_erro
 from dreamvid.networks.network import load_network
 from dreamvid.settings import load_settings
 from dreamvid.settings.recipe import Recipe, write_recipe
+from dreamvid.settings.size import Size
 from dreamvid.video.ffmpeg import ffmpeg_path
 
 HEIGHT, WIDTH, PAN, FRAMES = 96, 160, 4, 8
@@ -243,10 +244,11 @@ def test_films_of_different_sizes_are_brought_together(meter: ObjectiveMeter) ->
     large = np.kron(np.random.default_rng(0).integers(60, 200, (48, 64, 3)), np.ones((2, 2, 1))).astype(np.uint8)
     small = large[::2, ::2]
     result = score_frames([large] * 2, [small] * 2, meter, fps=25)
-    assert result.size == (64, 48)
+    assert result.size == Size(height=48, width=64)
+    assert result.summary()["size"] == [64, 48], "width, height: the report keeps its order"
     assert np.allclose(result.strength, 1, atol=1e-4)
     assert result.mean_excess == pytest.approx(0, abs=1e-6)
-    assert score_frames([large] * 2, [large] * 2, meter, fps=25, width=80).size == (80, 60)
+    assert score_frames([large] * 2, [large] * 2, meter, fps=25, width=80).size == Size(height=60, width=80)
 
 
 def test_wrong_input_is_refused(meter: ObjectiveMeter) -> None:

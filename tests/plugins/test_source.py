@@ -14,6 +14,7 @@ from dreamvid.errors import JobError, SettingsError, SourceError
 from dreamvid.render.engine import render_video
 from dreamvid.render.progress import Progress
 from dreamvid.settings import load_settings
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.mask import Mask
 from dreamvid.video.probe import probe, scan
@@ -70,7 +71,7 @@ def test_one_that_is_broken_keeps_no_other_from_work() -> None:
 
 def test_a_mask_reads_files_only() -> None:
     with pytest.raises(SettingsError, match="no such file"):
-        Mask("stripes:6", (48, 64), "cpu")
+        Mask("stripes:6", Size(48, 64), "cpu")
 
 
 def test_it_shows_in_the_help_and_in_doctor() -> None:

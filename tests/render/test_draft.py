@@ -29,7 +29,7 @@ def test_size_rate_and_range(film: Path) -> None:
     chosen = draft(tiny(draft=True, frames="5:20"), info)
     assert chosen.video.rate() == RATE / 2
     assert chosen.video.frame_range() == (2, 10)
-    width, height = chosen.video.size_pixels() or (0, 0)
+    height, width = chosen.video.size_pixels() or (0, 0)
     assert height == 34, "48 lines of dream, half of their pixels"
     assert width / height == pytest.approx(WIDTH / HEIGHT, rel=0.05)
     asked = draft(tiny(draft=True, size="192x128", fps="30"), info)
@@ -50,12 +50,12 @@ def test_the_octaves_keep_their_number_and_the_coarsest_its_size(film: Path, siz
     chosen = draft(settings, probe(open_source(film)))
     small = chosen.video.size_pixels()
     assert small is not None
-    quick = heights(small[1], small[0], chosen.dream)
+    quick = heights(small.height, small.width, chosen.dream)
     assert len(quick) == len(final)
     assert quick[0] == pytest.approx(min(final[0], quick[-1]), abs=1)
-    assert quick[-1] == small[1] or height < 240, "only a small frame is dreamed larger than it is"
+    assert quick[-1] == small.height or height < 240, "only a small frame is dreamed larger than it is"
     assert quick[-1] < 0.75 * final[-1]
-    assert small[1] < 0.75 * height
+    assert small.height < 0.75 * height
 
 
 def test_a_draft_is_rendered_and_its_recipe_makes_the_film(film: Path, tmp_path: Path) -> None:

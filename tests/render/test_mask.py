@@ -17,6 +17,7 @@ from dreamvid.errors import SettingsError
 from dreamvid.image.io import write_image
 from dreamvid.render.engine import render_video
 from dreamvid.settings import load_settings
+from dreamvid.settings.size import Size
 from dreamvid.video.ffmpeg import run_ffmpeg
 from dreamvid.video.mask import Mask, mask_notes
 
@@ -53,14 +54,14 @@ def dream_masked(frames: list[torch.Tensor], masks: list[torch.Tensor]) -> list[
 
 def test_an_image_is_stretched_to_the_frame_and_stays(tmp_path: Path) -> None:
     write_image(tmp_path / "m.png", left_half(10, 20))
-    with Mask(str(tmp_path / "m.png"), (30, 40), "cpu") as mask:
+    with Mask(str(tmp_path / "m.png"), Size(30, 40), "cpu") as mask:
         assert mask.at(0).shape == (1, 1, 30, 40)
         assert mask.at(99)[..., :18].min() > 0.99
         assert mask.at(99)[..., 22:].max() < 0.01
 
 
 def test_a_film_runs_by_its_own_times_and_its_end_stays(blinking: Path) -> None:
-    with Mask(str(blinking), (8, 8), "cpu") as mask:
+    with Mask(str(blinking), Size(8, 8), "cpu") as mask:
         seen = [round(float(mask.at(float(Fraction(i, 10))).mean()), 1) for i in range(30)]
     assert seen == [0.0] * 5 + [1.0] * 5 + [0.0] * 5 + [1.0] * 15
 
@@ -87,7 +88,7 @@ def test_the_shape_may_be_in_the_transparency(tmp_path: Path, color: tuple[int, 
         palette.save(tmp_path / "m.png", transparency=0)
     else:
         image.convert(mode).save(tmp_path / "m.png")
-    with Mask(str(tmp_path / "m.png"), (30, 40), "cpu") as mask:
+    with Mask(str(tmp_path / "m.png"), Size(30, 40), "cpu") as mask:
         assert np.array_equal(np.rint(mask.at(0)[0, 0].numpy() * 255), alpha)
     assert mask_notes(str(tmp_path / "m.png")) == []
 
@@ -95,7 +96,7 @@ def test_the_shape_may_be_in_the_transparency(tmp_path: Path, color: tuple[int, 
 def test_grays_that_are_transparent_count_as_both_say(tmp_path: Path) -> None:
     gray = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
     Image.fromarray(np.dstack([gray, disc(30, 40)])).save(tmp_path / "m.png")
-    with Mask(str(tmp_path / "m.png"), (30, 40), "cpu") as mask:
+    with Mask(str(tmp_path / "m.png"), Size(30, 40), "cpu") as mask:
         assert np.array_equal(np.rint(mask.at(0)[0, 0].numpy() * 255), np.where(disc(30, 40) > 0, gray, 0))
 
 
@@ -120,7 +121,7 @@ def test_a_video_may_have_its_shape_in_its_transparency(tmp_path: Path, color: s
     graph = f"color={color}:s=40x20:r=2:d=1,format=rgba,geq=r='p(X,Y)':g='p(X,Y)':b='p(X,Y)'"
     graph += ":a='255*N*lt(X,10)*lt(Y,10)'"
     run_ffmpeg(["-f", "lavfi", "-i", graph, "-c:v", "qtrle", f"file:{path}"], "making a mask")
-    with Mask(str(path), (20, 40), "cpu") as mask:
+    with Mask(str(path), Size(20, 40), "cpu") as mask:
         assert mask.at(0).max() == 0
         later = mask.at(0.6)
         assert later[..., :10, :10].min() > 0.99

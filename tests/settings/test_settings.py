@@ -29,6 +29,7 @@ from dreamvid.settings import (
 from dreamvid.settings.merge import setting_fields, to_tables
 from dreamvid.settings.recipe import GROUPS_OF_KIND
 from dreamvid.settings.schema import bounds, flag_name
+from dreamvid.settings.size import Size
 
 LEAVES = list(setting_fields())
 NUMBERS = [(group, name, field) for group, name, field in LEAVES if bounds(field)]
@@ -75,7 +76,7 @@ class TestModel:
             None, frames="12:36", size="320x180", fps="30000/1001", octaves="3", half_life_seconds="0"
         )
         assert settings.video.frame_range() == (12, 36)
-        assert settings.video.size_pixels() == (320, 180)
+        assert settings.video.size_pixels() == Size(height=180, width=320)
         assert settings.video.rate() == Fraction(30000, 1001)
         assert settings.dream.octaves == 3
         assert settings.coherence.half_life_seconds == 0.0

@@ -12,6 +12,7 @@ import pytest
 
 from dreamvid.render.plan import Plan, make_plan
 from dreamvid.settings import load_settings
+from dreamvid.settings.size import Size
 from dreamvid.video.bars import NO_BARS, Bars, find_bars, frame_edges
 from dreamvid.video.ffmpeg import ffmpeg_path
 from dreamvid.video.probe import probe
@@ -33,7 +34,7 @@ def _picture(width: int, height: int, index: int, seed: int = 0) -> Pixels:
 
 def _inside(bars: Bars, index: int, seed: int = 0) -> Pixels:
     frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    rows, columns = bars.inner((WIDTH, HEIGHT))
+    rows, columns = bars.inner(Size(HEIGHT, WIDTH))
     frame[rows, columns] = _picture(WIDTH - bars.left - bars.right, HEIGHT - bars.top - bars.bottom, index, seed)
     return frame
 
@@ -179,11 +180,12 @@ def test_a_bar_has_to_stay_black_for_the_whole_shot() -> None:
     frames = [_inside(Bars(top=30, bottom=30), index) for index in range(FRAMES)]
     frames[6][:20] = 90  # something moves through the bar
     edges = [frame_edges(frame) for frame in frames]
-    assert find_bars(edges, [], (WIDTH, HEIGHT)) == [Bars(bottom=30)]
+    assert find_bars(edges, [], Size(HEIGHT, WIDTH)) == [Bars(bottom=30)]
 
 
 def test_bars_at_another_size_leave_no_part_of_a_bar() -> None:
     bars = Bars(top=21, bottom=20, left=3)
-    assert bars.scaled((1920, 1080), (640, 360)) == Bars(top=7, bottom=7, left=1)
-    assert bars.scaled((1920, 1080), (1920, 1080)) == bars
-    assert Fraction(bars.inner((1920, 1080))[0].stop) == 1060
+    full, small = Size(height=1080, width=1920), Size(height=360, width=640)
+    assert bars.scaled(full, small) == Bars(top=7, bottom=7, left=1)
+    assert bars.scaled(full, full) == bars
+    assert Fraction(bars.inner(full)[0].stop) == 1060

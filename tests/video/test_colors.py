@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from dreamvid.errors import SourceError
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.ffmpeg import ffmpeg_path, run_ffmpeg
 from dreamvid.video.probe import probe, scan
@@ -70,7 +71,7 @@ def write(path: Path, planes: Planes, matrix: str, primaries: str, transfer: str
         ("chroma-derived-nc", luma(0.2126, 0.0722), "bt709", "bt709", 8, 1.0),
     ],
 )
-@pytest.mark.parametrize("size", [None, (WIDTH // 2, HEIGHT // 2)])
+@pytest.mark.parametrize("size", [None, Size(HEIGHT // 2, WIDTH // 2)])
 def test_colors_are_converted(
     tmp_path: Path,
     matrix: str,
@@ -79,7 +80,7 @@ def test_colors_are_converted(
     transfer: str,
     bits: int,
     error: float,
-    size: tuple[int, int] | None,
+    size: Size | None,
 ) -> None:
     source = open_source(write(tmp_path / "a.mkv", planes, matrix, primaries, transfer, bits))
     info = probe(source)

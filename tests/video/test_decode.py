@@ -10,6 +10,7 @@ from passthrough import read
 
 from dreamvid.errors import FfmpegError, SourceError
 from dreamvid.image.io import write_image
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
@@ -55,7 +56,7 @@ def test_a_part_is_the_same_as_in_the_whole(zoo: Zoo, name: str) -> None:
 
 def test_the_size_is_as_asked_for(zoo: Zoo) -> None:
     source = open_source(zoo("constant.mp4"))
-    with FrameReader(source, probe(source), size=(50, 40), stop=3) as reader:
+    with FrameReader(source, probe(source), size=Size(height=40, width=50), stop=3) as reader:
         frames = list(reader)
     assert [frame.pixels.shape for frame in frames] == [(40, 50, 3)] * 3
     assert [number_of(frame.pixels) for frame in frames] == [0, 1, 2]

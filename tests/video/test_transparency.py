@@ -11,6 +11,7 @@ from PIL import Image
 
 from dreamvid.errors import SourceError
 from dreamvid.image.io import read_image
+from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader, Pixels
 from dreamvid.video.probe import probe, scan
 from dreamvid.video.source import open_source
@@ -32,7 +33,7 @@ def on_black(pixels: np.ndarray) -> np.ndarray:
     return np.array(Image.alpha_composite(black, Image.fromarray(pixels)).convert("RGB"))
 
 
-def read(path: Path, *, size: tuple[int, int] | None = None, fps: Fraction | None = None) -> list[Pixels]:
+def read(path: Path, *, size: Size | None = None, fps: Fraction | None = None) -> list[Pixels]:
     source = open_source(path)
     info = probe(source)
     with FrameReader(source, info, scan=scan(source, info), size=size, fps=fps) as reader:
@@ -102,7 +103,7 @@ def test_a_transparent_animated_avif_is_refused_in_words(tmp_path: Path) -> None
 
 def test_hidden_colors_do_not_bleed_into_another_size(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mov", "-c:v", "qtrle")
-    for pixels in read(path, size=(20, 10), fps=Fraction(5)):
+    for pixels in read(path, size=Size(height=10, width=20), fps=Fraction(5)):
         assert pixels.shape == (10, 20, 3)
         assert pixels[..., 1].max() <= 1  # green is hidden everywhere
 

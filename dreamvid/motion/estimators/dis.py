@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dreamvid.image.tensors import luma
 from dreamvid.motion.estimator import refuse_weights
+from dreamvid.settings.size import Size
 
 # DIS works on patches of 8 pixels over a pyramid: below this side OpenCV refuses.
 _SMALLEST_SIDE = 32
@@ -20,10 +21,10 @@ EVEN_WINDOW, EVEN_NOISE, EVEN_SPREAD, EVEN_MEAN = 61, 0.05, 0.2, 0.25
 
 @dataclass(frozen=True)
 class EvenImage:
-    """An evened image, uint8 (h, w), at least 32 pixels a side, and the size (H, W) and device of its frame."""
+    """An evened image, uint8 (h, w), at least 32 pixels a side, and the size and device of its frame."""
 
     pixels: np.ndarray
-    size: tuple[int, int]
+    size: Size
     device: torch.device
 
 
@@ -40,7 +41,7 @@ class DenseInverseSearch:
         """Even out the light of a frame (1, 3, H, W) in [0, 1]; waits for the device."""
         height, width = frame.shape[2:]
         padding = (0, max(0, _SMALLEST_SIDE - height)), (0, max(0, _SMALLEST_SIDE - width))
-        return EvenImage(np.pad(_even(frame), padding, mode="edge"), (height, width), frame.device)
+        return EvenImage(np.pad(_even(frame), padding, mode="edge"), Size(height, width), frame.device)
 
     def estimate(self, this: EvenImage, previous: EvenImage) -> tuple[Tensor, Tensor]:
         """Estimate both directions, one after the other."""

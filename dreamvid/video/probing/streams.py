@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dreamvid.errors import SourceError
+from dreamvid.settings.size import Size
 from dreamvid.video.ffmpeg import Ffmpeg
 from dreamvid.video.source import FfmpegSource
 
@@ -17,13 +18,14 @@ _SIZE = re.compile(r", (\d{1,5})x(\d{1,5})\b")
 _DURATION = re.compile(r"^Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _ALPHA_MODE = re.compile(r"^alpha_mode +: 1$", re.IGNORECASE)
 _COMPARED_SECONDS = 60  # of streams that are alike otherwise, the one with more frames in so many seconds is taken
+_UNKNOWN_SIZE = Size(0, 0)
 
 
 @dataclass(frozen=True)
 class Stream:
     """One stream. index: ffmpeg's number of it. kind: Video, Audio or Subtitle. codec: the name of ffmpeg's decoder.
 
-    size: width and height of a video in pixels; (0, 0) where they are not known. default: players take it first.
+    size: of a video in pixels; 0 by 0 where it is not known. default: players take it first.
     still: a cover image, a thumbnail or another image that belongs to the file but is not its video. complete: all that
     is needed to decode or copy it is known. separate_alpha: its transparency is stored next to its images (VP8, VP9).
     """
@@ -31,7 +33,7 @@ class Stream:
     index: int
     kind: str
     codec: str
-    size: tuple[int, int] = (0, 0)
+    size: Size = _UNKNOWN_SIZE
     default: bool = False
     still: bool = False
     complete: bool = True
@@ -39,7 +41,7 @@ class Stream:
 
     def __str__(self) -> str:
         """Describe it for a user."""
-        return f"{self.index} ({self.codec}, {self.size[0]}x{self.size[1]})"
+        return f"{self.index} ({self.codec}, {self.size.width}x{self.size.height})"
 
 
 def input_lines(log: Sequence[str]) -> list[str]:
@@ -70,7 +72,7 @@ def read_streams(log: Sequence[str]) -> list[Stream]:
             index=current,
             kind=match["kind"],
             codec=match["codec"],
-            size=(int(size[1]), int(size[2])) if size else (0, 0),
+            size=Size(height=int(size[2]), width=int(size[1])) if size else _UNKNOWN_SIZE,
             default="(default)" in rest,
             complete=match["kind"] != "Audio" or (" Hz" in rest and ", 0 channels" not in rest),
             still=any(f"({flag})" in rest for flag in ("attached pic", "timed thumbnails", "still image")),
@@ -100,7 +102,7 @@ def choose_video(source: FfmpegSource, streams: Sequence[Stream]) -> tuple[Strea
         return films[0], ""
 
     def rank(stream: Stream) -> tuple[bool, int]:
-        return stream.default, stream.size[0] * stream.size[1]
+        return stream.default, stream.size.height * stream.size.width
 
     best = max(map(rank, films))
     equal = [stream for stream in films if rank(stream) == best]

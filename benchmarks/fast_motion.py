@@ -114,6 +114,7 @@ def dreamed(clip: Path, output: Path, frames: str, **overrides: str) -> tuple[Sc
 
 def write(folder: Path, lines: Sequence[str], values: dict[str, Any]) -> None:
     """Write what there is so far."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "fast-motion.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "fast-motion.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 

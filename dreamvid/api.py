@@ -153,7 +153,7 @@ class Dreamer:
             working = self._frames.frame(to_image(frame, self._frames.device))
             with torch.no_grad():
                 given = _Given(self._index, frame, working, self._mask_for(working))
-                steps = cadence.add(given, working, self._seconds, anew=begins, last=ends)
+                steps = cadence.add(given, working, self._seconds, new_shot=begins, last=ends)
             yield from steps
             begins = ends
             self._index += 1

@@ -1,15 +1,17 @@
-"""Dreaming every so many frames only: what those in between get from both sides.
+"""Sort frames into keyframes, which are dreamed, and in-between frames, which are interpolated from both sides.
 
-The frames that are dreamed are the first of a shot, every Nth after it, and its last, so that there is always a side
-to carry from. They follow from one another as frames do otherwise, only further apart. A frame in between gets
+Keyframes are the first frame of a shot, every Nth frame after it, and its last frame, so that an in-between frame has a
+keyframe on either side. Keyframes follow from one another as neighboring frames do, only further apart. An in-between
+frame gets
 
     r = (a · warp(r_before, f) + b · warp(r_after, g)) / (a + b)
     a = (1 - share) · ((validity of f)² + LEAST),   b = share · ((validity of g)² + LEAST)
 
-with the share of the time between the two that has passed. So what a moving thing reveals comes from behind, what it
-will cover from before, and where both are there the one turns into the other. Where neither flow holds it is some of
-both: a dream that lies a little wrong for one frame is not seen, a bare place is. Flows over several frames are put
-together from those between neighbours, which hold where things move far.
+where `share` is the part of the time between the two keyframes that has passed. So what a moving object uncovers comes
+from the later keyframe, what it will cover from the earlier one, and elsewhere the one dream turns into the other.
+Where neither flow holds, it is a mixture of both: nobody sees a dream that is slightly displaced for one frame, but
+everybody sees a bare patch. Flows over several frames are composed of those between neighbors, which hold for large
+motions too.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +27,7 @@ from dreamvid.motion.warp import compose, warp
 
 T = TypeVar("T")
 
-# Squared validity that a flow has at least, so that a place that is seen in neither keyframe gets a dream too.
+# The least squared validity of a flow, so that a position that is visible in neither keyframe gets a dream too.
 LEAST = 0.01
 # Strength is compared over cells of this side in pixels; two dreams that have nothing in common lose a factor of 1.41.
 CELL, STRONGEST = 8, 1.5
@@ -33,9 +35,9 @@ CELL, STRONGEST = 8, 1.5
 
 @dataclass(frozen=True)
 class Keyframe(Generic[T]):
-    """A frame to be dreamed, and how it follows from the key before: None where it follows from nothing.
+    """A frame to dream, and how it follows from the keyframe before: None at the start of a shot.
 
-    elapsed_seconds: the time since then. between: how many frames lie in between; they come after it.
+    elapsed_seconds: the time since the keyframe before. between: the number of in-between frames; they come after it.
     """
 
     item: T
@@ -46,9 +48,9 @@ class Keyframe(Generic[T]):
 
 @dataclass(frozen=True)
 class InbetweenFrame(Generic[T]):
-    """A frame that is not dreamed: how it follows from the keys before and after it.
+    """A frame to interpolate, and how it follows from the keyframes before and after it.
 
-    share: of the time from the one to the other, what has passed.
+    share: the part of the time from the one to the other that has passed.
     """
 
     item: T
@@ -62,16 +64,15 @@ class _Waiting(Generic[T]):
     item: T
     before: FlowWithValidity
     forward_flow: FlowWithValidity | None = None  # to the frame after it
-    elapsed_seconds: float = 0.0  # since the key before
+    elapsed_seconds: float = 0.0  # since the keyframe before
 
 
 @dataclass
 class Cadence(Generic[T]):
-    """Sorts frames, as they come, into keys and those between them.
+    """Sorts frames, as they come, into keyframes and in-between frames; holds no more than `every` items.
 
-    every: how many frames lie from key to key. follow: estimates how a frame follows from the one before (the first
-    two arguments, as given to `add`). follow_both: the same, and how the one before would follow from it. Holds no
-    more than `every` items.
+    every: the number of frames from keyframe to keyframe. follow: estimates how its first argument follows from its
+    second, two frames as given to `add`. follow_both: estimates that and the opposite direction.
     """
 
     every: int
@@ -84,19 +85,19 @@ class Cadence(Generic[T]):
     _waiting: list[_Waiting[T]] = field(default_factory=list)
 
     def begin(self, key: WorkingFrame) -> None:
-        """Go on after a key that has been dreamed already."""
-        assert not self._waiting, "a shot ends with a key"
+        """Continue after a keyframe that has been dreamed already."""
+        assert not self._waiting, "a shot ends with a keyframe"
         self._previous, self._so_far, self._unrest, self._elapsed_seconds = key, None, None, 0.0
 
     def add(
-        self, item: T, frame: WorkingFrame, elapsed_seconds: float, *, anew: bool, last: bool
+        self, item: T, frame: WorkingFrame, elapsed_seconds: float, *, new_shot: bool, last: bool
     ) -> list[Keyframe[T] | InbetweenFrame[T]]:
-        """Take in the next frame; return what can be dreamed now: nothing, or a key and then those before it.
+        """Take in the next frame; return what can be dreamed now: nothing, or a keyframe and then those before it.
 
-        item: what is handed on. frame: the same, for its motion. elapsed_seconds: time since the frame
-        before. anew: it begins a shot. last: it ends one.
+        item: what is returned for the frame. frame: the frame itself, for its motion. elapsed_seconds: time since the
+        frame before. new_shot: the frame starts a shot. last: it ends one.
         """
-        if anew or self._previous is None:
+        if new_shot or self._previous is None:
             self.begin(frame)
             return [Keyframe(item, None, elapsed_seconds, 0)]
         if self.every == 1:
@@ -134,9 +135,9 @@ def in_display_order(
     dream: Callable[[Keyframe[T]], Tensor],
     carry: Callable[[InbetweenFrame[T]], Tensor],
 ) -> Iterator[tuple[T, Tensor]]:
-    """Make the images of what `Cadence` gives and put them back into the frames' order, each with its item.
+    """Dream and interpolate what `Cadence` returns; yield the images in display order, each with its item.
 
-    A key is handed out when those before it have been, so whoever has got it knows that nothing after it was begun.
+    A keyframe is yielded after the in-between frames before it; nothing after it has been dreamed by then.
     """
     held: tuple[T, Tensor] | None = None
     missing = 0
@@ -151,15 +152,16 @@ def in_display_order(
             held = None
 
 
-def blend(before: Tensor, after: Tensor, place: InbetweenFrame[T]) -> Tensor:
-    """Carry a residual (1, C, h, w) to a frame between, from the keys on either side of it, as strong as they are.
+def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
+    """Interpolate the residuals (1, C, h, w) of the keyframes before and after an in-between frame.
 
-    Where the two differ their mean is weaker than either, and a film would flicker at every other frame.
+    Where the two differ, their mean is weaker than either, and the video would flicker at every other frame. So the
+    result is amplified to the strength of the two.
     """
-    (flow, valid), (forward_flow, forward_validity) = place.before, place.after
+    (flow, valid), (forward_flow, forward_validity) = frame.before, frame.after
     weight, weight_after = (
-        (1 - place.share) * (valid.square() + LEAST),
-        place.share * (forward_validity.square() + LEAST),
+        (1 - frame.share) * (valid.square() + LEAST),
+        frame.share * (forward_validity.square() + LEAST),
     )
     portion = weight / (weight + weight_after)
     moved, moved_after = warp(before, flow), warp(after, forward_flow)
@@ -169,6 +171,6 @@ def blend(before: Tensor, after: Tensor, place: InbetweenFrame[T]) -> Tensor:
 
 
 def _local(power: Tensor) -> Tensor:
-    """Mean of (1, C, h, w) over its channels and over cells, and what lies between these: (1, 1, h, w)."""
+    """Average (1, C, h, w) over its channels and over cells, interpolated between them: (1, 1, h, w)."""
     cells = F.avg_pool2d(power.mean(dim=1, keepdim=True), CELL, ceil_mode=True, count_include_pad=False)
     return F.interpolate(cells, power.shape[2:], mode="bilinear", align_corners=False)

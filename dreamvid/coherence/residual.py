@@ -1,9 +1,10 @@
-"""What a carried dream was grown on, so that it goes when that has gone: dissolves, slow changes, missed cuts.
+"""Change the carried residual where the frame no longer shows what it was grown on, and where a mask ends.
 
-From one frame to the next a dissolve changes too little to be told from noise. So beside the dream rides the image
-that it was grown on, coarse and gray, with the same weights: what is kept of the dream keeps its image, what grows
-anew takes the present one. Where the two have grown apart the dream is let go, as fast as they do: a dissolve takes
-the old image's dream along, however long it lasts. Light may change, and fine things such as ripples too.
+From one frame to the next, a dissolve changes too little to be told from noise. So the image that a dream was grown on
+is carried with the dream, coarse and gray, with the same weights: what is kept of the dream keeps its image, what grows
+takes the present one. Where that image differs from the frame, the dream decays, as fast as they diverge: in a dissolve
+the dream of the old image goes with it, however long the dissolve takes. The light may change, and fine detail such as
+ripples too.
 """
 
 import torch
@@ -14,15 +15,15 @@ from dreamvid.image.tensors import luma, resize
 from dreamvid.motion.photometric import local_mean, normalized_ssd
 from dreamvid.motion.warp import warp
 
-# Parts of the image's height: what is finer than the first does not count, and light is evened out over the second.
+# Parts of the image's height: detail finer than the first does not count, and light is evened out over the second.
 COARSE_PART, WINDOW_PART = 1 / 10, 1 / 2.5
-# Mean squared difference of the normalised images (2: unrelated) from which on a dream is let go, and how much of it
-# in a frame for each further unit; the rest of a cut that nobody noticed goes within some frames.
+# Mean squared difference of the normalized images (2: unrelated) above which a dream decays, how much of it decays in a
+# frame for each further unit, and at most: after a cut that was not detected, the old dream is gone within some frames.
 FAMILIAR, LETTING_GO, FASTEST = 0.45, 6.0, 0.5
 
 
 def reference_image(frame: Tensor) -> Tensor:
-    """The image (1, 3, H, W) as a reference: coarse luma (1, 1, H, W)."""
+    """Reduce an image (1, 3, H, W) to what is carried of it: coarse luma (1, 1, H, W)."""
     window = int(frame.shape[2] * COARSE_PART) | 1
     return local_mean(local_mean(luma(frame), window), window)
 
@@ -30,7 +31,7 @@ def reference_image(frame: Tensor) -> Tensor:
 def decay_on_scene_change(
     reference: Tensor, now: Tensor, flow: Tensor, validity: Tensor, decay: float, frames: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Move the reference along with the dream and let go of what has become another image.
+    """Move the reference along with the dream and lower the validity where the frame shows something else.
 
     reference: of the frame before. now: `reference_image` of this frame, both (1, 1, h, w). flow, validity: how this
     frame follows from that one, (1, 2, h, w) and (1, 1, h, w). decay: the part of a dream that is left after the time
@@ -43,18 +44,18 @@ def decay_on_scene_change(
     return kept, torch.lerp(now, moved, decay * kept)
 
 
-# The flow is averaged over cells, so many from top to bottom of the frame: its derivative is that of things that come
-# nearer, not of its noise.
+# The flow is averaged over cells, this many from top to bottom of the frame, so that its derivative is that of objects
+# that come closer, not of its noise.
 CELLS_DOWN = 30
-# More is a jump of the flow at the edge of something that moves.
+# A larger magnification is a jump of the flow at the edge of a moving object.
 _LEAST = 0.5
 
 
 def detail_retention(flow: Tensor) -> Tensor:
-    """The area that each place had in the frame before, of the one it has now: (N, 1, H, W) in [0.5, 1].
+    """Compute which part of its present area each position had in the frame before: (N, 1, H, W) in [0.5, 1].
 
     flow: backward (N, 2, H, W), x then y in pixels. The area is the determinant of the Jacobian of p + flow(p), by
-    central differences; 1 too where the image shrinks.
+    central differences. Where the image shrinks the result is 1.
     """
     size = (flow.shape[2], flow.shape[3])
     cell = max(1, round(size[0] / CELLS_DOWN))
@@ -67,12 +68,12 @@ def detail_retention(flow: Tensor) -> Tensor:
 
 
 def limit_to_mask(residual: Tensor, amount: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring a residual (1, 3, h, w) and its amount (1, 1, h, w) of a whole dream down to a mask (1, 1, h, w)."""
+    """Limit a residual (1, 3, h, w), and its amount (1, 1, h, w) of a whole dream, to a mask (1, 1, h, w)."""
     share = (mask / amount.clamp_min(1e-3)).clamp(0, 1)
     return residual * share, torch.minimum(amount, mask)
 
 
 def mask_residual(residual: Tensor, mask: Tensor) -> Tensor:
-    """Remove what an ascent left where a mask (1, 1, H, W) is black; residual: (1, 3, h, w)."""
+    """Set a residual (1, 3, h, w) to zero where a mask (1, 1, H, W) is black."""
     size = (residual.shape[2], residual.shape[3])
     return torch.where(resize(mask, size) > 0, residual, torch.zeros_like(residual))

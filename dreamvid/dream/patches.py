@@ -1,7 +1,7 @@
-"""Ascent on the places of an image that need it: square patches in one batch, where the rest is dreamed already.
+"""Gradient ascent on a part of an image: square patches in one batch, where the rest is dreamed already.
 
-Each step cuts the patches out of the image as it is then, with a halo, and puts the change of their cores back: so
-patches that touch see what the other has grown. They move by a random shift from step to step, as whole images do.
+Each step cuts the patches out of the current image, with a halo, and writes their cores back, so that patches that
+touch see what the other has grown. The patches move by a random shift from step to step, as whole images do.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from dreamvid.dream.octaves import OctaveAscent, Shifts
 from dreamvid.image.tensors import resize
 from dreamvid.settings.size import Size
 
-# Sides in pixels, at each octave: of the cells that are looked at, of a patch's core, and of the halo around it that a
-# network sees too. Random shifts reach as far as half a halo.
+# Sides in pixels, at each octave: of the cells that are examined, of a patch's core, and of the halo around it that the
+# network sees too. Random shifts reach up to half a halo.
 CELL, CORE, HALO = 32, 64, 16
 
-# So much of a dream has to be missing in a cell for it to get steps of its own.
+# The part of a dream that has to be missing in a cell, on average, for the cell to get steps of its own.
 MISSING = 0.25
 
 # A patch's first row and column.
@@ -26,15 +26,15 @@ Corner = tuple[int, int]
 
 
 def find_corners(growth: Tensor) -> list[Corner]:
-    """Cover with cores all cells in which on average more than MISSING is to grow: the corners of these cores.
+    """Cover all cells in which more than MISSING is to grow on average with cores; return the corners of these cores.
 
-    growth: a map (1, 1, h, w). Waits for the device, as their number has to be known.
+    growth: a map (1, 1, h, w). Waits for the device, because their number has to be known.
     """
     cells = (F.avg_pool2d(growth, CELL, ceil_mode=True, count_include_pad=False)[0, 0] > MISSING).cpu().numpy()
     span, corners = CORE // CELL, []
     for row, column in zip(*cells.nonzero(), strict=True):
         if cells[row, column]:
-            # The first cell of a row that is left: of the cores that hold it, the one that holds the most.
+            # For the first remaining cell of a row: of the cores that contain it, the one that contains most cells.
             starts = range(column, max(-1, column - span), -1)
             left = max(starts, key=lambda start: int(cells[row : row + span, start : start + span].sum()))
             cells[row : row + span, left : left + span] = False
@@ -43,7 +43,7 @@ def find_corners(growth: Tensor) -> list[Corner]:
 
 
 def cover(growth: Tensor) -> Tensor:
-    """1 where `grow_patches` grows what a map (1, 1, h, w) asks for at the finest octave, 0 elsewhere."""
+    """Mark where `grow_patches` grows what a map (1, 1, h, w) asks for at the finest octave: 1 there, 0 elsewhere."""
     covered = torch.zeros_like(growth)
     for row, column in find_corners(growth):
         covered[:, :, row : row + CORE, column : column + CORE] = 1
@@ -51,9 +51,9 @@ def cover(growth: Tensor) -> Tensor:
 
 
 def patches_pay(growth: Tensor, sizes: Sequence[Size], *, own: int, finest: int, coarser: int) -> bool:
-    """Whether patches with `own` steps cost less than taking as many steps on the whole image, at every octave.
+    """Compare the cost of `own` steps on patches with that of as many on the whole image; return if patches cost less.
 
-    finest, coarser: steps that the whole takes anyhow, at the finest octave and below it.
+    finest, coarser: the steps that the whole image takes anyway, at the finest octave and below it.
     """
     patches = sum(own * len(find_corners(resize(growth, size))) * _side(size, 0) * _side(size, 1) for size in sizes)
     whole = sum(max(0, own - (finest if size == sizes[-1] else coarser)) * size[0] * size[1] for size in sizes)
@@ -74,8 +74,8 @@ def grow_patches(
     """Grow a dream where a map asks for it; return the residual of the whole, (1, 3, h, w).
 
     image, carried: as for `OctaveAscent.grow`, but at the size of the finest octave, the last of `sizes`. growth:
-    (1, 1, h, w), by how much of `step`, the mean change of a pixel in one step, each place is to grow; where less than
-    MISSING is asked for on average, nothing is.
+    (1, 1, h, w), which part of `step`, the mean change of a pixel in one step, each position is to grow by; where it is
+    less than MISSING on average, nothing grows.
     """
     start = image + carried
     added = torch.zeros_like(start)
@@ -113,7 +113,7 @@ def _ascend(
 
 
 def _span(start: int, size: Size, axis: int) -> slice:
-    """The rows or columns of a patch whose core, moved, starts at `start`: within the image, of one length."""
+    """Return the rows or columns of a patch whose shifted core begins at `start`: inside the image, of one length."""
     side = _side(size, axis)
     first = max(0, min(start - HALO - HALO // 2, size[axis] - side))
     return slice(first, first + side)

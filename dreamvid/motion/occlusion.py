@@ -1,8 +1,9 @@
-"""Where a flow can be trusted: the validity mask.
+"""Compute where a flow can be trusted: the validity mask.
 
 After Ruder et al. 2016 ("Artistic style transfer for videos") and Sundaram et al. 2010: forward and backward flow have
-to agree relative to their length, motion boundaries count as doubtful, and what comes from outside the frame is new.
-The hard thresholds of these papers are made soft where a dream is carried, so that its mask has no flickering edge.
+to agree relative to their length, motion boundaries are doubtful, and what comes from outside the frame is
+disoccluded. The hard thresholds of these papers are soft where a dream is carried, so that the mask's edge does not
+flicker.
 """
 
 import torch
@@ -15,18 +16,19 @@ from dreamvid.motion.warp import distance_outside, pixel_grid, warp
 RELATIVE, ABSOLUTE = 0.01, 0.5
 # |∇u|² + |∇v|² > BOUNDARY_RELATIVE |f|² + BOUNDARY_ABSOLUTE
 BOUNDARY_RELATIVE, BOUNDARY_ABSOLUTE = 0.01, 0.002
-# Steps of the flow, in pixels per pixel, that any motion makes and that only an edge makes; what an edge costs.
+# Steps of the flow, in pixels per pixel, up to which any motion makes them, and from which only an edge does; how much
+# validity an edge costs.
 SMOOTH_STEP, SURE_STEP, BOUNDARY_DOUBT = 0.5, 2.5, 0.5
 
 
 def in_frame_mask(flow: Tensor) -> Tensor:
-    """1 where `flow` (N, 2, H, W) points into the frame, falling to 0 over one pixel outside: (N, 1, H, W)."""
+    """Mark where `flow` (N, 2, H, W) points into the frame: 1, falling to 0 over one pixel outside; (N, 1, H, W)."""
     height, width = flow.shape[2:]
     return (1 - distance_outside(pixel_grid(height, width, flow) + flow, height, width)).clamp(0, 1)
 
 
 def fb_error(flow: Tensor, reverse: Tensor) -> Tensor:
-    """|f + b|² relative to what the papers allow, (N, 1, H, W): 1 is at their threshold, less is better.
+    """Compute |f + b|² relative to what the papers allow, (N, 1, H, W): 1 is their threshold, less is better.
 
     flow: backward flow (this → previous). reverse: the flow of the other direction (previous → this), on the previous
     frame's pixels. Both (N, 2, H, W).
@@ -37,35 +39,35 @@ def fb_error(flow: Tensor, reverse: Tensor) -> Tensor:
 
 
 def motion_boundary(flow: Tensor) -> Tensor:
-    """True at motion boundaries of `flow`, (N, 1, H, W)."""
+    """Find the motion boundaries of `flow`: true there, (N, 1, H, W)."""
     across = F.pad(flow[..., 1:] - flow[..., :-1], (0, 1))
     down = F.pad(flow[..., 1:, :] - flow[..., :-1, :], (0, 0, 0, 1))
     return _squared(across) + _squared(down) > BOUNDARY_RELATIVE * _squared(flow) + BOUNDARY_ABSOLUTE
 
 
 def validity(flow: Tensor, reverse: Tensor) -> Tensor:
-    """Mask (N, 1, H, W) in [0, 1] of where `flow` carries: 1 is sure, 0 is newly seen.
+    """Compute where `flow` can be trusted, (N, 1, H, W) in [0, 1]: 1 is sure, 0 is disoccluded.
 
     Falls from 1 at the papers' allowed fb_error to 0 at three times it: on water, where flows never quite agree,
-    a dream that is carried a little wrongly is calmer than one that is always begun anew. Motion boundaries count less.
+    a dream that is carried slightly wrong is calmer than one that always starts again. Motion boundaries count less.
     """
     return agreement(flow, reverse) * in_frame_mask(flow) * boundary_doubt(flow)
 
 
 def agreement(flow: Tensor, reverse: Tensor) -> Tensor:
-    """How far the two directions agree, (N, 1, H, W) in [0, 1]: see `validity`."""
+    """Compute how well the two directions agree, (N, 1, H, W) in [0, 1]; see `validity`."""
     return ((3 - fb_error(flow, reverse)) / 2).clamp(0, 1)
 
 
 def boundary_doubt(flow: Tensor) -> Tensor:
-    """What is left of the trust in `flow` (N, 2, H, W) at motion boundaries: (N, 1, H, W), 1 away from them."""
+    """Compute by which factor motion boundaries lower the validity of `flow` (N, 2, H, W): (N, 1, H, W), else 1."""
     return 1 - BOUNDARY_DOUBT * boundary_strength(flow)
 
 
 def boundary_strength(flow: Tensor) -> Tensor:
-    """How much of a jump `flow` (N, 2, H, W) makes at a pixel or beside it: (N, 1, H, W) in [0, 1].
+    """Compute how much `flow` (N, 2, H, W) jumps at a pixel or next to it: (N, 1, H, W) in [0, 1].
 
-    0 where neighbours move alike or as in a zoom or a turn, 1 where they move two and a half pixels apart or more.
+    0 where neighbors move alike or as in a zoom or a turn, 1 where they move two and a half pixels apart or more.
     """
     across = F.pad(_squared(flow[..., 1:] - flow[..., :-1]), (1, 1))
     down = F.pad(_squared(flow[..., 1:, :] - flow[..., :-1, :]), (0, 0, 1, 1))

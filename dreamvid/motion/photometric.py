@@ -1,7 +1,7 @@
-"""Whether two images show the same thing, whatever the light: comparing locally normalised luma.
+"""Compare two images whatever their light, by locally normalized luma.
 
 Each pixel's luma is taken relative to the mean and the spread of its surroundings (the normalisation behind zero-mean
-normalised cross-correlation), so a change of brightness or contrast, even one that differs from place to place, makes
+normalized cross-correlation), so a change of brightness or contrast, even one that differs from place to place, makes
 no difference. Where there is no texture there is no evidence, and so no difference either.
 """
 
@@ -21,7 +21,7 @@ DARK, BLOWN_OUT = 0.02, 0.9
 CELLS = 8
 # A flow's warp is compared over windows of this side in pixels: what a patch of optical flow looks at.
 WINDOW = 9
-# Mean squared difference of normalised luma: two unrelated textures have 2, the same one with 10 dB of noise 0.2.
+# Mean squared difference of normalized luma: two unrelated textures have 2, the same one with 10 dB of noise 0.2.
 SURE, LOST = 0.5, 2.0
 # Error of a warp, relative to the light there and what would be noise in the dark, up to which it explains a frame
 # wholly, and from which on not at all.
@@ -44,7 +44,7 @@ def local_mean(x: Tensor, window: int) -> Tensor:
 
 
 def _mean_along(x: Tensor, window: int, axis: int) -> Tensor:
-    """Mean over `window` (odd) neighbours along axis 2 or 3, cut off at the ends."""
+    """Average over `window` (odd) neighbors along axis 2 or 3, cut off at the ends."""
     # Sums of slices: pooling takes ten times as long on a CPU.
     half, size = window // 2, x.shape[axis]
     padded = F.pad(x, (0, 0, half, half) if axis == 2 else (half, half, 0, 0))
@@ -57,12 +57,12 @@ def _mean_along(x: Tensor, window: int, axis: int) -> Tensor:
 
 
 def normalized_ssd(a: Tensor, b: Tensor, window: int) -> Tensor:
-    """Mean squared difference of the normalised lumas a and b, both (N, 1, H, W), over squares of side `window` (odd).
+    """Compute the mean squared difference of two normalized lumas, both (N, 1, H, W), over squares of side `window`.
 
-    0 for images that differ in brightness and contrast only, and where neither has texture; about 2 for unrelated
-    textures; about 1 where one has texture and the other none.
+    window: odd. The result is 0 for images that differ in brightness and contrast only, and where neither has texture;
+    about 2 for unrelated textures; about 1 where one has texture and the other none.
     """
-    return local_mean((_normalised(a, window) - _normalised(b, window)).square(), window)
+    return local_mean((_normalized(a, window) - _normalized(b, window)).square(), window)
 
 
 def exposure(this: Tensor, previous: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def match_illumination(image: Tensor, like: Tensor, window: int) -> Tensor:
 
 
 def photometric_validity(this: Tensor, moved: Tensor) -> Tensor:
-    """How far `moved` (the previous frame, warped) shows what `this` shows; both (N, 3, H, W) in [0, 1].
+    """Compute how well `moved` (the previous frame, warped) matches `this`; both (N, 3, H, W) in [0, 1].
 
     Returns (N, 1, H, W): 1 where they agree, falling softly to 1 - LOSS where they have nothing in common.
     """
@@ -91,10 +91,10 @@ def photometric_validity(this: Tensor, moved: Tensor) -> Tensor:
 
 
 def explained(this: Tensor, moved: Tensor) -> Tensor:
-    """How far `moved` (the previous frame, warped) has the colors of `this`; both (N, 3, H, W) in [0, 1].
+    """Compute how well `moved` (the previous frame, warped) has the colors of `this`; both (N, 3, H, W) in [0, 1].
 
     Returns (N, 1, H, W) in [0, 1]. Colors are compared at one exposure, and smoothed. Unlike `photometric_validity`
-    it asks for evidence: what is newly seen and of another color is not explained, however flat it is.
+    it needs evidence: a disoccluded region of another color is not explained, however flat it is.
     """
     moved = exposure(luma(this), luma(moved)) * moved
     error = local_mean((this - moved).abs().mean(dim=1, keepdim=True), SMOOTHING)
@@ -102,7 +102,7 @@ def explained(this: Tensor, moved: Tensor) -> Tensor:
     return ((UNEXPLAINED - error / light) / (UNEXPLAINED - EXPLAINED)).clamp(0, 1)
 
 
-def _normalised(x: Tensor, window: int) -> Tensor:
+def _normalized(x: Tensor, window: int) -> Tensor:
     deviation = x - local_mean(x, window)
     return deviation / (local_mean(deviation.square(), window).sqrt() + NOISE_SPREAD)
 
@@ -114,7 +114,7 @@ HALF_WAY = 1.5e-4
 
 
 def temporal_activity(this: Tensor, moved: Tensor) -> Tensor:
-    """How restless each place is, (N, 1, H, W) in [0, 1): 0 where `moved`, the frame before warped, is as `this`.
+    """Compute how restless each position is, (N, 1, H, W) in [0, 1): 0 where `moved`, the warped frame, is `this`.
 
     Both (N, 3, H, W) in [0, 1]. Their light may differ.
     """

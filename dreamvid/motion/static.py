@@ -1,4 +1,4 @@
-"""Finding what stands still, so that there nothing is resampled: a still shot neither blurs nor shimmers."""
+"""Find what stands still, so that nothing is resampled there: a still shot neither blurs nor shimmers."""
 
 import torch
 import torch.nn.functional as F
@@ -9,27 +9,27 @@ from dreamvid.motion.fill import fill_values
 from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, local_mean, normalized_ssd
 from dreamvid.motion.warp import warp
 
-# Stillness is judged over squares of this part of the image's height; flat ones ask the texture in the larger ones.
+# Stillness is judged over squares of this part of the image's height; flat squares follow the texture in larger ones.
 WINDOW_PART, ASKED_PART = 1 / 8, 1 / 2
-# Zero flow may leave this many times the squared error of the estimated flow, plus what half a level of 255 makes.
+# Zero flow may leave this many times the squared error of the estimated flow, plus that of half a level of 255.
 TOLERANCE, FLOOR = 2.0, (0.5 / 255) ** 2
-# A surround is black or white to within this: bars that a codec has touched.
+# A surround is black or white up to this much, as in bars that a codec has changed.
 SURROUND_NOISE = 3 / 255
-# There is texture enough to judge by where a motion of this many pixels would leave an error that noise does not.
+# There is enough texture to judge where a motion of this many pixels would leave a larger error than noise does.
 TELLING = 0.5
-# A flat place goes along with things that move around it where its flow is theirs, to within this part of it and no
-# less than a pixel: what an estimator makes of noise is another flow. They have to be so much of what is around it.
+# A flat region moves with the objects around it if its flow is theirs, up to this part of it or one pixel (of noise, an
+# estimator makes another flow), and if they are at least this part of the surroundings.
 ALIKE, HEARD = 1 / 4, 0.01
-# A place has texture of like color next to it where so much of its stillness is known from there.
+# A position has texture of similar color next to it if its stillness is known from there at least this well.
 KNOWN = 0.3
 
 
 def static_mask(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
-    """True where no motion explains the frames as well as `flow` does, but for their light; (N, 1, H, W).
+    """Find where zero motion explains the frames as well as `flow` does, apart from their light: true; (N, 1, H, W).
 
     this, previous: (N, 3, H, W) in [0, 1]. flow: backward (N, 2, H, W), in pixels. The error counts over a
-    surrounding: near something that moves nothing is called still. Flat places go with the texture of like
-    color that is next to them, others with most of the texture around them, and an image without any stands still.
+    surrounding square, so nothing next to a moving object counts as still. Flat regions follow the texture of similar
+    color next to them, or else most of the texture around them. An image without any texture stands still.
     """
     window, asked = (int(this.shape[2] * part) | 1 for part in (WINDOW_PART, ASKED_PART))
     # An estimator fits noise, so it is smoothed away.
@@ -55,12 +55,12 @@ def static_mask(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
 
 
 def _goes_along(flow: Tensor, moving: Tensor, window: int) -> Tensor:
-    """True where `flow` (N, 2, H, W) is that of what moves around, over squares of side `window`; (N, 1, H, W).
+    """Find where `flow` (N, 2, H, W) is that of what moves nearby, in squares of side `window`; (N, 1, H, W).
 
     moving: (N, 1, H, W), 1 where no stillness explains the frames and 0 elsewhere.
     """
     heard = local_mean(moving, window)
-    said = moving * _length(flow)  # what moves far speaks louder than what hardly does
+    said = moving * _length(flow)  # large motions count more
     theirs = local_mean(said * flow, window) / local_mean(said, window).clamp_min(1e-6)
     apart, length = _length(flow - theirs), _length(theirs)
     return (heard > HEARD) & (apart < (ALIKE * length).clamp_min(1)) & (length > 1)
@@ -71,10 +71,10 @@ def _length(flow: Tensor) -> Tensor:
 
 
 def surround(this: Tensor, previous: Tensor) -> Tensor:
-    """True in black or white surrounds of the image (letterbox bars, vignettes, fades); (N, 1, H, W).
+    """Find black or white surrounds of the image (letterbox bars, vignettes, fades): true there; (N, 1, H, W).
 
     this, previous: (N, 3, H, W) in [0, 1]. A surround reaches a border of the frame in a straight line along which
-    both frames are flat black, or both flat white. Whatever moves beside it, it stands still.
+    both frames are flat black, or both flat white. It stands still, whatever moves next to it.
     """
     channels = torch.cat((this, previous), dim=1)
     lightest, darkest = channels.amax(dim=1, keepdim=True), channels.amin(dim=1, keepdim=True)
@@ -91,7 +91,7 @@ def zero_static_flow(flow: Tensor, still: Tensor) -> Tensor:
 
 
 def _steepness(x: Tensor, window: int) -> Tensor:
-    """What a motion of one pixel changes at least, squared, whatever its direction; over squares of side `window`.
+    """Compute the least squared change that a motion of one pixel makes in any direction, in squares of side `window`.
 
     x: (N, 1, H, W). It is the smaller eigenvalue of the structure tensor: a motion along a straight edge changes
     nothing.

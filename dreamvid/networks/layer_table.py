@@ -21,7 +21,7 @@ from dreamvid.networks.truncate import blank
 class LayerInfo:
     """One dreamable layer.
 
-    `stride` is the distance in input pixels between neighbouring positions, None for a layer without
+    `stride` is the distance in input pixels between neighboring positions, None for a layer without
     positions (a classifier's vector). `receptive_field` is the side in pixels (the longer one) of the square
     of input that one position depends on, None if that is the whole image. `kind` is the module's class.
     """

@@ -235,7 +235,7 @@ class VideoProducer:
                             _Shown(index, pixels, picture, frame, masked),
                             frame,
                             plan.elapsed_seconds(index),
-                            anew=alone or (segment.new_shot and index == segment.start),
+                            new_shot=alone or (segment.new_shot and index == segment.start),
                             last=index + 1 in shot_ends,
                         )
                     yield from steps

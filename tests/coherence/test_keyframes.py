@@ -41,7 +41,7 @@ def sort(every: int, shots: list[int], seconds: list[float]) -> list[Step]:
     for shot in shots:
         for place in range(shot):
             last = place == shot - 1
-            steps += cadence.add(index, NOTHING, seconds[index], anew=place == 0, last=last)
+            steps += cadence.add(index, NOTHING, seconds[index], new_shot=place == 0, last=last)
             index += 1
     return steps
 
@@ -93,7 +93,7 @@ def dream_sparsely(
     cadence = dreamer.cadence(30)
     steps: list[Step] = []
     for i, frame in enumerate(frames):
-        steps += cadence.add(i, dreamer.frame(frame), 1 / 25, anew=i == 0, last=i == len(frames) - 1)
+        steps += cadence.add(i, dreamer.frame(frame), 1 / 25, new_shot=i == 0, last=i == len(frames) - 1)
 
     def mask(i: int) -> torch.Tensor | None:
         return None if masks is None else masks[i]

@@ -206,7 +206,7 @@ def _listed(channels: Iterable[int]) -> str:
 
 
 def _runs(channels: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Join sorted numbers to runs (first, last) of neighbours."""
+    """Join sorted numbers to runs (first, last) of neighbors."""
     first = last = -1
     for channel in channels:
         if first >= 0 and channel == last + 1:

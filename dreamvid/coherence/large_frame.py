@@ -26,8 +26,8 @@ class LargeFrame(WorkingFrame):
     """A working frame whose pixels, uint8 or uint16 (H, W, 3), stay where they are; they must not change meanwhile."""
 
     def __init__(self, pixels: Pixels, size: Size, estimator: FlowEstimator, device: torch.device | str) -> None:
-        super().__init__(torch.empty(0, device=device), size, estimator)
         self.pixels, self._device = pixels, device
+        super().__init__(torch.empty(0, device=device), size, estimator)
 
     @property
     def full(self) -> Tensor:

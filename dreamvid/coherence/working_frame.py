@@ -14,12 +14,15 @@ class WorkingFrame:
     """A frame as decoding, motion and the dream share it: uploaded once, reduced once, prepared for motion once.
 
     uploaded: whole numbers (H, W, 3) as `upload` returns them, or float32 (1, 3, H, W) in [0, 1]; it stays as it is,
-    as many frames may wait at once. size: that of the finest octave, at which the residual is carried.
+    as many frames may wait at once. size: that of the finest octave, at which the residual is carried. reduced: the
+    frame at that size, (1, 3, h, w); resampling may leave [0, 1] a little where it reduces.
     """
 
     def __init__(self, uploaded: Tensor, size: Size, estimator: FlowEstimator) -> None:
         self._uploaded, self._estimator = uploaded, estimator
         self.size = size
+        # At once: on a GPU, whoever takes the frame over may only read what its maker's stream has finished.
+        self.reduced = self._resampled(size)
 
     @property
     def full(self) -> Tensor:
@@ -31,11 +34,6 @@ class WorkingFrame:
         """Its height and width in pixels."""
         shape = self._uploaded.shape
         return Size(shape[0], shape[1]) if len(shape) == 3 else Size(shape[2], shape[3])
-
-    @cached_property
-    def reduced(self) -> Tensor:
-        """The frame at `size`, (1, 3, h, w); resampling may leave [0, 1] a little where it reduces."""
-        return self._resampled(self.size)
 
     @cached_property
     def prepared(self) -> PreparedFrame:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamvid.motion.estimator import FlowEstimator
 from dreamvid.motion.fill import fill_flow
-from dreamvid.motion.occlusion import agreement, boundary_doubt, in_frame_mask
+from dreamvid.motion.occlusion import agreement, validity
 from dreamvid.motion.photometric import explained, photometric_validity, temporal_activity
 from dreamvid.motion.static import static_mask, surround, zero_static_flow
 from dreamvid.motion.warp import resize_flow, warp
@@ -96,7 +96,7 @@ class _Direction:
         agrees = agreement(self.small, self.small_reverse)
         small = fill_flow(self.small, agrees, self.this)
         moved = warp(self.previous, small)
-        sure = torch.maximum(agrees, explained(self.this, moved)) * in_frame_mask(small) * boundary_doubt(small)
+        sure = validity(small, torch.maximum(agrees, explained(self.this, moved)))
         sure = sure * photometric_validity(self.this, moved)
         guess = resize_flow(small, (self.flow.shape[2], self.flow.shape[3]))
         flow = zero_static_flow(torch.lerp(guess, self.flow, _enlarge(agrees, self.flow)), self.still)

@@ -45,23 +45,22 @@ def motion_boundary(flow: Tensor) -> Tensor:
     return _squared(across) + _squared(down) > BOUNDARY_RELATIVE * _squared(flow) + BOUNDARY_ABSOLUTE
 
 
-def validity(flow: Tensor, reverse: Tensor) -> Tensor:
-    """Compute where `flow` can be trusted, (N, 1, H, W) in [0, 1]: 1 is sure, 0 is disoccluded.
+def validity(flow: Tensor, evidence: Tensor) -> Tensor:
+    """Compute where `flow` (N, 2, H, W) can be trusted, (N, 1, H, W) in [0, 1]: 1 is sure, 0 is disoccluded.
 
-    Falls from 1 at the papers' allowed fb_error to 0 at three times it: on water, where flows never quite agree,
-    a dream that is carried slightly wrong is calmer than one that always starts again. Motion boundaries count less.
+    evidence: (N, 1, H, W) in [0, 1] that the flow is right, such as `agreement`. It does not count outside of the
+    frame, and less at motion boundaries.
     """
-    return agreement(flow, reverse) * in_frame_mask(flow) * boundary_doubt(flow)
+    return evidence * in_frame_mask(flow) * (1 - BOUNDARY_DOUBT * boundary_strength(flow))
 
 
 def agreement(flow: Tensor, reverse: Tensor) -> Tensor:
-    """Compute how well the two directions agree, (N, 1, H, W) in [0, 1]; see `validity`."""
+    """Compute how well the two directions agree, (N, 1, H, W) in [0, 1].
+
+    Falls from 1 at the papers' allowed fb_error to 0 at three times it: on water, where flows never quite agree,
+    a dream that is carried slightly wrong is calmer than one that always starts again.
+    """
     return ((3 - fb_error(flow, reverse)) / 2).clamp(0, 1)
-
-
-def boundary_doubt(flow: Tensor) -> Tensor:
-    """Compute by which factor motion boundaries lower the validity of `flow` (N, 2, H, W): (N, 1, H, W), else 1."""
-    return 1 - BOUNDARY_DOUBT * boundary_strength(flow)
 
 
 def boundary_strength(flow: Tensor) -> Tensor:

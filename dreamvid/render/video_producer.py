@@ -82,10 +82,8 @@ class VideoProducer:
             "the source's content": self._source.fingerprint(),
             "the content of the flow estimator": self._dreamer.flow_fingerprint,
         }
-        audio = self._settings.video.audio
-        if audio is not None and (audio != OWN_SOUND or Path(audio).exists()):
-            path = Path(audio).expanduser()
-            contents["the sound's content"] = FileSource(text=audio, paths=(path,)).fingerprint()
+        if (path := self._audio_file()) is not None:
+            contents["the sound's content"] = FileSource(text=str(path), paths=(path,)).fingerprint()
         if origin := SOURCES.origin(self._source.kind):
             contents["the plugin of the source"] = origin
         return render_fingerprint(
@@ -111,14 +109,18 @@ class VideoProducer:
         notes = [] if mask is None else mask_notes(mask)
         return [*self._info.notes, *plan.damage, *bars_kept(plan), *notes]
 
+    def _audio_file(self) -> Path | None:
+        """Return the file whose sound drives schedules; None without sound, or for the source's own."""
+        text = self._settings.video.audio
+        return None if text is None or (text == OWN_SOUND and not Path(text).exists()) else Path(text).expanduser()
+
     def _listen(self, plan: Plan, duration_seconds: float) -> SoundCurves | None:
         """Analyze the sound that drives schedules, at the times of the frames; None if none was asked for."""
-        text = self._settings.video.audio
-        if text is None:
+        if self._settings.video.audio is None:
             return None
         rate, count = plan.rate, math.ceil((duration_seconds + 1) * plan.rate)
-        if text != OWN_SOUND or Path(text).exists():
-            samples, per_second = decode_audio(text)
+        if (path := self._audio_file()) is not None:
+            samples, per_second = decode_audio(path)
             return analyse_sound(samples, per_second, rate, count)
         if not isinstance(self._source, FfmpegSource) or not self._info.audio:
             raise SettingsError(

@@ -3,6 +3,7 @@ import torch
 
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.occlusion import (
+    agreement,
     boundary_strength,
     in_frame_mask,
     motion_boundary,
@@ -10,6 +11,10 @@ from dreamvid.motion.occlusion import (
     validity,
     was_visible,
 )
+
+
+def agreeing_validity(flow: torch.Tensor, reverse: torch.Tensor) -> torch.Tensor:
+    return validity(flow, agreement(flow, reverse))
 
 
 def flow_of(dx: float, dy: float, height: int = 20, width: int = 30) -> torch.Tensor:
@@ -23,18 +28,18 @@ def test_what_comes_from_outside_is_new():
 
 
 def test_flows_that_undo_each_other_are_valid():
-    assert validity(flow_of(2, -1), flow_of(-2, 1))[..., 2:-2, 3:-3].min() == 1
+    assert agreeing_validity(flow_of(2, -1), flow_of(-2, 1))[..., 2:-2, 3:-3].min() == 1
 
 
 def test_flows_that_disagree_are_not():
-    assert validity(flow_of(2, -1), flow_of(2, 1)).max() == 0
+    assert agreeing_validity(flow_of(2, -1), flow_of(2, 1)).max() == 0
 
 
 def test_a_long_flow_may_err_more_than_a_short_one():
     short, long = (0.5, 30.0)
     error = 1.5
-    assert validity(flow_of(short, 0, 20, 90), flow_of(-short + error, 0, 20, 90)).max() == 0
-    assert validity(flow_of(long, 0, 20, 90), flow_of(-long + error, 0, 20, 90))[..., 5:50].min() == 1
+    assert agreeing_validity(flow_of(short, 0, 20, 90), flow_of(-short + error, 0, 20, 90)).max() == 0
+    assert agreeing_validity(flow_of(long, 0, 20, 90), flow_of(-long + error, 0, 20, 90))[..., 5:50].min() == 1
 
 
 def test_a_step_in_the_flow_is_a_motion_boundary():
@@ -60,7 +65,7 @@ def test_a_revealed_strip_is_marked():
     previous[:, :, 30:90, 60:120] = square
     this[:, :, 30:90, 68:128] = square
     dis = load_estimator("dis")
-    mask = validity(*dis.estimate(dis.prepare(this), dis.prepare(previous)))
+    mask = agreeing_validity(*dis.estimate(dis.prepare(this), dis.prepare(previous)))
     assert mask[..., 36:84, 61:67].mean() < 0.3, "the strip behind the square is new"
     assert mask[..., 36:84, 80:115].mean() > 0.9, "the square itself was there"
     assert mask[..., 36:84, 10:45].mean() > 0.9, "the ground far off was there"
@@ -85,7 +90,7 @@ def test_a_motion_boundary_is_doubted_softly_and_a_zoom_is_not():
 
 def test_a_little_disagreement_costs_a_little():
     """Flows that miss each other by a pixel, twice what the papers allow, still carry half."""
-    middle = validity(flow_of(0, 0), flow_of(1, 0))[..., 5:-5, 5:-5]
+    middle = agreeing_validity(flow_of(0, 0), flow_of(1, 0))[..., 5:-5, 5:-5]
     assert float(middle.mean()) == pytest.approx(0.5, abs=0.02)
     assert not was_visible(flow_of(0, 0), flow_of(1, 0)).any()
     assert was_visible(flow_of(0, 0), flow_of(0.6, 0)).all()

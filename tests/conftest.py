@@ -6,6 +6,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Several test processes share the cores: one thread each, before torch and OpenMP start theirs.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import importlib.util
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,32 @@ import pytest
 from dreamvid import tune_process
 
 tune_process()  # as the command line does
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def _missing(item: pytest.Item) -> list[str]:
+    """Name what a test needs and this machine does not have: packages of extras, a browser."""
+    modules = [name for marker in item.iter_markers("extra") for name in marker.args]
+    browser = item.get_closest_marker("browser") is not None
+    missing = [name for name in [*modules, *(["playwright"] if browser else [])] if not importlib.util.find_spec(name)]
+    if browser and not any(map(shutil.which, BROWSERS)):
+        missing.append("Chromium")
+    return missing
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if missing := _missing(item):
+        message = f"needs {', '.join(missing)}"
+        if os.environ.get("DREAMVID_ALL_EXTRAS"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of the browser that tests marked `browser` start."""
+    return next(path for name in BROWSERS if (path := shutil.which(name)))
 
 
 @pytest.fixture(scope="session")

@@ -31,16 +31,16 @@ _LAYERS = (
 )
 # Name, where it is, what it does. A command is imported only when it is called: `--help` stays fast.
 _COMMANDS = (
-    ("run", "dreamvid.cli.run:run", "Dream on a video."),
-    ("zoom", "dreamvid.cli.zoom:zoom", "Make a video from one image, or from noise, with a moving camera."),
-    ("image", "dreamvid.cli.image:image", "Dream on a single image."),
-    ("presets", "dreamvid.cli.presets:presets", "List the presets; `presets show NAME` prints one in full."),
-    ("models", "dreamvid.cli.models:models", "List the networks that can dream, and which need a download."),
-    ("layers", "dreamvid.cli.layers:layers", _LAYERS),
-    ("sheet", "dreamvid.cli.sheet:sheet", "Compare layers, channels, presets or networks on one frame."),
-    ("score", "dreamvid.cli.score:score", "Measure a dream against its source: flicker, strength, drift."),
-    ("features", "dreamvid.cli.features:features", "Show what the features of a network look for."),
-    ("doctor", "dreamvid.cli.doctor:doctor", "Show what is installed and what works on this machine."),
+    ("run", "dreamvid.cli.commands.run:run", "Dream on a video."),
+    ("zoom", "dreamvid.cli.commands.zoom:zoom", "Make a video from one image, or from noise, with a moving camera."),
+    ("image", "dreamvid.cli.commands.image:image", "Dream on a single image."),
+    ("presets", "dreamvid.cli.commands.presets:presets", "List the presets; `presets show NAME` prints one in full."),
+    ("models", "dreamvid.cli.commands.models:models", "List the networks that can dream, and which need a download."),
+    ("layers", "dreamvid.cli.commands.layers:layers", _LAYERS),
+    ("sheet", "dreamvid.cli.commands.sheet:sheet", "Compare layers, channels, presets or networks on one frame."),
+    ("score", "dreamvid.cli.commands.score:score", "Measure a dream against its source: flicker, strength, drift."),
+    ("features", "dreamvid.cli.commands.features:features", "Show what the features of a network look for."),
+    ("doctor", "dreamvid.cli.commands.doctor:doctor", "Show what is installed and what works on this machine."),
 )
 
 _PURPOSE = """\

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamvid.cli.run import default_output
+from dreamvid.cli.commands.run import default_output
 from dreamvid.image.io import read_image
 from dreamvid.settings import list_presets, load_settings
 from dreamvid.video.probe import probe, scan

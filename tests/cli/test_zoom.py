@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dreamvid.cli.zoom import default_output
+from dreamvid.cli.commands.zoom import default_output
 from dreamvid.image.io import read_image
 from dreamvid.settings import list_presets, load_settings
 from dreamvid.video.probe import probe, scan

@@ -1,7 +1,15 @@
-"""Run the command line: `python -m dreamvid`."""
+"""Run the command line: `python -m dreamvid`, and what the installed program `dreamvid` calls."""
 
-import sys
+from typing import NoReturn
 
 from dreamvid.cli import main
+from dreamvid.runtime.process import exit_process
 
-sys.exit(main())
+
+def program() -> NoReturn:
+    """Run the command line with the arguments of this process, and end the process."""
+    exit_process(main())
+
+
+if __name__ == "__main__":
+    program()

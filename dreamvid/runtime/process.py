@@ -1,7 +1,11 @@
-"""Tune the whole process for dreaming: what a program may do, and what a library must not do by itself."""
+"""Tune the whole process for dreaming, and end it: what a program may do, and what a library must not do by itself."""
 
+import atexit
 import os
 import sys
+import threading
+from contextlib import suppress
+from typing import NoReturn
 
 _tuned = False
 
@@ -51,3 +55,20 @@ def tune_malloc() -> None:
     mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
     mallopt(_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
     mallopt(_TOP_PAD, _LARGEST_MMAP_THRESHOLD)
+
+
+def exit_process(code: int) -> NoReturn:
+    """End the process with an exit code, without taking its memory apart.
+
+    Python frees every object at exit, a network's thousands among them, which takes half a second or more; the system
+    frees all of it at once. What programs rely on is done first: other threads end (those that are no daemons), what
+    was registered with `atexit` is called, stdout and stderr are flushed.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # a reader that is gone, a closed stream, no console
+            stream.flush()
+    os._exit(code)

@@ -79,3 +79,33 @@ def test_cudnn_is_only_set_up_in_a_tuned_process(tuned: bool, monkeypatch: pytes
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     configure_backend(torch.device("cuda"))  # sets flags, needs no GPU
     assert torch.backends.cudnn.benchmark is tuned
+
+
+def test_a_process_that_ends_does_first_what_others_rely_on() -> None:
+    code = """
+import atexit, sys, threading, time
+from dreamvid.runtime.process import exit_process
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+kept = Kept()
+atexit.register(print, "registered")
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread")), daemon=False).start()
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+sys.stderr.write("not a line")
+print("last")
+exit_process(7)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 7
+    assert done.stdout.splitlines() == ["last", "thread", "registered"]
+    assert done.stderr == "not a line"
+
+
+def test_the_program_ends_with_its_exit_code_and_all_of_its_output() -> None:
+    for arguments, code in ((["--version"], 0), (["run", "missing.mp4"], 2)):
+        done = subprocess.run([sys.executable, "-m", "dreamvid", *arguments], capture_output=True, text=True)
+        assert done.returncode == code
+        assert done.stdout + done.stderr

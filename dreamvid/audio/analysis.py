@@ -23,7 +23,7 @@ _CHUNK = 4096  # spectra at once, to bound the memory
 _FULL_PERCENTILE = 99.0  # what counts as full level: a single bang does not make all the rest silent
 _FAINT = 0.03  # a band this far below the loudest one is faint, not full
 _RELEASE_SECONDS = 0.12  # half-life of the levels' fall; their rise is immediate
-_BEAT_SECONDS = 0.12  # half-life of a beat's pulse
+BEAT_HALF_LIFE_SECONDS = 0.12  # half-life of a beat's pulse
 
 _COMPRESSION = 100.0
 _NEIGHBORHOOD_SECONDS = 0.5  # in which an onset has to stand out
@@ -195,7 +195,7 @@ def _pulses(times_seconds: tuple[float, ...], fps: Fraction, count: int) -> Curv
         frame = math.floor(time * float(fps) + 0.5)
         if frame < count:
             pulses[frame] = 1.0
-    kept = 0.5 ** (1 / float(fps) / _BEAT_SECONDS)
+    kept = 0.5 ** (1 / float(fps) / BEAT_HALF_LIFE_SECONDS)
     for index in range(1, count):
         pulses[index] = max(pulses[index], pulses[index - 1] * kept)
     return pulses

@@ -31,6 +31,8 @@ SIGNALS = {
 """The values of the audio that a schedule can use, each from 0 to 1, and what they mean."""
 
 _MAX_LENGTH = 2000
+LONGEST_KEYFRAMES = 200_000
+"""The longest text of keyframes, in characters: a live session that was recorded has many."""
 _MAX_NESTING = 40
 _SHOWN = 72  # characters of a long text around the position of an error
 
@@ -224,9 +226,10 @@ class _Parser(Reader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.names: set[str] = set()
-        if len(text) > _MAX_LENGTH:
-            self.position = _MAX_LENGTH
-            self.fail(f"at most {_MAX_LENGTH} characters, got {len(text)}")
+        most = LONGEST_KEYFRAMES if ":" in text else _MAX_LENGTH  # only keyframes have a colon
+        if len(text) > most:
+            self.position = most
+            self.fail(f"at most {most} characters, got {len(text)}")
 
     def fail(self, expected: str, position: int | None = None) -> NoReturn:
         position = self.position if position is None else position

@@ -23,7 +23,6 @@ dreams are comparable only at about the same strength.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -37,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.baselines import LAYER, NOTEBOOK_LAYER, NOTEBOOK_SIZE, NOTEBOOK_STEP, OCTAVE_SCALE, OCTAVES
+from benchmarks.baselines import NOTEBOOK_LAYER, NOTEBOOK_SIZE, NOTEBOOK_STEP, OCTAVE_SCALE, OCTAVES
 from benchmarks.coherence import read
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, Shifts, octave_sizes
@@ -45,9 +44,10 @@ from dreamvid.dream.optimizer import UpdateRule
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.metrics.score import ObjectiveMeter, score_frames
 from dreamvid.networks.network import load_network
+from dreamvid.render.bench import machine_name, measure_gradient
 from dreamvid.render.engine import render_video
 from dreamvid.runtime.device import configure_backend, resolve_device, synchronize
-from dreamvid.runtime.roofline import gradient_flop, measured_peak
+from dreamvid.runtime.roofline import measured_peak
 from dreamvid.settings import load_settings
 from dreamvid.settings.size import Size
 
@@ -99,18 +99,12 @@ def notebook(device: torch.device, dtype: torch.dtype, steps: int, pairs: int) -
 
 
 def peak(device: torch.device, dtype: torch.dtype, height: int, width: int) -> float:
-    """Return the share of the measured peak that a gradient of the default network reaches."""
-    network = load_network(device=device)
-    objective = parse_objective(LAYER).resolve(network.table)
-    module = network.truncate(objective.layers).to(dtype)
-    gradient = TiledGradient(module, objective, tile=1024)
-    image = torch.rand(1, 3, height, width, device=device)
-    best = min(seconds(lambda: gradient(image), device) for _ in range(12))
-    flop = gradient_flop(gradient.network, {(1, 3, height, width): 1})
-    rate = measured_peak(device, gradient.dtype)
-    reached = f"{1000 * best:.1f} ms, {flop / best / 1e9:.0f} of {rate / 1e9:.0f} GFLOP/s"
+    """Return the share of the measured peak that a gradient of the default network reaches, as in `dreamvid bench`."""
+    rate = measured_peak(device, dtype)
+    row = measure_gradient(Size(height=height, width=width), device, rate, dtype)
+    reached = f"{row.milliseconds:.1f} ms, {row.gflop_per_second:.0f} of {rate / 1e9:.0f} GFLOP/s"
     print(f"  gradient at {width} x {height}: {reached}", flush=True)
-    return flop / best / rate
+    return row.share_of_peak
 
 
 def run(clip: str, size: Size, frames: int, folder: Path, **overrides: object) -> tuple[float, list[Tensor]]:
@@ -152,16 +146,7 @@ def strength(frames: list[Tensor], made: list[Tensor], meter: ObjectiveMeter, fp
 
 
 def machine(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
-    names = [line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return f"{machine_name(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -40,6 +40,7 @@ _COMMANDS = (
     ("sheet", "dreamvid.cli.commands.sheet:sheet", "Compare layers, channels, presets or networks on one frame."),
     ("score", "dreamvid.cli.commands.score:score", "Measure a dream against its source: flicker, strength, drift."),
     ("features", "dreamvid.cli.commands.features:features", "Show what the features of a network look for."),
+    ("bench", "dreamvid.cli.commands.bench:bench", "Measure how fast this machine dreams."),
     ("doctor", "dreamvid.cli.commands.doctor:doctor", "Show what is installed and what works on this machine."),
 )
 

@@ -1,0 +1,104 @@
+"""Encode the newest picture as JPEG, once for all who watch, and only while somebody does."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+
+from dreamvid.render.live.slot import LatestFrame
+
+_QUALITY = 88
+_WAIT_SECONDS = 0.2
+
+
+class JpegStream:
+    """The newest picture of a slot as JPEG. A thread encodes while at least one viewer is there."""
+
+    def __init__(self, frames: LatestFrame, most_viewers: int = 100) -> None:
+        self._frames, self._most = frames, most_viewers
+        self._changed = threading.Condition()
+        self._viewers = 0
+        self._thread: threading.Thread | None = None
+        self._newest: tuple[int, bytes] | None = None
+        self._count = 0
+        self._closed = False
+
+    @property
+    def viewers(self) -> int:
+        """How many watch."""
+        return self._viewers
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._closed
+
+    @contextmanager
+    def watched(self) -> Iterator[bool]:
+        """Count as a viewer in the block; yields False, and does not count, where there are too many already."""
+        with self._changed:
+            taken = self._viewers < self._most and not self._closed
+            if taken:
+                self._viewers += 1
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._encode, name="live jpeg", daemon=True)
+                    self._thread.start()
+        try:
+            yield taken
+        finally:
+            if taken:
+                with self._changed:
+                    self._viewers -= 1
+
+    def after(self, number: int, timeout_seconds: float) -> tuple[int, bytes] | None:
+        """Wait for a picture newer than `number`; return its number and its JPEG, None after the timeout."""
+        deadline = time.monotonic() + timeout_seconds
+        with self._changed:
+            while self._newest is None or self._newest[0] <= number:
+                left = deadline - time.monotonic()
+                if left <= 0 or self._closed:
+                    return None
+                self._changed.wait(min(left, _WAIT_SECONDS))
+            return self._newest
+
+    def picture(self) -> bytes | None:
+        """Encode the newest picture now; None before the first."""
+        frame = self._frames.latest()
+        return None if frame is None else encode_jpeg(frame.pixels)
+
+    def close(self) -> None:
+        """End: viewers wake up and get no more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _encode(self) -> None:
+        reader = self._frames.subscribe()
+        while True:
+            with self._changed:
+                if self._closed or self._viewers == 0:
+                    self._thread = None
+                    self._newest = None
+                    return
+            frame = reader.get(_WAIT_SECONDS)
+            if frame is None:
+                if reader.closed:
+                    time.sleep(_WAIT_SECONDS)
+                continue
+            data = encode_jpeg(frame.pixels)
+            with self._changed:
+                self._count += 1
+                self._newest = (self._count, data)
+                self._changed.notify_all()
+
+
+def encode_jpeg(pixels: "cv2.typing.MatLike", quality: int = _QUALITY) -> bytes:
+    """Encode a picture, uint8 (H, W, 3) RGB."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done
+    return data.tobytes()

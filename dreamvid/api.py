@@ -22,6 +22,7 @@ from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
 from dreamvid.coherence.large_frame import is_large
 from dreamvid.coherence.working_frame import WorkingFrame
+from dreamvid.dream.octaves import AscentStep
 from dreamvid.errors import InputError
 from dreamvid.figures import comparison as compare
 from dreamvid.figures import feature_visualization as features
@@ -53,12 +54,29 @@ class _Given(Generic[Frame]):
     mask: Tensor | None
 
 
+@dataclass(frozen=True)
+class DreamStep:
+    """A step of ascent that was just taken on a frame, for hosts that show a dream while it grows.
+
+    lines: height of its octave. octave: its number from 0, of `octaves`, coarse to fine. done: steps of the octave that
+    are taken, of `steps`. image: computes the frame as it is dreamed so far, uint8 (H, W, 3).
+    """
+
+    lines: int
+    octave: int
+    octaves: int
+    done: int
+    steps: int
+    image: Callable[[], np.ndarray]
+
+
 class Dreamer:
     """Dreams frames one after another; each carries the dream of the frame before, moved along with the image.
 
     settings: from `load_settings`, or the name or file of a preset; None for the default one. fps: frames per second of
-    the frames that will be given, on which the half-life depends. device: overrides that of the settings. The network
-    is loaded once. Raises DreamvidError for settings that cannot be met.
+    the frames that will be given, on which the half-life depends. device: overrides that of the settings. on_step:
+    called in this thread after each step of the whole frame; what it raises ends the dream of the frame, and is raised
+    by whoever asked for it. The network is loaded once. Raises DreamvidError for settings that cannot be met.
     """
 
     @translate_out_of_memory()
@@ -68,11 +86,13 @@ class Dreamer:
         *,
         fps: float | Fraction | str = Fraction(30),
         device: str | torch.device | None = None,
+        on_step: Callable[[DreamStep], None] | None = None,
     ) -> None:
         fps, settings = _frame_rate(fps), as_settings(settings)
         if device is not None:
             settings = load_settings(None, settings, device=str(device))
         self._frames = FrameDreamer(settings)
+        self._on_step = on_step
         self._fps, self._seconds = fps, float(1 / fps)
         self._previous: WorkingFrame | None = None
         self._mask: Mask | None = None
@@ -104,6 +124,7 @@ class Dreamer:
         follows = previous is not None and previous.full_size == working.full_size
         motion = self._frames.motion(working, previous) if previous is not None and follows else None
         mask = self._mask_for(working)
+        self._watch(working, mask)
         residual = self._frames.grow(
             working,
             motion,
@@ -130,6 +151,7 @@ class Dreamer:
         @translate_out_of_memory()
         def dream(key: Keyframe[_Given[Frame]]) -> Tensor:
             given = key.item
+            self._watch(given.working, given.mask)
             return self._frames.dream(
                 given.working,
                 key.motion,
@@ -157,6 +179,20 @@ class Dreamer:
             yield from steps
             begins = ends
             self._index += 1
+
+    def _watch(self, working: WorkingFrame, mask: Tensor | None) -> None:
+        """Tell the host of each step on a frame."""
+        on_step = self._on_step
+        if on_step is None:
+            return
+
+        def tell(step: AscentStep) -> None:
+            def image() -> np.ndarray:
+                return to_pixels(self._frames.compose(working, step.residual(), mask))
+
+            on_step(DreamStep(step.lines, step.octave, step.octaves, step.done, step.steps, image))
+
+        self._frames.ascent.on_step = tell
 
     def reset(self) -> None:
         """Forget what was dreamed: the next frame is the first."""

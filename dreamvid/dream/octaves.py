@@ -3,7 +3,7 @@
 import functools
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,12 +77,31 @@ class Shifts:
         ]
 
 
+@dataclass(frozen=True)
+class AscentStep:
+    """A step that was just taken.
+
+    lines: height of its octave. octave: its number from 0, of `octaves`. done: steps of the octave that are taken, of
+    `steps`. residual: computes the residual so far, (1, 3, h, w) at the octave's size.
+    """
+
+    lines: int
+    octave: int
+    octaves: int
+    done: int
+    steps: int
+    residual: Callable[[], Tensor]
+
+
 # Rules whose recordings are kept: schedules of the number of Laplacian levels go through a few.
 _MOST_RULES = 8
 
 
 class OctaveAscent:
-    """Gradient ascent on an image over octaves (Mordvintsev et al. 2015, "Inceptionism")."""
+    """Gradient ascent on an image over octaves (Mordvintsev et al. 2015, "Inceptionism").
+
+    on_step: called after each step of `grow`; what it raises ends the ascent.
+    """
 
     def __init__(
         self, gradient: TiledGradient, rule: UpdateRule, *, octave_carry: Literal["residual", "image"]
@@ -90,6 +109,7 @@ class OctaveAscent:
         self.gradient = gradient
         self.rule = rule
         self.octave_carry = octave_carry
+        self.on_step: Callable[[AscentStep], None] | None = None
         self._recordings: OrderedDict[UpdateRule, CudaGraphCache] = OrderedDict()
 
     def grow(
@@ -129,8 +149,11 @@ class OctaveAscent:
             local_step = resize(octave_step, size).clamp_min(0) if isinstance(octave_step, Tensor) else octave_step
             reach = self._reach(size)
             moments = self.rule.moments()
-            for shift in shifts.draw(octave, count, reach):
+            for done, shift in enumerate(shifts.draw(octave, count, reach), 1):
                 x = self._update(x, self.gradient(x, shift), local_step, moments)
+                if self.on_step is not None:
+                    so_far = functools.partial(_residual, x, base, carried, size)
+                    self.on_step(AscentStep(size.height, octave, len(sizes), done, count, so_far))
             added = x - base
         assert added is not None
         residual = added if carried is None else carried + added
@@ -159,6 +182,11 @@ class OctaveAscent:
         if max(size) <= self.gradient.tile:
             return min(JITTER, size[0]), min(JITTER, size[1])
         return size
+
+
+def _residual(x: Tensor, base: Tensor, carried: Tensor | None, size: Size) -> Tensor:
+    """Return what an octave has added and what was carried to it, at the octave's size."""
+    return x - base if carried is None else x - base + resize(carried, size)
 
 
 def _step(rule: UpdateRule, x: Tensor, gradient: Tensor, step: Tensor, total_variation: Tensor | None = None) -> Tensor:

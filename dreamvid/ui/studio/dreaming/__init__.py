@@ -1,0 +1,1 @@
+"""The process in which the studio dreams previews, and how the page talks to it."""

@@ -1,0 +1,135 @@
+"""Start the dreaming process, hand requests to it, and keep its newest answers for the pages that ask."""
+
+import asyncio
+import itertools
+import multiprocessing
+import threading
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from dreamvid.ui.studio.dreaming.requests import Answer, PreviewRequest, Request
+from dreamvid.ui.studio.dreaming.worker import main
+
+_SESSIONS_KEPT = 16
+_PICTURES_KEPT = 40
+
+
+@dataclass
+class Listener:
+    """What a page was sent. pictures: the newest JPEGs by their key. events: those that its stream has not taken."""
+
+    pictures: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=200))
+    latest: dict[str, int] = field(default_factory=dict)
+
+
+class DreamingProcess:
+    """The process that dreams previews for all pages of a studio; started by `start`, ended by `close`.
+
+    If it dies, the pages are told, and the next request starts another one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self._changed = threading.Lock()
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._listeners: OrderedDict[str, Listener] = OrderedDict()
+        self._pending: dict[tuple[str, str], int] = {}
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the process, which then loads PyTorch; returns at once."""
+        with self._changed:
+            if self._closed or (self._process is not None and self._process.is_alive()):
+                return
+            context = multiprocessing.get_context("spawn")
+            self._connection, there = context.Pipe()
+            self._process = context.Process(target=main, args=(there, str(self._folder)), name="dreaming", daemon=True)
+            self._process.start()
+            there.close()
+            threading.Thread(target=self._read, args=(self._connection,), name="answers", daemon=True).start()
+
+    def close(self) -> None:
+        """End the process."""
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.join(2)
+            if self._process.is_alive():
+                self._process.terminate()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number, None if none was started."""
+        return None if self._process is None else self._process.pid
+
+    def ask(self, request: Request) -> int:
+        """Hand over a request, which replaces an older one of its kind and session; return its number."""
+        request = replace(request, number=next(self._numbers))
+        self.start()
+        listener = self.listener(request.session)
+        kind = "preview" if isinstance(request, PreviewRequest) else type(request).__name__
+        listener.latest[kind] = request.number
+        with self._changed:
+            if self._connection is not None:
+                self._pending[request.session, kind] = request.number
+                self._connection.send(request)
+        return request.number
+
+    def listener(self, session: str) -> Listener:
+        """Return what is kept for a page; pages that were not heard of for longest are forgotten."""
+        found = self._listeners.pop(session, None) or Listener()
+        self._listeners[session] = found
+        while len(self._listeners) > _SESSIONS_KEPT:
+            self._listeners.popitem(last=False)
+        return found
+
+    async def events(self, session: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield what happens for a page, as it happens."""
+        listener = self.listener(session)
+        listener.events.append({"name": "hello"})
+        while not self._closed:
+            while listener.events:
+                yield listener.events.popleft()
+            await asyncio.sleep(0.02)
+
+    def _read(self, connection: Connection) -> None:
+        try:
+            while True:
+                self._take(connection.recv())
+        except (EOFError, OSError):
+            pass
+        if self._closed:
+            return
+        for (session, kind), number in list(self._pending.items()):
+            name = kind.removesuffix("Request").lower()
+            self._take(
+                Answer(session, number, name, "error", "the dreaming process ended; perhaps the memory ran out.")
+            )
+        self._pending.clear()
+
+    def _take(self, answer: Answer) -> None:
+        listener = self._listeners.get(answer.session)
+        if listener is None:
+            return
+        if answer.name == "preview" and answer.number < listener.latest.get("preview", 0) and answer.stage == "error":
+            return
+        event = {"name": answer.name, "number": answer.number, "stage": answer.stage, **answer.values}
+        if answer.message:
+            event["message"] = answer.message
+        if answer.data:
+            key = f"{answer.name}-{answer.number}-{answer.stage}-{len(listener.pictures)}-{next(self._numbers)}"
+            listener.pictures[key] = answer.data
+            while len(listener.pictures) > _PICTURES_KEPT:
+                listener.pictures.popitem(last=False)
+            event["picture"] = key
+        if answer.stage in ("fine", "done", "error"):
+            self._pending.pop((answer.session, answer.name), None)
+        listener.events.append(event)

@@ -1,0 +1,215 @@
+"""Do what the page asks for: previews, thumbnails of presets, motion, atlases. Runs in the dreaming process."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamvid.api import Dreamer, DreamStep, feature_sheet, zoom_frames
+from dreamvid.camera.noise import noise_image
+from dreamvid.dream.draft import draft
+from dreamvid.errors import SourceError
+from dreamvid.image.tensors import to_pixels
+from dreamvid.networks.network import load_network
+from dreamvid.runtime.files import part_path
+from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings, load_settings
+from dreamvid.settings.objective_timeline import parse_timeline
+from dreamvid.settings.size import Size
+from dreamvid.ui.studio.dreaming.machine import Verdict
+from dreamvid.ui.studio.dreaming.requests import (
+    Answer,
+    AtlasRequest,
+    LayersRequest,
+    Moment,
+    MotionRequest,
+    PresetsRequest,
+    PreviewRequest,
+    Request,
+)
+from dreamvid.ui.studio.dreaming.worker import Watch
+from dreamvid.ui.studio.film import fitted, frame_at, read_span, to_jpeg
+from dreamvid.video.ffmpeg import Ffmpeg
+from dreamvid.video.probe import probe
+from dreamvid.video.source import FILE_KINDS, FfmpegSource, open_source
+
+Pixels = npt.NDArray[np.uint8]
+Give = Callable[[Answer], None]
+
+_PREVIEW_LINES = 720  # of a frame that is previewed; its dream has the same patterns as at full size
+_MOTION_LINES = 360
+_LOOP_SIZE, _LOOP_FRAMES = "384x288", 36
+_FRAMES_KEPT = 6
+_ATLAS_SIZE, _ATLAS_ITERATIONS = 96, 8
+
+
+class Work:
+    """Answers requests, one after another. folder: the workspace, which is the present folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._frames: OrderedDict[Moment, Pixels] = OrderedDict()
+
+    def do(self, request: Request, answer: Give, watch: Watch) -> None:
+        """Answer one request. Raises DreamvidError; Stop where something more important waits."""
+        match request:
+            case PreviewRequest():
+                self._preview(request, answer, watch)
+            case PresetsRequest():
+                self._presets(request, answer, watch)
+            case MotionRequest():
+                self._motion(request, answer, watch)
+            case AtlasRequest():
+                self._atlas(request, answer, watch)
+            case LayersRequest():
+                self._layers(request, answer)
+
+    def _preview(self, request: PreviewRequest, answer: Give, watch: Watch) -> None:
+        watch.machine.begin()
+        settings = at_moment(request.settings, request.moment.seconds)
+        frame = self._frame(request.moment, settings, _PREVIEW_LINES)
+
+        def show(stage: str, pixels: Pixels, lines: int) -> None:
+            values: dict[str, object] = {"lines": lines, "width": pixels.shape[1], "height": pixels.shape[0]}
+            answer(Answer(request.session, request.number, "preview", stage, data=to_jpeg(pixels), values=values))
+            watch.machine.shown()
+
+        def on_step(step: DreamStep) -> None:
+            if watch.verdict(step.lines, step.octave, step.octaves, step.done, step.steps) is Verdict.SHOW:
+                show("coarse" if watch.machine.is_coarse else "finer", step.image(), step.lines)
+
+        dreamed = Dreamer(settings, on_step=on_step).dream(frame)
+        show("fine", dreamed, min(settings.dream.dream_height, frame.shape[0]))
+
+    def _presets(self, request: PresetsRequest, answer: Give, watch: Watch) -> None:
+        for name, settings in request.presets:
+            watch.make_room()
+            small = _smaller(at_moment(settings, request.moment.seconds), request.lines)
+            frame = self._frame(request.moment, small, request.lines)
+            dreamed = Dreamer(small, on_step=lambda _: watch.make_room()).dream(frame)
+            values: dict[str, object] = {"preset": name}
+            answer(Answer(request.session, request.number, "presets", "part", data=to_jpeg(dreamed, 85), values=values))
+        answer(Answer(request.session, request.number, "presets", "done"))
+
+    def _motion(self, request: MotionRequest, answer: Give, watch: Watch) -> None:
+        if request.kind == "zoom":
+            rate, frames, count = self._loop(request)
+        else:
+            rate, frames, count = self._span(request, watch)
+        output = Path(request.output)
+        part = part_path(output).with_suffix(output.suffix)
+        encoder: Ffmpeg | None = None
+        done = 0
+        try:
+            for pixels in frames:
+                watch.make_room()
+                if encoder is None:
+                    encoder = Ffmpeg(_encoder_args(pixels, rate, part), stdin=True)
+                encoder.stdin.write(pixels.tobytes())
+                done += 1
+                values: dict[str, object] = {"done": done, "total": count}
+                answer(Answer(request.session, request.number, "motion", "part", values=values))
+            if encoder is None:
+                raise SourceError("there is no frame at this moment.")
+            encoder.finish("encoding the motion preview")
+            part.replace(output)
+        finally:
+            if encoder is not None:
+                encoder.close()
+            part.unlink(missing_ok=True)
+        answer(Answer(request.session, request.number, "motion", "done", values={"file": output.name}))
+
+    def _span(self, request: MotionRequest, watch: Watch) -> tuple[Fraction, Iterator[Pixels], int]:
+        """Dream the seconds around the moment as a draft: half the frames, at a smaller size."""
+        source = open_source(request.moment.source, kinds=FILE_KINDS)
+        info = probe(source)
+        if not isinstance(source, FfmpegSource):
+            raise SourceError("an image does not move. Choose a video, or the tab for animations.")
+        lines = min(info.height, _MOTION_LINES)
+        start = max(0.0, request.moment.seconds - request.seconds / 2)
+        count = max(4, round(request.seconds * float(info.frame_rate)))
+        footage = read_span(source, info, start, count, lines)[::2]
+        if not footage:
+            raise SourceError(f"{request.moment.source} has no frame at {start:.2f} s.")
+        settings = at_moment(request.settings, request.moment.seconds)
+        plain = load_settings(None, settings, {"video": {"frames": ":", "draft": True}})
+        shown = replace(info, width=footage[0].shape[1], height=footage[0].shape[0])
+        small = draft(plain, shown)
+        rate = info.frame_rate / 2
+        dreamer = Dreamer(small, fps=rate, on_step=lambda _: watch.make_room())
+        return rate, dreamer.dream_frames(footage), len(footage)
+
+    def _loop(self, request: MotionRequest) -> tuple[Fraction, Iterator[Pixels], int]:
+        """Make the first seconds of an animation, small."""
+        settings = load_settings(
+            None, _smaller(request.settings, _MOTION_LINES), {"video": {"size": _LOOP_SIZE, "frames": ":"}}
+        )
+        start = self._frame(request.moment, settings, _MOTION_LINES)
+        rate = Fraction(12)
+        return rate, zoom_frames(start, settings, _LOOP_FRAMES, fps=rate), _LOOP_FRAMES
+
+    def _atlas(self, request: AtlasRequest, answer: Give, watch: Watch) -> None:
+        folder = Path(request.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        for channel in request.channels:
+            path = folder / f"{channel}.jpg"
+            if not path.is_file():
+                watch.make_room()
+                image = feature_sheet(
+                    [f"{request.layer}:{channel}"],
+                    request.settings,
+                    size=_ATLAS_SIZE,
+                    iterations=_ATLAS_ITERATIONS,
+                )
+                part = part_path(path)
+                part.write_bytes(to_jpeg(image, 85))
+                part.replace(path)
+            values: dict[str, object] = {"layer": request.layer, "channel": channel}
+            answer(Answer(request.session, request.number, "atlas", "part", values=values))
+        answer(Answer(request.session, request.number, "atlas", "done", values={"layer": request.layer}))
+
+    def _layers(self, request: LayersRequest, answer: Give) -> None:
+        network = request.settings.network
+        table = load_network(network.model, network.weights).table
+        layers = {name: row.channels for name, row in table.rows.items()}
+        values: dict[str, object] = {"model": network.model, "layers": layers}
+        answer(Answer(request.session, request.number, "layers", "done", values=values))
+
+    def _frame(self, moment: Moment, settings: Settings, lines: int) -> Pixels:
+        """Read the frame of a moment, at most as high as a preview needs it."""
+        if moment.source == "noise":
+            size = settings.video.size_pixels() or DEFAULT_ANIMATION_FORMAT.size_pixels() or Size(480, 640)
+            return fitted(to_pixels(noise_image(size, settings.render.seed)), lines)
+        frame = self._frames.pop(moment, None)
+        if frame is None:
+            frame = frame_at(Path(moment.source), moment.seconds)
+        self._frames[moment] = frame
+        if len(self._frames) > _FRAMES_KEPT:
+            self._frames.popitem(last=False)
+        return fitted(frame, max(lines, settings.dream.dream_height) if lines == _PREVIEW_LINES else lines)
+
+
+def at_moment(settings: Settings, seconds: float, fps: float = 30.0) -> Settings:
+    """Return settings as they are at a time, without schedules: their numbers, in silence, and the objective then."""
+    parts = parse_timeline(settings.dream.objective).at(seconds)
+    objective = parts[0][0] if len(parts) == 1 else " + ".join(f"{weight:.4f}*({text})" for text, weight in parts)
+    names = ("rms", "bass", "mid", "treble", "onset", "beat")
+    now = settings.at(seconds, int(seconds * fps), dict.fromkeys(names, 0.0))
+    return now.model_copy(update={"dream": now.dream.model_copy(update={"objective": objective})})
+
+
+def _smaller(settings: Settings, lines: int) -> Settings:
+    """Return settings for an image of fewer lines: as many octaves as fit, the same steps."""
+    return load_settings(None, settings, {"dream": {"dream_height": min(lines, settings.dream.dream_height)}})
+
+
+def _encoder_args(pixels: Pixels, rate: Fraction, output: Path) -> list[str]:
+    height, width = pixels.shape[:2]
+    return [
+        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "pipe:0"),
+        *("-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18"),
+        *("-pix_fmt", "yuv420p", "-movflags", "+faststart", str(output)),
+    ]

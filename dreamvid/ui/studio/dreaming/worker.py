@@ -1,0 +1,162 @@
+"""Dream in a process of its own: the page stays responsive, and a dream that runs out of memory does not end it.
+
+One thread reads requests, another one dreams. A request replaces an older one of its kind and session. Previews come
+first: what else is being dreamed makes room before its next step, and is begun again later.
+"""
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from dreamvid.errors import DreamvidError
+from dreamvid.ui.studio.dreaming.machine import PreviewMachine, Verdict
+from dreamvid.ui.studio.dreaming.requests import (
+    Answer,
+    AtlasRequest,
+    LayersRequest,
+    MotionRequest,
+    PresetsRequest,
+    PreviewRequest,
+    Request,
+)
+
+# What is asked for first; of one kind, the newest.
+_RANK: dict[type[Request], int] = {
+    PreviewRequest: 0,
+    LayersRequest: 1,
+    MotionRequest: 2,
+    PresetsRequest: 3,
+    AtlasRequest: 4,
+}
+_NAMES: dict[type[Request], str] = {
+    PreviewRequest: "preview",
+    LayersRequest: "layers",
+    MotionRequest: "motion",
+    PresetsRequest: "presets",
+    AtlasRequest: "atlas",
+}
+
+
+class Stop(Exception):
+    """End a dream because something more important waits."""
+
+
+class Desk:
+    """Requests that wait: at most one of a kind for each session. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: dict[tuple[type[Request], str], Request] = {}
+        self._closed = False
+
+    def put(self, request: Request) -> None:
+        """Replace what waits of this kind and session."""
+        with self._changed:
+            self._waiting.pop((type(request), request.session), None)
+            self._waiting[type(request), request.session] = request
+            self._changed.notify_all()
+
+    def put_back(self, request: Request) -> None:
+        """Let a request that was stopped wait again, unless a newer one replaced it."""
+        with self._changed:
+            self._waiting.setdefault((type(request), request.session), request)
+
+    def take(self) -> Request | None:
+        """Wait for the most important request; None when the desk is closed."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait(1.0)
+            if self._closed:
+                return None
+            newest_first = list(reversed(self._waiting.items()))
+            key, request = min(newest_first, key=lambda item: _RANK[item[0][0]])
+            del self._waiting[key]
+            return request
+
+    def is_replaced(self, request: Request) -> bool:
+        """Tell whether a newer request of this kind and session waits."""
+        return (type(request), request.session) in self._waiting
+
+    def has_before(self, request: Request) -> bool:
+        """Tell whether something more important waits."""
+        return any(_RANK[kind] < _RANK[type(request)] for kind, _ in list(self._waiting))
+
+    def close(self) -> None:
+        """Let `take` return None."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def main(connection: Connection, folder: str) -> None:
+    """Serve requests from a connection until it is closed. folder: the workspace, to which names are relative."""
+    from dreamvid.runtime.process import tune_process
+
+    os.chdir(folder)
+    tune_process()
+    warnings.simplefilter("ignore")
+    desk, answering = Desk(), threading.Lock()
+
+    def read() -> None:
+        try:
+            while True:
+                desk.put(connection.recv())
+        except (EOFError, OSError):
+            desk.close()
+            os._exit(0)  # nobody is left to dream for
+
+    def answer(given: Answer) -> None:
+        with answering:
+            connection.send(given)
+
+    threading.Thread(target=read, name="requests", daemon=True).start()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+        serve(desk, answer, Path(folder))
+
+
+def serve(desk: Desk, answer: Callable[[Answer], None], folder: Path) -> None:
+    """Answer requests until the desk is closed."""
+    from dreamvid.networks.network import share_networks
+    from dreamvid.runtime.device import translate_out_of_memory
+    from dreamvid.ui.studio.dreaming.work import Work
+
+    machines: dict[str, PreviewMachine] = {}
+    with share_networks():
+        work = Work(folder)
+        while (request := desk.take()) is not None:
+            machine = machines.setdefault(request.session, PreviewMachine())
+            try:
+                with translate_out_of_memory():
+                    work.do(request, answer, Watch(desk, request, machine))
+            except Stop:
+                if not isinstance(request, PreviewRequest) and not desk.is_replaced(request):
+                    desk.put_back(request)
+            except DreamvidError as error:
+                answer(Answer(request.session, request.number, _NAMES[type(request)], "error", str(error)))
+            except Exception as error:  # a mistake in dreamvid must not end the previews
+                text = f"this is a bug in dreamvid ({type(error).__name__}: {error})."
+                answer(Answer(request.session, request.number, _NAMES[type(request)], "error", text))
+
+
+class Watch:
+    """Is called between steps; raises `Stop` where the dream has to end."""
+
+    def __init__(self, desk: Desk, request: Request, machine: PreviewMachine) -> None:
+        self._desk, self._request, self.machine = desk, request, machine
+
+    def verdict(self, lines: int, octave: int, octaves: int, done: int, steps: int) -> Verdict:
+        """Ask the state machine of a preview. Raises Stop."""
+        moved = self._desk.is_replaced(self._request)
+        verdict = self.machine.after_step(lines, octave, octaves, done, steps, moved=moved)
+        if verdict is Verdict.STOP:
+            raise Stop
+        return verdict
+
+    def make_room(self) -> None:
+        """Raise Stop if something more important waits, or this was replaced."""
+        if self._desk.has_before(self._request) or self._desk.is_replaced(self._request):
+            raise Stop

@@ -1,0 +1,184 @@
+"""A preview is coarse while values move and fine when they rest; newer values stop it before its next step."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamvid.api import Dreamer, DreamStep
+from dreamvid.image.io import write_image
+from dreamvid.settings import load_settings
+from dreamvid.ui.studio.dreaming.machine import LEAST_LINES, PreviewMachine, Verdict
+from dreamvid.ui.studio.dreaming.requests import (
+    Answer,
+    AtlasRequest,
+    LayersRequest,
+    Moment,
+    PresetsRequest,
+    PreviewRequest,
+    Request,
+)
+from dreamvid.ui.studio.dreaming.worker import Desk, serve
+
+OCTAVES = (125, 175, 245, 343, 480)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(
+    machine: PreviewMachine, clock: Clock, *, step: float, moves_at: float = 1e9, octaves: tuple[int, ...] = OCTAVES
+):
+    """Go through a dream of ten steps an octave; yield (time, verdict, lines) where something happens."""
+    machine.begin()
+    begun = clock.now
+    for octave, lines in enumerate(octaves):
+        for done in range(1, 11):
+            clock.now += step * (lines / octaves[-1]) ** 2
+            moved = clock.now - begun >= moves_at
+            verdict = machine.after_step(lines, octave, len(octaves), done, 10, moved=moved)
+            if verdict is not Verdict.GO_ON:
+                yield round(clock.now - begun, 3), verdict, lines
+            if verdict is Verdict.STOP:
+                return
+            if verdict is Verdict.SHOW:
+                machine.shown()
+
+
+def test_a_preview_sharpens_octave_by_octave() -> None:
+    clock = Clock()
+    seen = list(run(PreviewMachine(clock), clock, step=0.1))
+    assert [lines for _, _, lines in seen] == [175, 245, 343]  # 125 lines are no preview; the last is the finished one
+    assert all(verdict is Verdict.SHOW for _, verdict, _ in seen)
+
+
+@pytest.mark.parametrize("step", [0.01, 0.1, 0.3, 1.0])
+def test_the_first_picture_has_enough_lines_and_comes_soon(step: float) -> None:
+    clock = Clock()
+    seconds, verdict, lines = next(run(PreviewMachine(clock), clock, step=step))
+    assert verdict is Verdict.SHOW
+    if step <= 0.3:
+        assert lines >= LEAST_LINES
+    assert seconds < 1.4 + step
+
+
+def test_a_newer_value_stops_a_shown_preview_within_a_step() -> None:
+    clock = Clock()
+    seen = list(run(PreviewMachine(clock), clock, step=0.1, moves_at=1.0))
+    time, verdict, _ = seen[-1]
+    assert verdict is Verdict.STOP
+    assert 1.0 <= time <= 1.1
+
+
+def test_values_that_never_rest_still_show_pictures() -> None:
+    """A hand that drags a slider for ten seconds sees a picture at least once a second and a half."""
+    clock, machine, shown = Clock(), None, []
+    machine = PreviewMachine(clock)
+    while clock.now < 10:
+        for _, verdict, _ in run(machine, clock, step=0.15, moves_at=0.05):
+            if verdict is Verdict.SHOW:
+                shown.append(clock.now)
+    gaps = np.diff([0.0, *shown])
+    assert len(shown) >= 6
+    assert gaps.max() <= 1.6
+
+
+def test_values_that_move_before_the_first_picture_replace_it_at_once_if_one_was_just_shown() -> None:
+    clock = Clock()
+    machine = PreviewMachine(clock)
+    list(run(machine, clock, step=0.02))
+    machine.shown()
+    seen = list(run(machine, clock, step=0.1, moves_at=0.0))
+    assert [verdict for _, verdict, _ in seen] == [Verdict.STOP]
+
+
+def _request(number: int, kind: type = PreviewRequest, session: str = "s") -> Request:
+    settings = load_settings()
+    if kind is PreviewRequest:
+        return PreviewRequest(session, number, Moment("noise"), settings)
+    if kind is PresetsRequest:
+        return PresetsRequest(session, number, Moment("noise"), ())
+    return LayersRequest(session, number, settings)
+
+
+def test_the_newest_preview_comes_first_and_replaces_older_ones() -> None:
+    desk = Desk()
+    for request in (_request(1, PresetsRequest), _request(2), _request(3), _request(4, session="other")):
+        desk.put(request)
+    stopped = _request(0, PresetsRequest)
+    assert desk.has_before(stopped)
+    desk.put_back(stopped)  # a newer one waits
+    taken = [desk.take() for _ in range(3)]
+    assert [request.number for request in taken if request] == [4, 3, 1]
+    desk.close()
+    assert desk.take() is None
+
+
+def test_steps_of_a_dream_can_be_watched_and_stopped() -> None:
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 255, (96, 128, 3), np.uint8)
+    settings = load_settings(objective="blocks.1.0", dream_height=96, octaves=3, iterations=3, device="cpu")
+    plain = Dreamer(settings).dream(frame)
+    steps: list[DreamStep] = []
+    images: list[np.ndarray] = []
+
+    def watch(step: DreamStep) -> None:
+        steps.append(step)
+        images.append(step.image())
+
+    assert (Dreamer(settings, on_step=watch).dream(frame) == plain).all()
+    assert [(step.octave, step.done) for step in steps] == [(o, d) for o in range(3) for d in (1, 2, 3)]
+    assert (images[-1] == plain).all()
+    change = [float(np.abs(image.astype(int) - frame).mean()) for image in images]
+    assert change[0] < change[2] < change[-1] * 1.5
+
+    class Enough(Exception):
+        pass
+
+    def stop(step: DreamStep) -> None:
+        if step.octave == 1:
+            raise Enough
+
+    dreamer = Dreamer(settings, on_step=stop)
+    with pytest.raises(Enough):
+        dreamer.dream(frame)
+
+
+def test_requests_are_answered_and_errors_are_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sources").mkdir()
+    write_image(tmp_path / "sources" / "a.png", np.full((180, 240, 3), 120, np.uint8))
+    small = {"objective": "blocks.1.0", "dream_height": 180, "iterations": 2, "octaves": 2, "device": "cpu"}
+    settings, wrong = load_settings(**small), load_settings(**{**small, "objective": "blocks.9.9"})
+    moment = Moment("sources/a.png")
+    desk, answers = Desk(), []
+    queue: list[Request] = [
+        PreviewRequest("a", 1, moment, settings),
+        PreviewRequest("b", 2, moment, wrong),
+        PreviewRequest("c", 3, Moment("sources/none.png"), settings),
+        PresetsRequest("a", 4, moment, (("one", settings), ("two", settings)), lines=90),
+        LayersRequest("a", 5, settings),
+        AtlasRequest("a", 6, settings, "blocks.1.0", (0, 3), str(tmp_path / "atlas")),
+    ]
+    for request in queue:
+        desk.put(request)
+
+    def answer(given: Answer) -> None:
+        answers.append(given)
+        if given.name == "atlas" and given.stage in ("done", "error"):
+            desk.close()
+
+    serve(desk, answer, tmp_path)
+    by_number = {number: [given for given in answers if given.number == number] for number in range(1, 7)}
+    assert by_number[1][-1].stage == "fine"
+    assert by_number[1][-1].data.startswith(b"\xff\xd8")
+    assert (by_number[2][-1].stage, by_number[3][-1].stage) == ("error", "error")
+    assert "blocks.9.9" in by_number[2][-1].message
+    assert [given.values.get("preset") for given in by_number[4]] == ["one", "two", None]
+    assert by_number[5][0].values["layers"]["blocks.4.1"] == 120
+    assert sorted(path.name for path in (tmp_path / "atlas").iterdir()) == ["0.jpg", "3.jpg"]

@@ -29,7 +29,8 @@ from dreamvid.networks.network import Network, load_network
 from dreamvid.networks.tensorflow.graphdef import GraphNode, read_graph
 from dreamvid.networks.tensorflow.ops import FrozenGraph
 from dreamvid.networks.weights import read_checkpoint
-from dreamvid.render.job import Job, load_checkpoint
+from dreamvid.render.farm.segment_store import load_checkpoint
+from dreamvid.render.job import Job
 from dreamvid.render.output import OutputTarget
 from dreamvid.settings import Settings, load_settings
 from dreamvid.settings.merge import setting_fields

@@ -34,6 +34,13 @@ _COMMANDS = (
     ("run", "dreamvid.cli.commands.run:run", "Dream on a video."),
     ("zoom", "dreamvid.cli.commands.zoom:zoom", "Make a video from one image, or from noise, with a moving camera."),
     ("image", "dreamvid.cli.commands.image:image", "Dream on a single image."),
+    ("plan", "dreamvid.cli.commands.farm:plan", "Plan a render for several machines."),
+    (
+        "segment",
+        "dreamvid.cli.commands.farm:segment",
+        "Render one segment of a plan, or list what is left.",
+    ),
+    ("join", "dreamvid.cli.commands.farm:join", "Check the segments of a plan and join them."),
     ("presets", "dreamvid.cli.commands.presets:presets", "List the presets; `presets show NAME` prints one in full."),
     ("models", "dreamvid.cli.commands.models:models", "List the networks that can dream, and which need a download."),
     ("layers", "dreamvid.cli.commands.layers:layers", _LAYERS),
@@ -56,7 +63,7 @@ The main flags of a command:  dreamvid run --help
 All of its flags:  dreamvid run --help-all
 """
 _HELP_ALL = "--help-all"
-_WITH_SETTINGS = ("run", "zoom", "image", "sheet", "features")  # commands with more flags than fit a screen
+_WITH_SETTINGS = ("run", "zoom", "image", "plan", "sheet", "features")  # commands with more flags than fit a screen
 # Panels of a help page that `--help` shows; `--help-all` shows the others too.
 _FIRST_PANELS = ("Commands", "Parameters", "Arguments", "Main flags")
 

@@ -25,18 +25,41 @@ AllowPrivateAddresses = Annotated[
 ]
 
 
+Restart = Annotated[
+    bool,
+    Parameter(
+        group=JOB, negative=(), show_default=False, help="Start from the beginning and drop an interrupted render."
+    ),
+]
+ProgressForm = Annotated[
+    Literal["bar", "plain", "json", "none"] | None,
+    Parameter(
+        group=JOB,
+        metavar="bar|plain|json|none",
+        show_choices=False,
+        show_default="bar on a terminal, else plain",
+        help="How progress is shown on stderr: a bar, a line now and then, JSON lines for other programs, or not "
+        "at all.",
+    ),
+]
+SplitSeconds = Annotated[
+    float | None,
+    Parameter(
+        group=JOB,
+        metavar="SECONDS",
+        help="Let several workers share shots that are longer, in pieces of at most SECONDS (4 or more). Each piece "
+        "begins with some seconds that are dreamed and not shown. At the seams the result differs a little.",
+    ),
+]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class JobFlags:
     """The flags of a render that are not settings: how it is run, not what it looks like."""
 
     overwrite: Overwrite = False
-    restart: Annotated[
-        bool,
-        Parameter(
-            group=JOB, negative=(), show_default=False, help="Start from the beginning and drop an interrupted render."
-        ),
-    ] = False
+    restart: Restart = False
     preview_every_seconds: Annotated[
         float | None,
         Parameter(
@@ -47,17 +70,7 @@ class JobFlags:
             "NAME.partial.mp4 and NAME.partial.png.",
         ),
     ] = None
-    progress: Annotated[
-        Literal["bar", "plain", "json", "none"] | None,
-        Parameter(
-            group=JOB,
-            metavar="bar|plain|json|none",
-            show_choices=False,
-            show_default="bar on a terminal, else plain",
-            help="How progress is shown on stderr: a bar, a line now and then, JSON lines for other programs, or not "
-            "at all.",
-        ),
-    ] = None
+    progress: ProgressForm = None
     profile: Annotated[
         bool,
         Parameter(

@@ -9,12 +9,12 @@ from typing import NoReturn, Unpack
 
 from dreamvid.errors import DreamvidError, Interrupted, OutputError
 from dreamvid.render.animation_producer import AnimationProducer, with_format
-from dreamvid.render.fingerprint import versions
-from dreamvid.render.job import Job, disk_errors_as_output_errors, owns_output, published
+from dreamvid.render.farm.finish import Finish
+from dreamvid.render.job import Job, owns_output, published
 from dreamvid.render.options import RenderKeywords, RenderOptions
 from dreamvid.render.output import OutputTarget
 from dreamvid.render.plan import Plan
-from dreamvid.render.preview import PartialVideo
+from dreamvid.render.preview import PartialVideo, Preview
 from dreamvid.render.producer import FrameProducer
 from dreamvid.render.progress import Progress, RenderResult
 from dreamvid.render.segment import SegmentRenderer
@@ -24,10 +24,9 @@ from dreamvid.runtime.device import translate_out_of_memory
 from dreamvid.runtime.interrupt import StopRequest
 from dreamvid.runtime.profiler import Profile, Roofline
 from dreamvid.runtime.roofline import gradient_flop, measured_peak
-from dreamvid.settings import DEFAULT_ZOOM_PRESET, Recipe, Settings, as_settings, write_recipe
+from dreamvid.settings import DEFAULT_ZOOM_PRESET, Settings, as_settings
 from dreamvid.settings.renamed import accept_old_arguments
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.sink import Recording
 from dreamvid.video.source import open_for_render
 
 __all__ = ["Progress", "RenderResult", "render_video", "render_zoom"]
@@ -54,7 +53,7 @@ def render_video(
         output: its suffix decides the format. The recipe is written next to it as `<output name>.toml`.
         settings: from `load_settings`, or the name or file of a preset; None for the default one.
         options: the fields of `RenderOptions`: overwrite, restart, on_progress, cancel, preview_every_seconds, profile,
-            trace.
+            trace, split_seconds.
 
     Raises:
         SourceError, OutputError, NetworkError, ObjectiveError, DeviceError: before any work, or when one of them
@@ -68,7 +67,12 @@ def render_video(
     destination = OutputTarget.from_path(output, settings)
     opened = open_for_render(source, settings.video)
     _refuse_writing_to(opened.paths, destination)
-    return _render(lambda: VideoProducer.from_source(opened, settings), settings, destination, chosen)
+    return _render(
+        lambda: VideoProducer.from_source(opened, settings, split_seconds=chosen.split_seconds),
+        settings,
+        destination,
+        chosen,
+    )
 
 
 @accept_old_arguments(fresh="restart")
@@ -128,22 +132,27 @@ class _Render:
         self.warnings += self.producer.check(self.plan)
         self.spec = self.producer.spec(self.plan)
         joined = self.job.joined_warnings()
-        unfinished = [] if joined is not None else self.job.unfinished(self.plan)
+        unfinished = [] if joined is not None else self.job.unfinished(self.plan.segments)
         resumed_from = self.plan.count - sum(segment.count for segment in unfinished)
         if unfinished:
             self.job.destination.sink.check(self.spec)
         for warning in self.job.warnings:
             self.warnings.append(warning)
             self._report(Progress("dream", resumed_from, self.plan.count, message=warning))
+        every, partial = (
+            self.options.preview_every_seconds,
+            PartialVideo(self.job, self.plan, self.spec, self.producer.sound),
+        )
         self.segments = SegmentRenderer(
             self.producer,
             self.job,
+            self.job.destination.sink,
             self.plan,
             self.spec,
             stop=self.stop,
             report=self._report,
             done=resumed_from,
-            preview_every_seconds=self.options.preview_every_seconds,
+            preview=None if every is None else Preview(partial, every),
         )
         if resumed_from:
             _log.info("resuming %s: %d of %d frames are done", self.job.folder, resumed_from, self.plan.count)
@@ -159,8 +168,9 @@ class _Render:
             dreaming_seconds = time.perf_counter() - began
             self._report(Progress("join", self.segments.done, self.plan.count))
             with self.producer.stopwatch.work("join"):
-                self.warnings += self._join() if joined is None else joined
-                self._publish()
+                finish = self._finish()
+                self.warnings += finish.join() if joined is None else joined
+                finish.publish()
         except DreamvidError as error:
             self._add_what_is_kept(error)
         except KeyboardInterrupt:
@@ -207,44 +217,18 @@ class _Render:
 
     # --- the end
 
-    def _join(self) -> list[str]:
-        sound = self.producer.sound
-        recording = Recording(
-            [self.job.segment_path(segment) for segment in self.plan.segments],
+    def _finish(self) -> Finish:
+        producer = self.producer
+        return Finish(
+            self.job,
+            self.plan,
             self.spec,
-            [self.plan.segment_pts(segment) for segment in self.plan.segments],
-            end_pts=self.plan.end_pts,
-            source=None if sound is None else sound.source,
-            info=None if sound is None else sound.info,
-            trimmed=self.plan.trimmed,
+            producer.sound,
+            self.settings,
+            producer.kind,
+            producer.provenance(),
+            self.options.overwrite,
         )
-        with disk_errors_as_output_errors(self.job.folder):
-            warnings = self.job.destination.sink.join(recording, self.job.joined)
-        self.job.record_joined(warnings)
-        return warnings
-
-    def _publish(self) -> None:
-        """Give the result its name, write the recipe, and remove the job."""
-        destination = self.job.destination
-        if not published(destination):
-            if destination.exists() and not self.options.overwrite and not owns_output(destination):
-                destination.refuse_overwriting()
-            destination.replace_atomically(self.job.joined, self.plan.count)
-            self.job.record_published()
-        with disk_errors_as_output_errors(self.job.folder):
-            recipe = Recipe(self.settings, kind=self.producer.kind, provenance=self._provenance())
-            write_recipe(recipe, destination.recipe, part=self.job.folder / "recipe.toml")
-        self.job.remove()
-
-    def _provenance(self) -> dict[str, str | int]:
-        return {
-            "output": self.job.destination.path.name,
-            **self.producer.provenance(),
-            "frames": self.plan.count,
-            "rate": str(self.plan.rate),
-            "device": str(self.producer.device),
-            **{name.replace("-", "_"): text for name, text in versions().items()},
-        }
 
     def _profile(self, frames: int, seconds: float) -> Profile:
         stopwatch, gradient, roofline = self.producer.stopwatch, self.producer.ascent.gradient, None

@@ -1,47 +1,41 @@
 """Keep the work of one render on disk, in a folder next to its output, so that it is never lost.
 
-The folder holds `manifest.json` (what is rendered, written once), a file for each finished segment, `finished.json`
-(which of them are whole), the carried state at the end of the last one, and at the end the joined result. Each file is
-written under another name, synced and renamed, so that the folder is consistent at any moment.
+The folder holds `manifest.json` (what is rendered, written once), what `SegmentStore` keeps of each finished segment,
+and at the end the joined result. Each file is written under another name, synced and renamed, so that the folder is
+consistent at any moment.
 """
 
 import contextlib
-import errno
 import json
-import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import safetensors
-import safetensors.torch
 from pydantic import TypeAdapter
-from torch import Tensor
 
-from dreamvid.errors import JobError, OutputError
+from dreamvid.errors import JobError
+from dreamvid.render.farm.segment_store import SegmentStore, disk_errors_as_output_errors, write_atomically
 from dreamvid.render.fingerprint import diff_fingerprints
 from dreamvid.render.output import OutputTarget
-from dreamvid.render.plan import Plan, Segment
-from dreamvid.runtime.files import LOCK_NAME, acquire, part_path, replace_atomically
+from dreamvid.render.plan import Plan
+from dreamvid.runtime.files import LOCK_NAME, acquire
 
-_log = logging.getLogger(__name__)
-
-# Format 1 was that of dreamvid 0.1, whose settings had other names.
-_FORMAT = 2
+# Format 1 was that of dreamvid 0.1, whose settings had other names. Until format 3 one file, finished.json, listed the
+# finished segments.
+_FORMAT = 3
 _MANIFEST, _FINISHED, _JOINED, _CLAIMS = "manifest.json", "finished.json", "joined.json", "beside.json"
 # What each of them holds. A file that a bad disk has changed counts as missing.
 _SHAPES: Mapping[str, TypeAdapter[Any]] = {
     _MANIFEST: TypeAdapter(dict[str, Any]),
-    _FINISHED: TypeAdapter(list[tuple[int, int]]),
     _JOINED: TypeAdapter(dict[Literal["stamp", "warnings"], list[int] | list[str]]),
     _CLAIMS: TypeAdapter(list[str]),
 }
 
 
-class Job:
+class Job(SegmentStore):
     """The locked job folder of an output; a context manager.
 
     Leaving the context frees the lock, and removes the folder if nothing in it is worth keeping.
@@ -52,9 +46,8 @@ class Job:
     """
 
     def __init__(self, destination: OutputTarget) -> None:
+        super().__init__(destination.job_folder, destination.sink.segment_suffix)
         self.destination = destination
-        self.folder = destination.job_folder
-        self.warnings: list[str] = []
         with disk_errors_as_output_errors(self.folder):
             self._lock = acquire(self.folder)
         if self._lock is None:
@@ -63,9 +56,6 @@ class Job:
                 "give another `output`."
             )
         self._manifest = self._read(_MANIFEST)
-        self._finished: dict[int, int] = {}
-        for index, size in self._read(_FINISHED) or []:
-            self._finished[index] = size
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +65,8 @@ class Job:
     ) -> None:
         if self._lock is None:
             return
-        if self._manifest is None or not (self._finished or self._read(_CLAIMS)):
+        planned = self._manifest is not None and self._manifest.get("planned")
+        if self._manifest is None or not (planned or self.has_segments or self._read(_CLAIMS)):
             self.remove()
         else:
             self._release()
@@ -87,26 +78,40 @@ class Job:
 
     @property
     def has_segments(self) -> bool:
-        """Tell if any segment is finished."""
-        return bool(self._finished)
+        """Tell if any segment is finished, by this version or an earlier one."""
+        return super().has_segments or (self.folder / _FINISHED).exists()
 
     def clear(self) -> None:
         """Remove all work, and what was left next to the output."""
         self._remove_claimed()
         self._empty()
-        self._manifest, self._finished = None, {}
+        self._manifest = None
 
     def begin(self, identity: Mapping[str, str], plan: Plan) -> None:
         """Start a job: write down what is rendered. Raises OutputError.
 
         Segments without a manifest cannot be attributed to any render, so they are removed.
         """
-        if self._finished:
+        if self.has_segments:
             self.warnings.append(
                 f"what an earlier render left in {self.folder} has lost its {_MANIFEST} and cannot be continued; all "
                 "frames are rendered again."
             )
         self.clear()
+        self._manifest = {"format": _FORMAT, "identity": dict(identity), "plan": plan.to_json()}
+        self._write(_MANIFEST, self._manifest)
+
+    def keep(self) -> None:
+        """Keep the folder although nothing is finished yet: others are going to render into it. Raises OutputError."""
+        self._manifest = {**(self._manifest or {}), "planned": True}
+        self._write(_MANIFEST, self._manifest)
+
+    def adopt(self, identity: Mapping[str, str], plan: Plan) -> None:
+        """Take over what others have rendered of a plan. Raises JobError if the job here is another one."""
+        if self.begun:
+            if self.resume(identity) != plan:
+                raise JobError(f"the job in {self.folder} has another plan. Make the plan's file again from it.")
+            return
         self._manifest = {"format": _FORMAT, "identity": dict(identity), "plan": plan.to_json()}
         self._write(_MANIFEST, self._manifest)
 
@@ -131,68 +136,12 @@ class Job:
         if changed:
             raise JobError(
                 f"{self.destination.path} was begun differently: {'; '.join(changed)}. "
-                f"The first command again finishes it ({len(self._finished)} of {len(plan.segments)} "
-                f"segments are done). {ways_out}"
+                f"The first command again finishes it ({sum(map(self.is_finished, plan.segments))} of "
+                f"{len(plan.segments)} segments are done). {ways_out}"
             )
         for leftover in (*self.folder.glob(".*.part"), *self.folder.glob("preview-*")):
             _delete(leftover)
         return plan
-
-    def segment_path(self, segment: Segment) -> Path:
-        """Name the file of a segment."""
-        return self.folder / f"{segment.index:06d}{self.destination.sink.segment_suffix}"
-
-    def _checkpoint_path(self, index: int) -> Path:
-        return self.folder / f"{index:06d}.safetensors"
-
-    def finish_segment(self, segment: Segment, state: Mapping[str, Tensor] | None) -> None:
-        """Record a segment whose file is on disk. state: what the next one needs, None if nothing.
-
-        Raises OutputError.
-        """
-        with disk_errors_as_output_errors(self.folder):
-            if state is not None:
-                save_checkpoint(self._checkpoint_path(segment.index), state)
-            self._finished[segment.index] = self.segment_path(segment).stat().st_size
-            self._write(_FINISHED, sorted(self._finished.items()))
-            self._checkpoint_path(segment.index - 1).unlink(missing_ok=True)
-
-    def load_state(self, segment: Segment) -> dict[str, Tensor] | None:
-        """Read the state at the end of the segment before this one; None if it is missing or damaged."""
-        return load_checkpoint(self._checkpoint_path(segment.index - 1))
-
-    def is_finished(self, segment: Segment) -> bool:
-        """Tell if a segment's file exists and is whole."""
-        try:
-            size = self.segment_path(segment).stat().st_size
-        except OSError:
-            return False
-        return self._finished.get(segment.index) == size
-
-    def unfinished(self, plan: Plan) -> list[Segment]:
-        """List, in order, the segments that have to be rendered.
-
-        Where the state before a segment is lost, the segment before it is needed too, back to the beginning of the
-        shot. What was finished and has to be rendered again is told in `warnings`.
-        """
-        needed = {segment.index for segment in plan.segments if not self.is_finished(segment)}
-        damaged = sorted(needed & self._finished.keys())
-        stateless: list[int] = []
-        for segment in reversed(plan.segments):
-            carried = segment.new_shot or segment.index - 1 in needed
-            if segment.index in needed and not carried and self.load_state(segment) is None:
-                stateless.append(segment.index - 1)
-                needed.add(segment.index - 1)
-        if damaged:
-            self._tell_lost("segments that were finished are missing or damaged", [plan.segments[i] for i in damaged])
-        if stateless:
-            cause = "the state that the next frames need cannot be read"
-            self._tell_lost(cause, [plan.segments[i] for i in reversed(stateless)])
-        return [plan.segments[index] for index in sorted(needed)]
-
-    def _tell_lost(self, cause: str, segments: Sequence[Segment]) -> None:
-        frames = ", ".join(f"{segment.start}:{segment.stop}" for segment in segments)
-        self.warnings.append(f"in {self.folder} {cause}, so these frames are rendered again: {frames}.")
 
     def claim(self, path: Path) -> None:
         """Note a file next to the output that is to be removed when the result is there. Raises OutputError."""
@@ -269,14 +218,8 @@ class Job:
         return _read_json(self.folder / name)
 
     def _write(self, name: str, values: Any) -> None:
-        path = self.folder / name
-        part = part_path(path)
         with disk_errors_as_output_errors(self.folder):
-            try:
-                part.write_text(json.dumps(values), encoding="utf-8")
-                replace_atomically(part, path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_atomically(self.folder / name, json.dumps(values).encode())
 
 
 def published(destination: OutputTarget) -> bool:
@@ -291,29 +234,6 @@ def owns_output(destination: OutputTarget) -> bool:
     """Tell if the file with the final name is, or for a sequence is becoming, the result of an unfinished job."""
     moving = destination.sink.sequence is not None and (destination.job_folder / _JOINED).exists()
     return moving or published(destination)
-
-
-@contextlib.contextmanager
-def disk_errors_as_output_errors(folder: Path) -> Iterator[None]:
-    """Turn what goes wrong with the disk into an OutputError that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        _log.info("a disk error in %s", folder, exc_info=error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = f"the disk is full: no space left in {folder}. Free some, then run the same command again."
-        elif error.errno == errno.EFBIG:
-            message = f"the limit on file sizes was reached in {folder}; raise it (ulimit -f) and run again."
-        elif not folder.parent.is_dir():
-            message = f"the folder for the output is gone: {folder.parent}. Make it again, or give another `output`."
-        elif error.errno == errno.ENOENT:
-            message = f"files are gone from {folder}. Run the same command again."
-        else:
-            message = (
-                f"cannot write in the folder {folder.parent}: {error.strerror or error}. Change its "
-                "permissions or give another `output`."
-            )
-        raise OutputError(message) from error
 
 
 def _read_json(path: Path) -> Any:
@@ -338,21 +258,3 @@ def _delete(path: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def save_checkpoint(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write tensors bit for bit as safetensors; the file gets its name when it is whole and synced. Raises OSError."""
-    part = part_path(path)
-    try:
-        part.write_bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()}))
-        replace_atomically(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def load_checkpoint(path: Path) -> dict[str, Tensor] | None:
-    """Read what `save_checkpoint` wrote, on the CPU; None if it is missing or damaged."""
-    try:
-        return safetensors.torch.load(path.read_bytes())
-    except (OSError, safetensors.SafetensorError):
-        return None

@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import TypedDict
 
 from dreamvid.errors import OutputError, SettingsError
+from dreamvid.render.plan import SEGMENT_SECONDS
 from dreamvid.render.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions:
-    """The choices of one render's host; none of them changes a frame.
+    """The choices of one render's host; none but `split_seconds` changes a frame.
 
     overwrite: replace an output that exists. restart: discard an unfinished render of the same output and begin again.
     on_progress: is called in the rendering thread, about once a frame. cancel: the host sets this event, from any
     thread, to stop the render as Ctrl-C does. preview_every_seconds: how often `<stem>.partial<suffix>` and the image
     `<stem>.partial.png` are refreshed; None: never. profile: measure the device's peak too, for the result's
     `profile.roofline`, and wait for a GPU at the end of every stage. trace: file for the times at which each stage
-    worked, in Chrome's trace format.
+    worked, in Chrome's trace format. split_seconds: plan shots that are longer in pieces of at most so many seconds
+    which stand alone, so that several workers can share a shot; at the seams frames differ a little from those of a
+    whole shot. None: every shot is whole.
 
     Raises SettingsError for a number out of range, OutputError if the trace's folder does not exist.
     """
@@ -31,11 +34,13 @@ class RenderOptions:
     preview_every_seconds: float | None = None
     profile: bool = False
     trace: str | Path | None = None
+    split_seconds: float | None = None
 
     def __post_init__(self) -> None:
         every = self.preview_every_seconds
         if every is not None and not every > 0:
             raise SettingsError(f"`preview_every_seconds` must be greater than 0, got {every}. Give for example 10.")
+        refuse_short_split(self.split_seconds)
         if self.trace is not None and not (folder := Path(self.trace).expanduser().parent).is_dir():
             raise OutputError(f"the folder for the trace does not exist: {folder}. Make it first: mkdir -p {folder}")
 
@@ -50,3 +55,13 @@ class RenderKeywords(TypedDict, total=False):
     preview_every_seconds: float | None
     profile: bool
     trace: str | Path | None
+    split_seconds: float | None
+
+
+def refuse_short_split(seconds: float | None) -> None:
+    """Raise SettingsError for pieces that are shorter than the segments of a render."""
+    if seconds is not None and not seconds >= SEGMENT_SECONDS:
+        raise SettingsError(
+            f"`split_seconds` must be {SEGMENT_SECONDS} or more, got {seconds:g}. Give for example 30: each piece also "
+            "dreams some seconds that are not shown."
+        )

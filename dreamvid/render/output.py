@@ -1,13 +1,15 @@
 """Describe where a result goes: the names next to it, what exists already, and the step that gives it its name."""
 
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from dreamvid.errors import OutputError
 from dreamvid.runtime.files import replace_atomically, sync_folder
-from dreamvid.settings import Settings
+from dreamvid.settings import Recipe, Settings
+from dreamvid.settings.recipe import GROUPS_OF_KIND
 from dreamvid.video.sink import FileSequence, Sink, open_sink
 
 
@@ -73,6 +75,19 @@ class OutputTarget:
         """Tell if something would be overwritten."""
         sequence = self.sink.sequence
         return os.path.lexists(self.path) if sequence is None else bool(sequence.files(sequence.folder(self.path)))
+
+    def is_result_of(self, settings: Settings, kind: str, source_sha256: str) -> bool:
+        """Tell if the output is there and its recipe has these settings and this source: a finished render."""
+        if not self.exists() or self.job_folder.is_dir():
+            return False
+        try:
+            tables = tomllib.loads(self.recipe.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        wanted = tomllib.loads(Recipe(settings, kind=kind).to_toml())
+        same = all(tables.get(name) == wanted.get(name) for name in (*GROUPS_OF_KIND[kind], "schedules", "kind"))
+        origin = tables.get("provenance")
+        return same and isinstance(origin, dict) and origin.get("source_sha256") == source_sha256
 
     def refuse_overwriting(self) -> None:
         """Raise the OutputError for a result that is there already."""

@@ -1,8 +1,9 @@
 """Plan a render before anything is dreamed: which frames there are, their times, and where the work is cut."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Self
@@ -33,6 +34,9 @@ from dreamvid.video.source import FfmpegSource, Source
 # At most this much video is dreamed again after a crash. Each segment costs one key frame and the start of an encoder;
 # encoders put a key frame at such distances by themselves (x264 at least every 250 frames).
 SEGMENT_SECONDS = 4
+# Where a long shot is split, its pieces begin so many half-lives earlier: what is left then of the dream that the piece
+# lacks does not show at the seam (python -m benchmarks.scale measures it).
+PRE_ROLL_HALF_LIVES = 4
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Segment:
     """Frames `start` to `stop` (exclusive; numbers of the source's frames) that are encoded to one file.
 
     `new_shot`: its first frame depends on nothing before it. `bars`: black bars of the source that are not dreamed, in
-    pixels of the source.
+    pixels of the source. `pre_roll`: where a long shot is split, so many frames before `start` are dreamed and thrown
+    away, as if the shot began with them.
     """
 
     index: int
@@ -48,6 +53,12 @@ class Segment:
     stop: int
     new_shot: bool
     bars: Bars = NO_BARS
+    pre_roll: int = 0
+
+    @property
+    def stands_alone(self) -> bool:
+        """Tell if the segment can be rendered without the state at the end of the one before."""
+        return self.new_shot or self.pre_roll > 0
 
     @property
     def count(self) -> int:
@@ -271,6 +282,28 @@ def cut_segments(
         for first, last in pairwise(dict.fromkeys((begin, *inner, end))):
             segments.append(Segment(len(segments), start + first, start + last, alone or first == begin, kept))
     return tuple(segments)
+
+
+def split_shots(plan: Plan, split_seconds: float, half_life_seconds: float, cadence: int) -> Plan:
+    """Let pieces of long shots stand alone, each after a pre-roll, so that several workers can share a shot.
+
+    split_seconds: how long the pieces are at most, as far as the segments' ends allow. A pre-roll begins with a frame
+    that is dreamed in the whole shot as well, so that the same frames are dreamed. half_life_seconds: of the carried
+    dream; cadence: of the plan's frames.
+    """
+    longest = split_seconds * plan.rate
+    wanted = math.ceil(PRE_ROLL_HALF_LIVES * half_life_seconds * plan.rate)
+    segments: list[Segment] = []
+    shot_begin = piece_begin = plan.start
+    for segment in plan.segments:
+        if segment.new_shot:
+            shot_begin = piece_begin = segment.start
+        elif segment.stop - piece_begin > longest:
+            piece_begin = segment.start
+            aligned = 1 + -(-(wanted - 1) // cadence) * cadence
+            segment = replace(segment, pre_roll=min(max(1, aligned), segment.start - shot_begin))
+        segments.append(segment)
+    return replace(plan, segments=tuple(segments))
 
 
 def _nothing(settings: Settings, count: int | None) -> SourceError:

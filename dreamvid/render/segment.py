@@ -16,9 +16,9 @@ from torch import Tensor
 
 from dreamvid.errors import DreamvidError, SourceError
 from dreamvid.image.tensors import Download, download
-from dreamvid.render.job import Job, disk_errors_as_output_errors
+from dreamvid.render.farm.segment_store import SegmentStore, device_name, disk_errors_as_output_errors
 from dreamvid.render.plan import Plan, Segment
-from dreamvid.render.preview import PartialVideo, Preview, PreviewChunk
+from dreamvid.render.preview import Preview, PreviewChunk
 from dreamvid.render.producer import FrameProducer
 from dreamvid.render.progress import Progress, ThroughputMeter
 from dreamvid.runtime.device import translate_out_of_memory
@@ -27,7 +27,7 @@ from dreamvid.runtime.profiler import Stopwatch
 from dreamvid.runtime.queues import BoundedQueue, Closed, Worker
 from dreamvid.video.decode import Pixels
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.sink import FrameWriter
+from dreamvid.video.sink import FrameWriter, Sink
 
 _log = logging.getLogger(__name__)
 
@@ -58,28 +58,29 @@ _Message = Segment | _Image | _SegmentEnd | _EarlyEnd
 
 
 class SegmentRenderer:
-    """Dreams segments and leaves each as a file, recorded in the job.
+    """Dreams segments and leaves each as a file, recorded in a store: the job, or a folder of a worker.
 
-    `done`: how many frames of the plan are dreamed, those of earlier runs included. `chunks`: the frames of a segment
-    in which the render stopped.
+    sink: what writes the files. preview: kept fresh while frames are encoded; None for none. `done`: how many frames of
+    the plan are dreamed, those of earlier runs included. `chunks`: the frames of a segment in which the render stopped.
     """
 
     def __init__(
         self,
         producer: FrameProducer,
-        job: Job,
+        store: SegmentStore,
+        sink: Sink,
         plan: Plan,
         spec: StreamSpec,
         *,
         stop: StopRequest,
         report: Callable[[Progress], None],
         done: int,
-        preview_every_seconds: float | None,
+        preview: Preview | None = None,
     ) -> None:
-        self._producer, self._job, self._plan, self._spec = producer, job, plan, spec
+        self._producer, self._store, self._plan, self._spec = producer, store, plan, spec
         self._stop, self._report, self.done = stop, report, done
         self._encoder = _SegmentEncoder(
-            PartialVideo(job, plan, spec, producer.sound), producer.stopwatch, preview_every_seconds
+            store, sink, plan, spec, producer.stopwatch, device_name(producer.device), preview
         )
 
     @property
@@ -108,7 +109,7 @@ class SegmentRenderer:
 
     def _render_group(self, group: Sequence[Segment]) -> None:
         """Render segments that follow one another."""
-        state = None if group[0].new_shot else self._job.load_state(group[0])
+        state = None if group[0].stands_alone else self._store.load_state(group[0])
         dreamed: BoundedQueue[_Message] = BoundedQueue(_WAITING_FRAMES)
         with ExitStack() as stack:
             # Left in the reverse order: the producer's threads end first, then the queue, then the encoding thread.
@@ -160,7 +161,7 @@ class SegmentRenderer:
 
     def _state_after(self, segment: Segment) -> dict[str, Tensor] | None:
         following = segment.index + 1
-        if following == len(self._plan.segments) or self._plan.segments[following].new_shot:
+        if following == len(self._plan.segments) or self._plan.segments[following].stands_alone:
             return None
         # A copy, as the dream goes on while it is written.
         return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self._producer.state().items()}
@@ -172,9 +173,18 @@ class _SegmentEncoder:
     `failure`: what `encode` ended with, for the dreaming thread to raise.
     """
 
-    def __init__(self, partial: PartialVideo, stopwatch: Stopwatch, preview_every_seconds: float | None) -> None:
-        self._job, self._plan, self._spec, self._stopwatch = partial.job, partial.plan, partial.spec, stopwatch
-        self._preview = None if preview_every_seconds is None else Preview(partial, preview_every_seconds)
+    def __init__(
+        self,
+        store: SegmentStore,
+        sink: Sink,
+        plan: Plan,
+        spec: StreamSpec,
+        stopwatch: Stopwatch,
+        device: str,
+        preview: Preview | None,
+    ) -> None:
+        self._store, self._sink, self._plan, self._spec = store, sink, plan, spec
+        self._stopwatch, self._device, self._preview = stopwatch, device, preview
         self._segment: Segment | None = None
         self._writer: FrameWriter | None = None
         self.chunks: list[PreviewChunk] = []
@@ -186,7 +196,7 @@ class _SegmentEncoder:
         try:
             for message in dreamed:
                 pixels = message.pixels.wait() if isinstance(message, _Image) else None
-                with self._stopwatch.work("encode"), disk_errors_as_output_errors(self._job.folder):
+                with self._stopwatch.work("encode"), disk_errors_as_output_errors(self._store.folder):
                     if isinstance(message, Segment):
                         self._open(message)
                     elif isinstance(message, _Image):
@@ -206,7 +216,7 @@ class _SegmentEncoder:
     def _open(self, segment: Segment) -> None:
         _log.debug("segment %d: frames %d to %d", segment.index, segment.start, segment.stop)
         self._segment = segment
-        self._writer = self._job.destination.sink.open_segment(self._job.segment_path(segment), self._spec)
+        self._writer = self._sink.open_segment(self._store.segment_path(segment), self._spec)
 
     def _write(self, index: int, pixels: Pixels) -> None:
         assert self._writer is not None
@@ -227,7 +237,7 @@ class _SegmentEncoder:
         segment, writer, self._writer = self._segment, self._writer, None
         writer.close()
         if isinstance(end, _SegmentEnd):
-            self._job.finish_segment(segment, end.state)
+            self._store.finish_segment(segment, end.state, device=self._device)
         else:
             self.chunks.append(PreviewChunk(writer.path, segment.start, segment.start + writer.count))
         self._forget_preview()
@@ -238,10 +248,10 @@ class _SegmentEncoder:
 
 
 def group_consecutive(segments: Sequence[Segment]) -> list[list[Segment]]:
-    """Group segments that follow one another without a gap."""
+    """Group segments that follow one another without a gap; one with a pre-roll begins a group."""
     groups: list[list[Segment]] = []
     for segment in segments:
-        if groups and groups[-1][-1].index + 1 == segment.index:
+        if groups and groups[-1][-1].index + 1 == segment.index and not segment.pre_roll:
             groups[-1].append(segment)
         else:
             groups.append([segment])

@@ -20,7 +20,7 @@ from dreamvid.dream.draft import draft
 from dreamvid.errors import SettingsError, SourceError
 from dreamvid.image.tensors import to_tensor, upload
 from dreamvid.render.fingerprint import render_fingerprint
-from dreamvid.render.plan import Plan, Segment, make_plan
+from dreamvid.render.plan import Plan, Segment, make_plan, split_shots
 from dreamvid.render.producer import OWN_SOUND, Sound
 from dreamvid.render.progress import Progress
 from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
@@ -61,8 +61,11 @@ class VideoProducer:
 
     kind: Literal["run", "zoom"] = "run"
 
-    def __init__(self, settings: Settings, source: Source, info: VideoInfo) -> None:
+    def __init__(
+        self, settings: Settings, source: Source, info: VideoInfo, *, split_seconds: float | None = None
+    ) -> None:
         self._settings, self._source, self._info = settings, source, info
+        self._split_seconds = split_seconds
         self._dreamer = FrameDreamer(settings)
         self.device = torch.device(self._dreamer.device)
         self.sound: Sound | None = Sound(source, info)
@@ -71,10 +74,13 @@ class VideoProducer:
         self.ascent = self._dreamer.ascent
 
     @classmethod
-    def from_source(cls, source: Source, settings: Settings) -> "VideoProducer":
-        """Probe a source; render smaller if the settings ask for a draft. Raises DreamvidError."""
+    def from_source(cls, source: Source, settings: Settings, *, split_seconds: float | None = None) -> "VideoProducer":
+        """Probe a source; render smaller if the settings ask for a draft. Raises DreamvidError.
+
+        split_seconds: longer shots are planned in pieces that stand alone; None: none are.
+        """
         info = probe(source)
-        return cls(draft(settings, info), source, info)
+        return cls(draft(settings, info), source, info, split_seconds=split_seconds)
 
     def identity(self, sink: Sink) -> dict[str, str]:
         """Write down what the frames depend on."""
@@ -95,6 +101,10 @@ class VideoProducer:
         plan = make_plan(
             self._source, self._info, self._settings, on_frame=lambda done: report(Progress("scan", done, None))
         )
+        if self._split_seconds is not None:
+            coherence = self._settings.coherence
+            cadence = coherence.cadence_at(plan.rate)
+            plan = split_shots(plan, self._split_seconds, coherence.half_life_seconds, cadence)
         report(Progress("plan", plan.count, plan.count))
         return plan
 
@@ -145,7 +155,7 @@ class VideoProducer:
     ) -> Generator[Iterator[Tensor]]:
         """Dream the frames of segments that follow one another."""
         first, video = run[0], self._settings.video
-        if not first.new_shot:
+        if not first.stands_alone:
             assert state is not None, "a segment that does not begin a shot needs the state before it"
             self._dreamer.load_state(state)
         with ExitStack() as stack:
@@ -154,7 +164,8 @@ class VideoProducer:
                     self._source,
                     self._info,
                     scan=plan.scan(),
-                    start=first.start if first.new_shot else first.start - 1,  # motion needs the frame before
+                    # Motion needs the frame before.
+                    start=first.start - (first.pre_roll if first.stands_alone else 1),
                     stop=run[-1].stop,
                     size=video.size_pixels(),
                     fps=video.rate(),
@@ -163,7 +174,7 @@ class VideoProducer:
             steps = self._prepare(run, plan, reader)
             stack.callback(steps.close)
             if self.device.type == "cpu" and torch.get_num_threads() < _CORES_FOR_MOTION:
-                yield self._dream(plan, steps)
+                yield self._dream(plan, steps, first.start)
                 return
             # Keyframes wait in a queue, so that the motion of the next ones is estimated while one is dreamed.
             prepared: BoundedQueue[_Step] = BoundedQueue(
@@ -173,9 +184,11 @@ class VideoProducer:
             stack.enter_context(Worker("motion", lambda: prepared.fill(run_on_side_stream(steps, self.device))))
             stack.callback(reader.close)
             stack.callback(prepared.close)
-            yield self._dream(plan, prepared)
+            yield self._dream(plan, prepared, first.start)
 
-    def _dream(self, plan: Plan, prepared: Iterable[_Step]) -> Iterator[Tensor]:
+    def _dream(self, plan: Plan, prepared: Iterable[_Step], start: int) -> Iterator[Tensor]:
+        """Dream what is prepared; the frames before `start` are a pre-roll, which is not shown."""
+
         def dream(key: Keyframe[_Shown]) -> Tensor:
             shown, motion = key.item, key.motion
             record_on_current_stream([shown.mask, *shown.frame.tensors()])
@@ -200,7 +213,7 @@ class VideoProducer:
                 dreamed = self._dreamer.interpolate(shown.frame, between, mask=shown.mask)
                 return self._with_bars(dreamed, shown)
 
-        return (image for _, image in in_display_order(prepared, dream, carry))
+        return (image for shown, image in in_display_order(prepared, dream, carry) if shown.index >= start)
 
     def _with_bars(self, dreamed: Tensor, shown: _Shown) -> Tensor:
         if dreamed.shape[2:] == shown.pixels.shape[:2]:
@@ -223,12 +236,13 @@ class VideoProducer:
         cadence, alone = self._dreamer.cadence(plan.rate), self._settings.coherence.alone_at(plan.rate)
         shot_ends = {segment.start for segment in plan.segments if segment.new_shot} | {plan.start + plan.count}
         with self._open_mask() as mask:
-            if not run[0].new_shot:
+            if not run[0].stands_alone:
                 before = self._next_frame(reader, run[0].start - 1, plan)
                 cadence.begin(self._upload(before[self._picture(run[0])]))
             for segment in run:
                 picture = self._picture(segment)
-                for index in range(segment.start, segment.stop):
+                begin = segment.start - segment.pre_roll
+                for index in range(begin, segment.stop):
                     pixels = self._next_frame(reader, index, plan)
                     masked = None if mask is None else mask.at(plan.time_seconds(index))[:, :, *picture]
                     with self.stopwatch.work("motion"), torch.no_grad():
@@ -237,7 +251,7 @@ class VideoProducer:
                             _Shown(index, pixels, picture, frame, masked),
                             frame,
                             plan.elapsed_seconds(index),
-                            new_shot=alone or (segment.new_shot and index == segment.start),
+                            new_shot=alone or (segment.stands_alone and index == begin),
                             last=index + 1 in shot_ends,
                         )
                     yield from steps

@@ -70,11 +70,7 @@ def names(folder: Path) -> list[str]:
 
 def segments_done(output: Path) -> int:
     """How many segments a render has recorded."""
-    try:
-        text = (output.with_name(f".{output.name}.job") / "finished.json").read_text()
-    except OSError:
-        return 0
-    return text.count("[") - 1
+    return len(list(output.with_name(f".{output.name}.job").glob("[0-9]*.json")))
 
 
 _CONTEXT = multiprocessing.get_context("forkserver")

@@ -1,0 +1,1 @@
+"""Parts of a render that other processes and machines can do: chunks, what they leave, and the file that plans them."""

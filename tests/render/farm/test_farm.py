@@ -1,0 +1,193 @@
+"""A render in chunks, by any processes in any order: the same frames, nothing lost, and a plan that is only data."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from renders import frames_of, names, tiny
+
+from dreamvid.errors import DreamvidError, JobError, SourceError
+from dreamvid.render.engine import render_video
+from dreamvid.render.farm.chunk import chunks
+from dreamvid.render.farm.plan_file import PlanFile
+from dreamvid.render.farm.render_chunk import join_chunks, plan_render, render_chunk, unfinished_chunks
+from dreamvid.render.plan import Plan, cut_segments, split_shots
+from dreamvid.settings import Settings
+
+FFV1 = {"codec": "ffv1"}
+
+
+def planned(film: Path, folder: Path, settings: Settings | None = None, **options: Any) -> PlanFile:
+    return plan_render(film, folder / "plan.json", "dream.mkv", settings or tiny(**FFV1), **options)
+
+
+def test_chunks_in_any_order_and_twice_are_the_whole(film: Path, tmp_path: Path, undisturbed: Path) -> None:
+    path = planned(film, tmp_path).path
+    plan = PlanFile.read(path)
+    assert unfinished_chunks(plan) == [0, 1]
+    first = render_chunk(plan, 1)
+    assert unfinished_chunks(plan) == [0]
+    again = render_chunk(plan, 1)
+    assert (first.done_before, again.done_before, again.files) == (False, True, first.files)
+    with pytest.raises(JobError, match=r"1 of 2 segments are missing: 0\. .*dreamvid segment .*plan\.json 0"):
+        join_chunks(plan)
+    render_chunk(plan, 0)
+    assert join_chunks(plan) == []
+    assert (frames_of(tmp_path / "dream.mkv") == frames_of(undisturbed)).all()
+    assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml", "plan.json"]
+    assert "joined before" in join_chunks(plan)[0]
+    assert render_chunk(plan, 0).done_before
+    assert unfinished_chunks(plan) == []
+    assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml", "plan.json"]
+
+
+def test_a_damaged_segment_is_noticed_and_rendered_again(film: Path, tmp_path: Path, undisturbed: Path) -> None:
+    plan = planned(film, tmp_path)
+    for number in (0, 1):
+        render_chunk(plan, number)
+    file = tmp_path / ".dream.mkv.job" / "000002.mov"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)  # as long as before
+    with pytest.raises(JobError, match="1 of 2 segments are missing or damaged: 1"):
+        join_chunks(plan)
+    assert not render_chunk(plan, 1).done_before
+    join_chunks(plan)
+    assert (frames_of(tmp_path / "dream.mkv") == frames_of(undisturbed)).all()
+
+
+def test_a_plain_render_finishes_what_a_farm_has_begun(film: Path, tmp_path: Path, undisturbed: Path) -> None:
+    plan = planned(film, tmp_path)
+    render_chunk(plan, 1)
+    result = render_video(film, tmp_path / "dream.mkv", tiny(**FFV1))
+    assert result.resumed_from == 9
+    assert (frames_of(result.output) == frames_of(undisturbed)).all()
+    assert unfinished_chunks(plan) == []
+
+
+@pytest.mark.parametrize("name", ["torch", "the device", "`iterations`"])
+def test_a_machine_that_would_render_other_frames_is_refused(name: str, film: Path, tmp_path: Path) -> None:
+    plan = planned(film, tmp_path)
+    other = replace(plan, identity={**plan.identity, name: "another"})
+    with pytest.raises(JobError, match=rf"other frames than the plan's: {name} was another and is"):
+        render_chunk(other, 0)
+
+
+def test_another_source_is_refused(film: Path, tmp_path: Path) -> None:
+    source = tmp_path / "film.mp4"
+    source.write_bytes(film.read_bytes())
+    plan = planned(source, tmp_path)
+    source.write_bytes(film.read_bytes() + b"0")
+    with pytest.raises(JobError, match="the source's content has changed"):
+        render_chunk(plan, 0)
+    with pytest.raises(JobError, match="its content has changed"):
+        join_chunks(plan)
+
+
+@pytest.fixture(scope="module")
+def plan_text(film: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return planned(film, tmp_path_factory.mktemp("plan")).path.read_text()
+
+
+def change(key: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def apply(values: dict[str, Any]) -> None:
+        *outer, last = key.split(".")
+        for name in outer:
+            values = values[int(name)] if isinstance(values, list) else values[name]
+        values[last] = value
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("output", "../dream.mkv"),
+        ("output", "/tmp/dream.mkv"),
+        ("output", ".bashrc.mkv"),
+        ("output", 5),
+        ("dreamvid_plan", 99),
+        ("settings", {"nothing": {}}),
+        ("settings", {"dream": {"octaves": "__import__('os')"}}),
+        ("plan.start", 5),
+        ("plan.rate", "1/0"),
+        ("plan.rate", "-3"),
+        ("plan.segments.0.index", -1),
+        ("plan.segments.1.start", 3),
+        ("plan.segments.1.pre_roll", 99),
+        ("plan.segments.1.pre_roll", -9),
+        ("plan.segments.0.new_shot", False),
+        ("plan.segments.2.stop", 10**12),
+        ("plan.segments.0.bars", {"top": -5, "bottom": 0, "left": 0, "right": 0}),
+        ("plan.pts", "abc"),
+        ("more", 1),
+    ],
+)
+def test_a_plan_that_was_changed_is_refused_in_words(key: str, value: object, plan_text: str, tmp_path: Path) -> None:
+    values, path = json.loads(plan_text), tmp_path / "plan.json"
+    change(key, value)(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(DreamvidError):
+        PlanFile.read(path)
+
+
+@pytest.mark.parametrize("source", ["lavfi:color=red:d=1", "-", "http://localhost/x.mp4", "concat:a|b"])
+def test_a_plans_source_is_a_file(source: str, plan_text: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(plan_text)
+    plan = PlanFile.read(tmp_path / "plan.json")
+    with pytest.raises(SourceError, match="no such file"):
+        render_chunk(replace(plan, source=source), 0)
+
+
+def test_a_graph_is_not_planned(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="a plan is for files"):
+        planned(Path("lavfi:testsrc2=size=32x32:rate=5:d=1"), tmp_path)
+
+
+@given(st.data())
+def test_pieces_dream_the_frames_that_the_whole_shot_dreams(data: st.DataObject) -> None:
+    count, rate = data.draw(st.integers(1, 3000)), Fraction(data.draw(st.integers(1, 60)))
+    cuts = sorted(data.draw(st.sets(st.integers(1, count), max_size=4)) - {count})
+    cadence = data.draw(st.integers(1, 4))
+    segments = cut_segments(count, cuts, rate, start=7, cadence=cadence)
+    whole = Plan(7, tuple(range(count)), None, 1 / rate, True, rate, False, (), segments)
+    split = split_shots(whole, data.draw(st.floats(4, 60)), data.draw(st.floats(0.01, 9)), cadence)
+    assert [(s.start, s.stop) for s in split.segments] == [(s.start, s.stop) for s in segments]
+    shot = 7
+    for chunk in chunks(split):
+        first = chunk.segments[0]
+        shot = first.start if first.new_shot else shot
+        assert first.new_shot == (first.pre_roll == 0)
+        assert first.start - first.pre_roll >= shot
+        assert (first.start - first.pre_roll - shot) % cadence == 0
+
+
+def test_a_pre_roll_of_the_whole_shot_changes_nothing(film: Path, tmp_path: Path, undisturbed: Path) -> None:
+    """The piece begins where its shot does, so even its frames are the same, and a plain render knows the pieces."""
+    plan = planned(film, tmp_path, split_seconds=4)
+    assert [(chunk.span, chunk.segments[0].pre_roll) for chunk in chunks(plan.plan)] == [
+        ("0:7", 0),
+        ("7:16", 7),
+        ("16:25", 0),
+    ]
+    render_chunk(plan, 1)
+    result = render_video(film, tmp_path / "dream.mkv", tiny(**FFV1))
+    assert result.resumed_from == 9
+    assert (frames_of(result.output) == frames_of(undisturbed)).all()
+    assert "seams_within_shots = 1" in result.recipe.read_text()
+
+
+def test_a_split_changes_its_piece_and_nothing_else(film: Path, tmp_path: Path) -> None:
+    settings = tiny(**FFV1, half_life_seconds=0.1)
+    whole = render_video(film, tmp_path / "whole.mkv", settings)
+    split = render_video(film, tmp_path / "split.mkv", settings, split_seconds=4)
+    difference = abs(frames_of(whole.output).astype(int) - frames_of(split.output)).mean(axis=(1, 2, 3))
+    assert difference[:7].max() == 0
+    assert difference[7:16].min() > 0
+    assert difference[16:].max() == 0

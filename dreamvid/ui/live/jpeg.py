@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from dreamvid.render.live.slot import LatestFrame
 
 _QUALITY = 88
+_WIDEST = 1920  # a larger picture takes longer to encode, to send and to show than a frame lasts
 _WAIT_SECONDS = 0.2
 
 
@@ -66,7 +69,7 @@ class JpegStream:
     def picture(self) -> bytes | None:
         """Encode the newest picture now; None before the first."""
         frame = self._frames.latest()
-        return None if frame is None else encode_jpeg(frame.pixels)
+        return None if frame is None else encode_jpeg(_fit(frame.pixels))
 
     def close(self) -> None:
         """End: viewers wake up and get no more."""
@@ -90,11 +93,18 @@ class JpegStream:
                 if reader.closed:
                     time.sleep(_WAIT_SECONDS)
                 continue
-            data = encode_jpeg(frame.pixels)
+            data = encode_jpeg(_fit(frame.pixels))
             with self._changed:
                 self._count += 1
                 self._newest = (self._count, data)
                 self._changed.notify_all()
+
+
+def _fit(pixels: npt.NDArray[np.uint8]) -> "cv2.typing.MatLike":
+    height, width = pixels.shape[:2]
+    if width <= _WIDEST:
+        return pixels
+    return cv2.resize(pixels, (_WIDEST, max(1, round(height * _WIDEST / width))), interpolation=cv2.INTER_AREA)
 
 
 def encode_jpeg(pixels: "cv2.typing.MatLike", quality: int = _QUALITY) -> bytes:

@@ -157,7 +157,7 @@ class Learning:
 def _read(path: Path) -> dict[str, dict[str, str]]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise SettingsError(f"The MIDI map {str(path)!r} cannot be read: {error}. Correct it or remove it.") from None

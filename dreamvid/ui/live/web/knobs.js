@@ -111,7 +111,8 @@ class NumberRow extends Row {
       if (text) this.send(Number.isFinite(Number(text)) ? Number(text) : text);
     });
     this.field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") this.field.blur();
+      if (event.key === "Escape") this.field.value = written(this.target);
+      if (event.key === "Enter" || event.key === "Escape") this.field.blur();
     });
     const mark = element("span", { class: "mark", "aria-hidden": "true" });
     this.mark = mark;

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from dreamvid.dream.objectives.binding import layer_network, resolve_objective
+from dreamvid.dream.objectives.binding import fit_network, layer_network, resolve_objective
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, octave_sizes
 from dreamvid.dream.optimizer import UpdateRule
@@ -67,7 +67,8 @@ class DreamSession:
         """Map the present objective in an image (1, 3, H, W): (1, 1, h, w), on the layer's grid."""
         gradient = self.ascent.gradient
         with torch.no_grad():
-            images = image.to(gradient.dtype, memory_format=torch.channels_last)
+            fitting = fit_network(gradient.network, image)
+            images = fitting.to(gradient.dtype, memory_format=torch.channels_last)
             activations = read_activations(gradient.network, images)
             objective, _ = max(gradient.objectives, key=lambda pair: pair[1])
             return objective.density(activations).float()

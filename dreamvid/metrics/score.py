@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.dream.draft import draft
-from dreamvid.dream.objectives.binding import layer_network, resolve_objective
+from dreamvid.dream.objectives.binding import fit_network, layer_network, resolve_objective
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.objectives.term import Reduction
 from dreamvid.dream.tiles import read_activations
@@ -110,7 +110,8 @@ class ObjectiveMeter:
 
     def _activations(self, image: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            return read_activations(self._module, image.to(self.device, memory_format=torch.channels_last))
+            fitting = fit_network(self._module, image.to(self.device))
+            return read_activations(self._module, fitting.contiguous(memory_format=torch.channels_last))
 
 
 class Scorer:

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from dreamvid.errors import NetworkError, nearest
 from dreamvid.networks.same_padding import Conv2dSame, same_padding_amount
 from dreamvid.networks.trace import Traced
-from dreamvid.networks.truncate import blank
+from dreamvid.networks.truncate import ImageSizes, blank
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,15 @@ class LayerTable:
     """The layers of a network that can be dreamed, in order of execution.
 
     network: its name, for messages. rows: by the network's own names. aliases: names of the same layers in the
-    well-known notebooks. logits_layer: the layer of class logits, None if there is none.
+    well-known notebooks. logits_layer: the layer of class logits, None if there is none. sizes: which images the
+    network takes, None if that depends on the layer.
     """
 
     network: str
     rows: Mapping[str, LayerInfo]
     aliases: Mapping[str, str]
     logits_layer: str | None
+    sizes: ImageSizes | None = None
 
     @property
     def logits(self) -> str:
@@ -112,8 +114,8 @@ _POINTWISE_NAMES = {
 }
 
 
-def describe_layers(traced: Traced, input_size: int) -> dict[str, LayerInfo]:
-    """Describe every module output of shape (N, C, h, w) or (N, C), in order of execution.
+def describe_layers(traced: Traced, input_size: int) -> tuple[dict[str, LayerInfo], int]:
+    """Describe every module output of shape (N, C, h, w) or (N, C), in order of execution; also count the others.
 
     Shapes are those of a square image of `input_size` pixels; what can be left out of the arithmetic is. Strides and
     receptive fields follow from the operators by interval arithmetic (Dumoulin and Visin, "A guide to
@@ -123,7 +125,7 @@ def describe_layers(traced: Traced, input_size: int) -> dict[str, LayerInfo]:
     reader = _FieldReader(traced.module)
     with torch.no_grad():
         reader.run(blank(traced.module, 2, input_size, input_size))
-    table = {}
+    table, others = {}, 0
     for name, node in traced.outputs.items():
         shape, field = reader.shapes.get(node.name), reader.fields.get(node.name)
         if shape is None or field is None or shape[0] != 2:
@@ -135,7 +137,9 @@ def describe_layers(traced: Traced, input_size: int) -> dict[str, LayerInfo]:
             table[name] = LayerInfo(name, shape[1], stride, round(span) + 1 if math.isfinite(span) else None, kind)
         elif len(shape) == 2:
             table[name] = LayerInfo(name, shape[1], None, None, kind)
-    return table
+        else:
+            others += 1
+    return table, others
 
 
 class _FieldReader(fx.Interpreter):

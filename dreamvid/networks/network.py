@@ -14,7 +14,8 @@ from dreamvid.errors import NetworkError
 from dreamvid.networks import efficientnet_lite
 from dreamvid.networks.layer_table import LayerTable, describe_layers
 from dreamvid.networks.registry import find
-from dreamvid.networks.trace import LayerInputs, layer_flow, trace
+from dreamvid.networks.tokens import TokenNetwork
+from dreamvid.networks.trace import LayerInputs, Traced, layer_flow, trace
 from dreamvid.networks.truncate import Truncated, truncate, use_channels_last
 from dreamvid.runtime.autograd import outside_inference_mode
 from dreamvid.runtime.device import out_of_memory
@@ -30,6 +31,8 @@ _ALIASES = {
     },
 }
 
+# The least part of the layers with positions that are maps (N, C, h, w); in a transformer most are tokens.
+_LEAST_MAPS = 1 / 3
 
 # Networks are built from PyTorch's own random state, which belongs to the process.
 _ONE_AT_A_TIME = threading.Lock()
@@ -39,8 +42,9 @@ class Network:
     """A frozen classifier with named layers.
 
     `mean` and `std` are its normalization per channel of RGB in [0, 1]: it was trained on (x - mean) / std.
-    `input_size` is the side in pixels of the images it was trained on. Raises NetworkError if the module
-    does not trace into a graph.
+    `input_size` is the side in pixels of the images it was trained on. The layers are read off the graph of its
+    operators; where there is none, or most layers in it are lists of tokens, by hooks. Raises NetworkError if no image
+    gets through.
     """
 
     def __init__(
@@ -55,13 +59,24 @@ class Network:
         self.mean = tuple(mean)
         self.std = tuple(std)
         self.input_size = input_size
-        self._traced = trace(module, name)
+        self._module = module
+        self._traced: Traced | None = None
+        self._tokens: TokenNetwork | None = None
+        try:
+            self._traced = trace(module, name)
+        except NetworkError as error:
+            try:
+                self._tokens = TokenNetwork(module, name, input_size)
+            except NetworkError:
+                raise error from None
 
     @functools.cached_property
     def table(self) -> LayerTable:
         """Describe the layers that can be dreamed. Raises NetworkError if that fails."""
+        if self._traced is None or self._tokens is not None:
+            return self._token_table()
         try:
-            rows = describe_layers(self._traced, self.input_size)
+            rows, others = describe_layers(self._traced, self.input_size)
         except Exception as error:  # whatever operators raise for shapes that they do not accept
             if out_of_memory(error):
                 raise
@@ -70,13 +85,25 @@ class Network:
                 f"The layers of {self.name!r} cannot be worked out ({type(error).__name__}: {first_line}). "
                 "Choose another one: `dreamvid models` lists them."
             ) from error
+        maps = sum(row.stride is not None for row in rows.values())
+        if maps < _LEAST_MAPS * (maps + others):
+            return self._token_table()
         outputs = [name for name in rows if self._traced.outputs[name] is self._traced.output]
         logits = outputs[-1] if outputs and rows[outputs[-1]].stride is None else None
         return LayerTable(self.name, rows, _ALIASES, logits)
 
+    def _token_table(self) -> LayerTable:
+        if self._tokens is None:
+            self._tokens = TokenNetwork(self._module, self.name, self.input_size)
+        return LayerTable(self.name, self._tokens.rows, _ALIASES, self._tokens.logits, self._tokens.sizes)
+
     def dataflow(self) -> dict[str, LayerInputs]:
         """Describe for each layer of `table`, in order of execution, which layers it is computed from."""
-        return layer_flow(self._traced, self.table.rows)
+        rows = self.table.rows
+        if self._tokens is not None:
+            return self._tokens.dataflow()
+        assert self._traced is not None
+        return layer_flow(self._traced, rows)
 
     def truncate(self, layers: Sequence[str]) -> Truncated:
         """Cut the network off behind `layers` (own names or aliases).
@@ -90,6 +117,9 @@ class Network:
             raise NetworkError("No layer was asked for; name at least one.")
         with outside_inference_mode():
             own = [self.table.resolve(layer) for layer in layers]
+            if self._tokens is not None:
+                return self._tokens.truncate(own, self.mean, self.std)
+            assert self._traced is not None
             return truncate(self._traced, own, self.mean, self.std, self.name, self.input_size)
 
 

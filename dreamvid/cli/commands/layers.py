@@ -14,6 +14,7 @@ from dreamvid.ui import console
 
 if TYPE_CHECKING:
     from dreamvid.networks.network import Network
+    from dreamvid.networks.truncate import ImageSizes
 
 _CONVOLUTIONS = ("Conv2d", "Conv2dSame")  # kinds
 _OTHER_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".pdf", ".html")
@@ -80,6 +81,8 @@ def layers(
         rows,
     )
     console.result(f"Objective terms besides layers: {', '.join(map(_term, TERMS.names()))}")
+    if network.table.sizes is not None:
+        console.result(_sizes(network.table.sizes))
     convolutions = [layer.channels for layer in table if layer.kind in _CONVOLUTIONS]
     if convolutions:
         console.result(f"{len(convolutions)} convolution layers with {sum(convolutions):,} channels in all")
@@ -93,6 +96,15 @@ def _term(name: str) -> str:
         return f"{name} (broken)"
     form = f"{name}{opening}…" + (")" if opening == "(" else "")
     return f"{form} ({origin})" if origin else form
+
+
+def _sizes(sizes: "ImageSizes") -> str:
+    """Say which images go through a network whose layers are patches."""
+    if sizes.only is not None:
+        return (
+            f"Takes images of {sizes.only} x {sizes.only} pixels only: larger ones are dreamed in windows of that size."
+        )
+    return f"Takes images of any size; inside, both sides are multiples of {sizes.multiple} pixels."
 
 
 def _check(target: Path, overwrite: bool) -> None:

@@ -12,6 +12,7 @@ from dreamvid.dream.objectives.term import TERMS, Reduction
 from dreamvid.image.io import read_image
 from dreamvid.image.tensors import resize, to_tensor
 from dreamvid.networks.network import Network
+from dreamvid.networks.truncate import Truncated
 from dreamvid.runtime.autograd import outside_inference_mode
 from dreamvid.settings.objective_timeline import parse_timeline
 
@@ -28,7 +29,8 @@ def resolve_objective(objective: Objective, network: Network, *, reduction: Redu
     def features(layer: str, file: str) -> Tensor:
         truncated = network.truncate([layer])
         with outside_inference_mode(), torch.no_grad():
-            activation: Tensor = truncated(_guide(file).to(truncated.scale.device, truncated.scale.dtype))[layer]
+            image = _guide(file).to(truncated.scale.device, truncated.scale.dtype)
+            activation: Tensor = truncated(fit_network(truncated, image))[layer]
         return activation
 
     with outside_inference_mode():  # what a term keeps is read by the gradient
@@ -38,6 +40,12 @@ def resolve_objective(objective: Objective, network: Network, *, reduction: Redu
 def layer_network(network: Network, layers: Sequence[str]) -> nn.Module:
     """Cut the network off behind the layers that objectives read, as `Network.truncate` does; there may be none."""
     return network.truncate(layers) if layers else _NoLayers()
+
+
+def fit_network(network: nn.Module, image: Tensor) -> Tensor:
+    """Stretch an image (1, 3, H, W) to the only size that the network takes; leave it as it is if there are others."""
+    side = network.sizes.only if isinstance(network, Truncated) else None
+    return image if side is None else resize(image, (side, side)).clamp(0, 1)
 
 
 class _NoLayers(nn.Module):

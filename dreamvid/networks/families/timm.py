@@ -1,9 +1,12 @@
 """Image classifiers of timm, with its weights."""
 
 import functools
+import inspect
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +25,11 @@ from dreamvid.networks.family import (
 class TimmFamily:
     """All classifiers that timm lists. Loading it takes seconds, so only a search among them does."""
 
-    tried: Sequence[str] = ("tf_efficientnet_lite0", "convnext_atto")
+    tried: Sequence[str] = (
+        *("tf_efficientnet_lite0", "convnext_atto", "vit_base_patch16_224", "vit_small_patch14_dinov2"),
+        *("vit_small_patch16_dinov3", "vit_base_patch16_siglip_224", "swin_tiny_patch4_window7_224"),
+        "eva02_tiny_patch14_224",
+    )
 
     @functools.cache  # noqa: B019 - there is one family
     def names(self) -> Sequence[str]:
@@ -39,7 +46,7 @@ class TimmFamily:
             return None
         published = timm.get_pretrained_cfg(name)
         return Architecture(
-            build=lambda: timm.create_model(name, pretrained=False),
+            build=functools.partial(_build, name),
             load_published=functools.partial(_load_published, name=name),
             mean=tuple(published.mean) if published else IMAGENET_MEAN,
             std=tuple(published.std) if published else IMAGENET_STD,
@@ -60,6 +67,29 @@ class TimmFamily:
 
 
 PLUGIN = TimmFamily()
+
+
+def _build(name: str, **changes: Any) -> nn.Module:
+    """Build a classifier for images of any size, where it can interpolate its position embeddings.
+
+    changes: arguments of timm's, such as a smaller depth.
+    """
+    import timm
+
+    options: dict[str, Any] = {"dynamic_img_size": True} if _takes_any_size(name) else {}
+    try:
+        module: nn.Module = timm.create_model(name, pretrained=False, **options, **changes)
+    except TypeError:  # another class in the same module takes the option
+        module = timm.create_model(name, pretrained=False, **changes)
+    return module
+
+
+def _takes_any_size(name: str) -> bool:
+    from timm.models import model_entrypoint
+
+    origin = sys.modules[model_entrypoint(name.partition(".")[0]).__module__]
+    classes = (value for value in vars(origin).values() if inspect.isclass(value) and issubclass(value, nn.Module))
+    return any("dynamic_img_size" in inspect.signature(kind.__init__).parameters for kind in classes)
 
 
 def _hub_folder(hub_id: str) -> Path:

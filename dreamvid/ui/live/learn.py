@@ -19,6 +19,7 @@ import tomli_w
 
 from dreamvid.errors import DreamvidError, SettingsError, nearest
 from dreamvid.render.live.controls import ACTIONS, Controls
+from dreamvid.render.live.keys import PRESET_FADE_SECONDS
 from dreamvid.runtime.files import part_path, replace_atomically
 
 HIGHEST = 127
@@ -52,7 +53,7 @@ class Learning:
         controls: Controls,
         path: Path,
         *,
-        fade_seconds: float = 2.0,
+        fade_seconds: float = PRESET_FADE_SECONDS,
         report: Callable[[str], None] = lambda message: None,
     ) -> None:
         self._controls, self._path, self._fade, self._report = controls, path, fade_seconds, report

@@ -13,11 +13,11 @@ from types import MappingProxyType
 
 from dreamvid.errors import DreamvidError
 from dreamvid.render.live.controls import ACTIONS, SWITCHED
+from dreamvid.render.live.keys import KEYS, key_of
 from dreamvid.ui.live.camera import read_camera_jpeg
 from dreamvid.ui.live.command import as_command
 from dreamvid.ui.live.host import LiveHost
 from dreamvid.ui.live.jpeg import JpegStream
-from dreamvid.ui.live.keys import KEYS, key_names
 from dreamvid.ui.live.learn import Learning
 from dreamvid.ui.live.message import BadRequest, Request, Response, json_response, refusal
 from dreamvid.ui.live.thumbnails import Thumbnails
@@ -130,7 +130,7 @@ class LivePage:
                 "controls": [{**_plain(asdict(one)), "stops": one.stops} for one in controls.inventory()],
                 "presets": [{"name": one.name, "description": one.description} for one in controls.presets()],
                 "actions": [
-                    {"name": name, "help": help, "switched": name in SWITCHED, "key": key_names(name)}
+                    {"name": name, "help": help, "switched": name in SWITCHED, "key": key_of(name)}
                     for name, help in ACTIONS.items()
                 ],
                 "keys": dict(KEYS),

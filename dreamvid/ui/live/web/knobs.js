@@ -140,6 +140,13 @@ class NumberRow extends Row {
     const expression = typeof value === "string";
     const number = expression ? used : value;
     this.element.classList.toggle("expression", expression);
+    // Coherence sets others; it has no value where these were set one by one.
+    this.element.classList.toggle("unset", value === null);
+    this.field.placeholder = value === null ? "–" : "";
+    if (value === null) {
+      this.slider.value = STEPS / 2;
+      this.fill();
+    }
     if (document.activeElement !== this.field) this.field.value = written(value);
     this.field.title = expression ? `${value}\nnow ${written(used)}` : "";
     if (typeof number === "number") {

@@ -84,18 +84,37 @@ class CameraDreamer:
         self._amount: Tensor | None = None
         self._center: Tensor | None = None
 
-    def dream(self, index: int, mask: Tensor | None = None) -> Tensor:
+    def update(self, settings: Settings) -> None:
+        """Take other settings between two frames; the image goes on. A loop cannot change. Raises ObjectiveError."""
+        self._session.update(settings)
+        self.settings = settings
+
+    def check_objective(self, objective: str) -> None:
+        """Raise ObjectiveError for an objective that the network does not have."""
+        self._session.resolve(objective)
+
+    def dream(
+        self,
+        index: int,
+        mask: Tensor | None = None,
+        *,
+        time_seconds: float | None = None,
+        elapsed_seconds: float | None = None,
+        signals: Mapping[str, float] | None = None,
+    ) -> Tensor:
         """Dream frame `index`, (1, 3, H, W) in [0, 1]; frame 0, or the frame after the last dreamed one.
 
-        mask: where to dream, (1, 1, H, W) in [0, 1]; None everywhere.
+        mask: where to dream, (1, 1, H, W) in [0, 1]; None everywhere. time_seconds, elapsed_seconds: the frame's time
+        and the time since the frame before, where frames do not come at a constant rate. signals: what the sound does.
         """
-        seconds = index / self._fps
-        settings = self._session.set_time(seconds, index, self._signals(index))
+        seconds = index / self._fps if time_seconds is None else time_seconds
+        elapsed = 1 / self._fps if elapsed_seconds is None else elapsed_seconds
+        settings = self._session.set_time(seconds, index, self._signals(index) if signals is None else signals)
         if index == 0:
             self._image = self._begin(settings, mask)
             self._first = self._image if self._loop is not None else None
         else:
-            self._image = self._go_on(settings, index, mask)
+            self._image = self._go_on(settings, index, seconds, elapsed, mask)
         return self._image
 
     def _begin(self, settings: Settings, mask: Tensor | None) -> Tensor:
@@ -108,14 +127,14 @@ class CameraDreamer:
         self._amount = image.new_ones(1, 3, _AMOUNT_HEIGHT, max(1, round(width * _AMOUNT_HEIGHT / height)))
         return hold_statistics(image, self._target, elapsed_seconds=1.0, half_life_seconds=0.0)
 
-    def _go_on(self, settings: Settings, index: int, mask: Tensor | None) -> Tensor:
+    def _go_on(self, settings: Settings, index: int, seconds: float, elapsed: float, mask: Tensor | None) -> Tensor:
         assert self._image is not None
         assert self._center is not None
-        elapsed, camera, dream = 1 / self._fps, settings.camera, settings.dream
+        camera, dream = settings.camera, settings.dream
         height, width = self._image.shape[2:]
         if self._loop is None or not self._loop.reached(index):
-            self._center = self._steer(camera, index, elapsed)
-        movement = self._movement(camera, index)
+            self._center = self._steer(camera, seconds, elapsed)
+        movement = self._movement(camera, seconds)
         moved = self._move(self._image, movement, camera, elapsed, (settings.render.seed, index))
         missing = self._missing_dream(moved, movement, camera, elapsed)
         growth: float | Tensor = camera.dream_rate * elapsed
@@ -178,9 +197,9 @@ class CameraDreamer:
 
     # --- the camera
 
-    def _movement(self, camera: CameraSettings, index: int) -> Movement:
+    def _movement(self, camera: CameraSettings, seconds: float) -> Movement:
         if self._camera is not None:
-            return self._camera if isinstance(self._camera, Movement) else self._camera(index / self._fps)
+            return self._camera if isinstance(self._camera, Movement) else self._camera(seconds)
         assert self._center is not None
         x, y = self._center.tolist()
         return Camera(
@@ -223,11 +242,11 @@ class CameraDreamer:
         size = (moved.image.shape[2], moved.image.shape[3])
         return F.interpolate(growth, size, mode="bilinear", align_corners=False)
 
-    def _steer(self, camera: CameraSettings, index: int, elapsed: float) -> Tensor:
-        """Return the camera's center at a frame, (x, y) from 0 to 1."""
+    def _steer(self, camera: CameraSettings, seconds: float, elapsed: float) -> Tensor:
+        """Return the camera's center at a time, (x, y) from 0 to 1."""
         assert self._center is not None
         if self._path is not None:
-            return torch.tensor(self._path.at(index / self._fps), dtype=torch.float64)
+            return torch.tensor(self._path.at(seconds), dtype=torch.float64)
         if not camera.track_objective:
             return torch.tensor([camera.center_x, camera.center_y], dtype=torch.float64)
         pull = 1 - 0.5 ** (elapsed / _FOLLOW_HALF_LIFE_SECONDS)
@@ -256,8 +275,8 @@ class CameraDreamer:
             at = min(later, self._count - 1)
             camera = self.settings.at(at / self._fps, at, self._signals(at)).camera
             if self._path is not None or not camera.track_objective:
-                self._center = self._steer(camera, at, 1 / self._fps)
-            total = self._movement(camera, at).transform(1 / self._fps, width, height) @ total
+                self._center = self._steer(camera, at / self._fps, 1 / self._fps)
+            total = self._movement(camera, at / self._fps).transform(1 / self._fps, width, height) @ total
         self._center = center
         return total
 

@@ -32,6 +32,7 @@ _LAYERS = (
 # Name, where it is, what it does. A command is imported only when it is called: `--help` stays fast.
 _COMMANDS = (
     ("run", "dreamvid.cli.commands.run:run", "Dream on a video."),
+    ("live", "dreamvid.cli.commands.live:live", "Dream on a camera, a stream or a video while it plays."),
     ("zoom", "dreamvid.cli.commands.zoom:zoom", "Make a video from one image, or from noise, with a moving camera."),
     ("image", "dreamvid.cli.commands.image:image", "Dream on a single image."),
     ("plan", "dreamvid.cli.commands.farm:plan", "Plan a render for several machines."),
@@ -63,9 +64,9 @@ The main flags of a command:  dreamvid run --help
 All of its flags:  dreamvid run --help-all
 """
 _HELP_ALL = "--help-all"
-_WITH_SETTINGS = ("run", "zoom", "image", "plan", "sheet", "features")  # commands with more flags than fit a screen
+_WITH_SETTINGS = ("run", "live", "zoom", "image", "plan", "sheet", "features")  # more flags than fit a screen
 # Panels of a help page that `--help` shows; `--help-all` shows the others too.
-_FIRST_PANELS = ("Commands", "Parameters", "Arguments", "Main flags")
+_FIRST_PANELS = ("Commands", "Parameters", "Arguments", "Main flags", "Live")
 
 
 def build_app(*, all_help: bool = False) -> App:

@@ -85,6 +85,24 @@ class FrameDreamer:
         self._strength: Tensor | None = None
         self._earlier: tuple[Tensor, Tensor] | None = None  # residual and amount of the keyframe before
 
+    def update(self, settings: Settings) -> None:
+        """Take other settings between two frames; the carried dream is kept, also where its size changes.
+
+        Network, device, flow estimator, tiles and reduction stay as they are. Frames that were taken in before have the
+        size of the settings of that time: take the one before in again with `retake`. Raises ObjectiveError.
+        """
+        self._session.update(settings)
+        self.settings = settings
+
+    def check_objective(self, objective: str) -> None:
+        """Raise ObjectiveError for an objective that the network does not have."""
+        self._session.resolve(objective)
+
+    def retake(self, frame: WorkingFrame) -> WorkingFrame:
+        """Take a frame in again, at the size that the settings have now; return the same one if that is its size."""
+        size = self._sizes(frame.full_size, self.settings)[-1]
+        return frame if frame.size == size else frame.resized(size)
+
     @property
     def flow_fingerprint(self) -> str:
         """What the flows depend on besides the settings: the estimator's distribution and its weights."""
@@ -171,6 +189,7 @@ class FrameDreamer:
         source, wanted, whole = frame.at(sizes[-1]), self._wanted(frame, mask), dream.iterations * dream.step_size
         shifts = Shifts(settings.render.seed, index)
         if self._residual is not None and self._amount is not None:
+            self._carry_to(frame.size)
             self._earlier = self._residual, self._amount
         if motion is None or self._residual is None or coherence.half_life_seconds == 0:
             step: float | Tensor = dream.step_size if mask is None else dream.step_size * wanted
@@ -209,6 +228,15 @@ class FrameDreamer:
             residual = residual if mask is None else mask_residual(residual, mask)
             self._amount, self._residual = growth.amount, resize(residual, frame.size)
         return residual
+
+    def _carry_to(self, size: Size) -> None:
+        """Resample what is carried to a frame's size, which differs after a change of the settings."""
+        assert self._residual is not None
+        assert self._amount is not None
+        assert self._reference is not None
+        if (self._residual.shape[2], self._residual.shape[3]) != size:
+            self._residual, self._amount = resize(self._residual, size), resize(self._amount, size).clamp(0, 1)
+            self._reference = resize(self._reference, size)
 
     def interpolate(self, frame: WorkingFrame, between: InbetweenFrame[Any], *, mask: Tensor | None = None) -> Tensor:
         """Give an in-between frame the dreams of the last two keyframes, moved along; returns what `dream` does."""

@@ -49,6 +49,10 @@ class WorkingFrame:
         # Enlarging overshoots at sharp edges; holding that in range later would count as a part of the dream.
         return image.clamp(0, 1) if size.height > self.full_size.height else image
 
+    def resized(self, size: Size) -> "WorkingFrame":
+        """Return the same frame for a dream of another size (h, w)."""
+        return WorkingFrame(self._uploaded, size, self._estimator)
+
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors on the device that another stream may have made."""
         return self._uploaded, self.reduced

@@ -1,0 +1,1 @@
+"""What comes in: cameras, streams, files and sound, in real time."""

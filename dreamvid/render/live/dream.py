@@ -1,0 +1,196 @@
+"""Dream frames as they come, on footage or as an animation without an end, with settings that change meanwhile."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dreamvid.camera.camera_dreamer import CameraDreamer
+from dreamvid.coherence.frame_dreamer import FrameDreamer
+from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, Keyframe, in_display_order
+from dreamvid.coherence.working_frame import WorkingFrame
+from dreamvid.image.tensors import to_pixels, upload
+from dreamvid.render.live.slot import LiveFrame
+from dreamvid.render.start_image import StartImage
+from dreamvid.settings import Settings
+from dreamvid.settings.size import Size
+from dreamvid.video.mask import Mask
+
+# Speeds and half-lives are per second. After a pause, no more than this counts as the time since the frame before.
+LONGEST_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a frame is dreamed. index: its number. time_seconds: on the live clock. signals: what the sound does."""
+
+    index: int
+    time_seconds: float
+    signals: Mapping[str, float]
+
+
+Dreamed = tuple[LiveFrame, npt.NDArray[np.uint8]]
+"""A frame as it came in, and its dream, uint8 (H, W, 3)."""
+
+
+class LiveDream(Protocol):
+    """A dream that goes on frame by frame. Belongs to one thread."""
+
+    def update(self, settings: Settings) -> None:
+        """Take other settings, without schedules. Raises ObjectiveError."""
+
+    def check_objective(self, objective: str) -> None:
+        """Raise ObjectiveError for an objective that the network does not have."""
+
+    def dream(self, frame: LiveFrame, moment: Moment) -> Iterator[Dreamed]:
+        """Take in the next frame; yield the dreams that can be made now, in their order."""
+
+    def reset(self) -> None:
+        """Forget the dream: the next frame is the first."""
+
+    def close(self) -> None:
+        """Close the files that are read."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    frame: LiveFrame
+    working: WorkingFrame
+    moment: Moment
+    mask: Tensor | None
+
+
+class FootageDream:
+    """The `LiveDream` of a camera, a stream or a video: carried along the motion of its frames.
+
+    All frames have one size. Loads the network. Raises DreamvidError.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._dreamer = FrameDreamer(settings)
+        self._mask: Mask | None = None
+        self._sorting = self._new_cadence()
+        self._key: tuple[WorkingFrame, float] | None = None  # the last dreamed frame and its time
+        self._last_seconds = 0.0
+
+    def check_objective(self, objective: str) -> None:
+        """Raise ObjectiveError for an objective that the network does not have."""
+        self._dreamer.check_objective(objective)
+
+    def update(self, settings: Settings) -> None:
+        """Take other settings; the carried dream is kept."""
+        before = self._dreamer.settings
+        if settings == before:
+            return
+        self._dreamer.update(settings)
+        key = None if self._key is None else self._dreamer.retake(self._key[0])
+        resized = self._key is not None and key is not self._key[0]
+        if resized or settings.coherence.cadence != before.coherence.cadence:
+            self._sorting = self._new_cadence()  # frames that wait to be interpolated are left out
+            if self._key is not None and key is not None:
+                self._key = key, self._key[1]
+                self._sorting.begin(key)
+                self._last_seconds = self._key[1]
+
+    def _new_cadence(self) -> Cadence[_Shown]:
+        every = self._dreamer.settings.coherence.cadence
+        cadence = self._dreamer.cadence(15)
+        cadence.every = 1 if every == "auto" else every
+        return cadence
+
+    def dream(self, frame: LiveFrame, moment: Moment) -> Iterator[Dreamed]:
+        """Take in the next frame; yield it, or with a longer cadence nothing, or itself and those before it."""
+        with torch.no_grad():
+            working = self._dreamer.frame(upload(frame.pixels, self._dreamer.device))
+            mask = self._mask_at(working.full_size, moment.time_seconds)
+            alone = self._dreamer.settings.coherence.half_life_seconds == 0
+            elapsed = min(max(moment.time_seconds - self._last_seconds, 1e-3), LONGEST_SECONDS)
+            self._last_seconds = moment.time_seconds
+            steps = self._sorting.add(
+                _Shown(frame, working, moment, mask), working, elapsed, new_shot=self._key is None or alone, last=False
+            )
+            for shown, image in in_display_order(steps, self._dream, self._carry):
+                yield shown.frame, to_pixels(image)
+
+    def _mask_at(self, size: Size, time_seconds: float) -> Tensor | None:
+        text = self._dreamer.settings.dream.mask
+        if text is None:
+            return None
+        self._mask = self._mask or Mask(text, size, self._dreamer.device)
+        return self._mask.at(time_seconds)
+
+    def _dream(self, key: Keyframe[_Shown]) -> Tensor:
+        shown = key.item
+        self._key = shown.working, shown.moment.time_seconds
+        return self._dreamer.dream(
+            shown.working,
+            key.motion,
+            index=shown.moment.index,
+            elapsed_seconds=key.elapsed_seconds,
+            time_seconds=shown.moment.time_seconds,
+            signals=shown.moment.signals,
+            mask=shown.mask,
+        )
+
+    def _carry(self, between: InbetweenFrame[_Shown]) -> Tensor:
+        return self._dreamer.interpolate(between.item.working, between, mask=between.item.mask)
+
+    def reset(self) -> None:
+        """Forget the dream: the next frame is the first."""
+        self._dreamer.reset()
+        self._sorting, self._key = self._new_cadence(), None
+
+    def close(self) -> None:
+        """Close the mask."""
+        if self._mask is not None:
+            self._mask.close()
+
+
+class AnimationDream:
+    """The `LiveDream` of an image or of noise through which a camera moves. size: of all frames.
+
+    Loads the network. Raises DreamvidError.
+    """
+
+    def __init__(self, settings: Settings, size: Size, start: StartImage) -> None:
+        self._make: Callable[[Settings], CameraDreamer] = lambda chosen: CameraDreamer(
+            chosen, start.image(size, chosen.render.seed), fps=30
+        )
+        self._dreamer = self._make(settings)
+        self._mask = None if settings.dream.mask is None else Mask(settings.dream.mask, size, self._dreamer.device)
+        self._count, self._last_seconds = 0, 0.0
+
+    def check_objective(self, objective: str) -> None:
+        """Raise ObjectiveError for an objective that the network does not have."""
+        self._dreamer.check_objective(objective)
+
+    def update(self, settings: Settings) -> None:
+        """Take other settings; the image goes on."""
+        if settings != self._dreamer.settings:
+            self._dreamer.update(settings)
+
+    def dream(self, frame: LiveFrame, moment: Moment) -> Iterator[Dreamed]:
+        """Move the image and dream it again; `frame` only says when."""
+        with torch.no_grad():
+            image = self._dreamer.dream(
+                self._count,
+                None if self._mask is None else self._mask.at(moment.time_seconds),
+                time_seconds=moment.time_seconds,
+                elapsed_seconds=min(max(moment.time_seconds - self._last_seconds, 1e-3), LONGEST_SECONDS),
+                signals=moment.signals,
+            )
+            self._count, self._last_seconds = self._count + 1, moment.time_seconds
+            yield frame, to_pixels(image)
+
+    def reset(self) -> None:
+        """Begin with the first image again."""
+        self._count = 0
+
+    def close(self) -> None:
+        """Close the mask."""
+        if self._mask is not None:
+            self._mask.close()

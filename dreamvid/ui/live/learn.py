@@ -13,6 +13,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import tomli_w
@@ -152,7 +153,8 @@ class Learning:
         except OSError as error:
             self._report(f"The MIDI map {self._path} cannot be written: {error.strerror}. It holds until the end.")
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # there may not even be a folder
+                part.unlink()
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

@@ -30,12 +30,14 @@ _MOST_HEADERS = 64
 class LiveServer:
     """The page at an address and port, in threads of its own, until it is closed.
 
-    address: 127.0.0.1, or another address of this machine, which makes a token. port: 0 takes a free one. Raises
-    InputError for a port that is in use and for an address that this machine does not have.
+    address: 127.0.0.1, or another address of this machine, for which a token is made if none is given. port: 0 takes a
+    free one. Raises InputError for a port that is in use and for an address that this machine does not have.
     """
 
-    def __init__(self, page: LivePage, *, address: str = LOOPBACK, port: int = DEFAULT_PORT) -> None:
-        self.token = None if is_loopback(address) else make_token()
+    def __init__(
+        self, page: LivePage, *, address: str = LOOPBACK, port: int = DEFAULT_PORT, token: str | None = None
+    ) -> None:
+        self.token = None if is_loopback(address) else token or make_token()
         try:
             self._server = _Server(page, address, port)
         except (OSError, OverflowError) as error:

@@ -1,6 +1,5 @@
 """`dreamvid live`: dream on a camera, a stream or a video while it plays."""
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,6 @@ from dreamvid.settings.rate import parse_rate
 from dreamvid.ui import console
 
 if TYPE_CHECKING:
-    from dreamvid.render.live.session import LiveSession
     from dreamvid.render.live.slot import LatestFrame
 
 LIVE = Group("Live", sort_key=2)
@@ -51,7 +49,7 @@ def live(
         ),
     ] = None,
     preset: Annotated[str | None, preset_flag(f"{DEFAULT_PRESET}, or {DEFAULT_ZOOM_PRESET} for an image")] = None,
-    list: Annotated[
+    list_devices: Annotated[
         bool, Parameter(name="--list", group=MAIN, negative=(), help="List the cameras and screens, and end.")
     ] = False,
     fps: Annotated[
@@ -98,6 +96,35 @@ def live(
             help="Record the source too, as NAME.source.mp4, so that dreamvid run can repeat the session on it.",
         ),
     ] = False,
+    port: Annotated[int, Parameter(group=LIVE, metavar="PORT", help="Port of the page; 0 takes a free one.")] = 8765,
+    listen: Annotated[
+        str,
+        Parameter(
+            group=LIVE,
+            metavar="ADDRESS",
+            help="Address that the page and OSC are opened on. On any other than 127.0.0.1, whoever comes needs the "
+            "token that is printed.",
+        ),
+    ] = "127.0.0.1",
+    osc_port: Annotated[
+        int | None,
+        Parameter(
+            group=LIVE,
+            metavar="PORT",
+            show_default="the page's",
+            help="UDP port for OSC (pip install 'dreamvid[live]').",
+        ),
+    ] = None,
+    midi: Annotated[
+        list[str] | None,
+        Parameter(
+            group=LIVE,
+            negative=(),
+            metavar="INPUT",
+            show_default="all",
+            help="MIDI input by its name (pip install 'dreamvid[live]').",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     **overrides: str | None,
@@ -107,7 +134,7 @@ def live(
     dreamvid live camera:0 opens a page with the dream and its controls. dreamvid live film.mp4 --to window, dreamvid
     live udp://127.0.0.1:5000 --to rtmp://… --to recording.mp4, dreamvid live noise --audio-in default.
     """
-    if list:
+    if list_devices:
         return _list_devices()
     if source is None:
         raise InputError(
@@ -116,6 +143,7 @@ def live(
         )
     from dreamvid.render.live.capture.source import StartInput, open_live_source
     from dreamvid.render.live.controls import Controls
+    from dreamvid.render.live.keys import key_name, press_key
     from dreamvid.render.live.session import LiveOptions, LiveSession
     from dreamvid.render.live.sink import LiveSinkOptions, open_live_sink
     from dreamvid.runtime.interrupt import StopRequest
@@ -140,26 +168,33 @@ def live(
         overwrite=overwrite,
         audio_in=audio_in,
         say=say,
-        command=_command(source, names),
+        command=("dreamvid", "live", source, *(word for name in names for word in ("--to", name))),
     )
-    sessions: dict[str, LiveSession] = {}
+    controls = Controls(settings, "zoom" if is_animation else "run")
+    sessions: list[LiveSession] = []
 
     def serve(frames: "LatestFrame") -> AbstractContextManager[object]:
-        return _serve_page(sessions["live"])
+        from dreamvid.ui.live.remote import Remote
 
-    sink_options = LiveSinkOptions(fps=options.output_fps, serve_page=serve, say=say)
+        remote = Remote(sessions[0], listen=listen, port=port, osc_port=osc_port, midi=midi, report=say)
+        say(f"the dream and its controls: {remote.url}   the picture alone: {remote.output_url}")
+        return remote
+
+    def on_key(code: int) -> str:
+        left = press_key(controls, key_name(code))
+        if left == "quit":
+            sessions[0].stop.set()
+        return left
+
+    sink_options = LiveSinkOptions(fps=options.output_fps, serve_page=serve, on_key=on_key, say=say)
     sinks = [open_live_sink(name, sink_options) for name in names if name not in files]
-    session = LiveSession(opened, sinks, Controls(settings, "zoom" if is_animation else "run"), settings, options)
-    sessions["live"] = session
+    session = LiveSession(opened, sinks, controls, settings, options)
+    sessions.append(session)
     with StopRequest(session.stop) as stop:
         stop.gently = True
         session.watch_stop(lambda: stop.asked)
         session.run()
     return 0
-
-
-def _serve_page(session: "LiveSession") -> AbstractContextManager[object]:
-    raise InputError("There is no page yet. Give another sink, such as `to=window`.")
 
 
 def _list_devices() -> int:
@@ -199,8 +234,3 @@ def _seconds(milliseconds: float) -> float:
     if not 1 <= milliseconds <= 10_000:
         raise SettingsError(f"`latency` got {milliseconds:g}: allowed is from 1 up to 10000 milliseconds.")
     return milliseconds / 1000
-
-
-def _command(source: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the words that start the same session, without those of settings."""
-    return ("dreamvid", "live", source, *(word for name in names for word in ("--to", name)))

@@ -28,12 +28,13 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 class LiveSinkOptions:
     """What sinks are told. fps: the rate of those that have a constant one. serve_page: None where there is no page.
 
-    on_key: is called with the code of every key that is pressed in a window. say: takes messages for the user.
+    on_key: is called with the code of every key that is pressed in a window, and returns what is left to the window:
+    "full screen" or nothing. say: takes messages for the user.
     """
 
     fps: float = 30.0
     serve_page: ServePage | None = None
-    on_key: Callable[[int], None] = lambda key: None
+    on_key: Callable[[int], str] = lambda key: ""
     say: Callable[[str], None] = lambda text: None
 
 

@@ -15,7 +15,7 @@ _USUAL_WIDTH = 1920  # OpenCV does not know where a monitor begins
 
 
 class WindowSink(FrameSink):
-    """A window. The key Esc, and closing it, end the sink; other keys go to the controls.
+    """A window. Closing it ends the sink; keys go to the controls.
 
     monitor: full screen there; None for a window of its own.
     """
@@ -46,10 +46,11 @@ class WindowSink(FrameSink):
             closed = cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) < 1
         except cv2.error as error:
             raise OutputError(f"the window failed: {error.err}") from None
-        if key == 27 or closed:
+        if closed:
             self.finished = True
-        elif key >= 0:
-            self._on_key(key)
+        elif key >= 0 and self._on_key(key) == "full screen":
+            full = cv2.getWindowProperty(_NAME, cv2.WND_PROP_FULLSCREEN) == cv2.WINDOW_FULLSCREEN
+            cv2.setWindowProperty(_NAME, cv2.WND_PROP_FULLSCREEN, cv2.WINDOW_NORMAL if full else cv2.WINDOW_FULLSCREEN)
 
     def shut(self) -> None:
         """Close the window."""

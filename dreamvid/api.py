@@ -163,7 +163,10 @@ class Dreamer:
 
         @translate_out_of_memory()
         def carry(between: InbetweenFrame[_Given[Frame]]) -> Tensor:
-            return self._frames.interpolate(between.item.working, between, mask=between.item.mask)
+            given = between.item
+            return self._frames.interpolate(
+                given.working, between, index=given.index, time_seconds=given.index * self._seconds, mask=given.mask
+            )
 
         for given, dreamed in in_display_order(self._steps(frames), dream, carry):
             yield like_frame(dreamed, given.frame)

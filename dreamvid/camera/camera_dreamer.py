@@ -17,6 +17,7 @@ from dreamvid.camera.loop import LoopClosure
 from dreamvid.camera.movement import Camera, Fold, Moved, Movement, kaleidoscope, move
 from dreamvid.camera.path import CameraPath, read_path
 from dreamvid.dream.octaves import SMALLEST_SIDE, Shifts
+from dreamvid.dream.palette import Palette
 from dreamvid.dream.session import DreamSession
 from dreamvid.errors import SettingsError
 from dreamvid.image.tensors import resize
@@ -78,7 +79,7 @@ class CameraDreamer:
         self._signals: Signals = signals or (lambda frame: SILENCE)
         self._camera = camera
         self._loop = LoopClosure.from_length(count, self._fps) if settings.camera.loop and count is not None else None
-        self._target = _livable(color_statistics(self._start))
+        self._target = _colors_to_hold(self._start, settings.dream.palette)
         self._image: Tensor | None = None
         self._first: Tensor | None = None
         self._amount: Tensor | None = None
@@ -87,6 +88,8 @@ class CameraDreamer:
     def update(self, settings: Settings) -> None:
         """Take other settings between two frames; the image goes on. A loop cannot change. Raises ObjectiveError."""
         self._session.update(settings)
+        if settings.dream.palette != self.settings.dream.palette:
+            self._target = _colors_to_hold(self._start, settings.dream.palette)
         self.settings = settings
 
     def check_objective(self, objective: str) -> None:
@@ -300,6 +303,13 @@ def _check_together(camera: CameraSettings, count: int | None) -> None:
         raise SettingsError("`track_objective` and `camera_path` both move the center. Keep one of them.")
     if camera.loop and count is None:
         raise SettingsError("A loop needs its length: give the number of frames.")
+
+
+def _colors_to_hold(start: Tensor, palette: str) -> ColorStatistics:
+    """Measure the colors of the start, moved to a palette: the animation is held to them."""
+    found = Palette.from_text(palette, start.device)
+    graded = start if found is None else found.map_from(Palette.of_image(start))(start)
+    return _livable(color_statistics(graded))
 
 
 def _livable(start: ColorStatistics) -> ColorStatistics:

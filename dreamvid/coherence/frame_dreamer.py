@@ -37,7 +37,9 @@ from dreamvid.coherence.residual import (
     reference_image,
 )
 from dreamvid.coherence.working_frame import WorkingFrame
+from dreamvid.dream.composition import Composition
 from dreamvid.dream.octaves import Shifts, enlarged_size
+from dreamvid.dream.palette import ColorMap, Palette
 from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import resize
 from dreamvid.motion.estimator import load_estimator
@@ -78,6 +80,8 @@ class FrameDreamer:
         self.ascent = self._session.ascent
         coherence = settings.coherence
         self._estimator = load_estimator(coherence.flow, self.device, weights=coherence.flow_weights)
+        self._composition = Composition.from_settings(settings.at(0.0, 0))
+        self._palette = Palette.from_text(settings.dream.palette, self.device)
         self._residual: Tensor | None = None
         self._amount: Tensor | None = None
         self._reference: Tensor | None = None
@@ -89,9 +93,11 @@ class FrameDreamer:
         """Take other settings between two frames; the carried dream is kept, also where its size changes.
 
         Network, device, flow estimator, tiles and reduction stay as they are. Frames that were taken in before have the
-        size of the settings of that time: take the one before in again with `retake`. Raises ObjectiveError.
+        size of the settings of that time: take the one before in again with `retake`. Raises ObjectiveError, SettingsError.
         """
         self._session.update(settings)
+        if settings.dream.palette != self.settings.dream.palette:
+            self._palette = Palette.from_text(settings.dream.palette, self.device)
         self.settings = settings
 
     def check_objective(self, objective: str) -> None:
@@ -163,7 +169,8 @@ class FrameDreamer:
 
     def compose_large(self, frame: LargeFrame, residual: Tensor, mask: Tensor | None) -> np.ndarray:
         """Add what `grow` returned to a frame of very many pixels; return an array of its kind."""
-        return frame.compose(residual, mask, self.ascent.rule.add)
+        colors = self._color_map(frame, residual)
+        return frame.compose(residual, mask, self._composition, self.ascent.rule.add, colors)
 
     def grow(
         self,
@@ -184,6 +191,7 @@ class FrameDreamer:
         None everywhere.
         """
         settings = self._session.set_time(time_seconds, index, signals)
+        self._composition = Composition.from_settings(settings)
         dream, coherence = settings.dream, settings.coherence
         sizes = self._sizes(frame.full_size, settings)
         source, wanted, whole = frame.at(sizes[-1]), self._wanted(frame, mask), dream.iterations * dream.step_size
@@ -238,8 +246,20 @@ class FrameDreamer:
             self._residual, self._amount = resize(self._residual, size), resize(self._amount, size).clamp(0, 1)
             self._reference = resize(self._reference, size)
 
-    def interpolate(self, frame: WorkingFrame, between: InbetweenFrame[Any], *, mask: Tensor | None = None) -> Tensor:
-        """Give an in-between frame the dreams of the last two keyframes, moved along; returns what `dream` does."""
+    def interpolate(
+        self,
+        frame: WorkingFrame,
+        between: InbetweenFrame[Any],
+        *,
+        index: int,
+        time_seconds: float = 0.0,
+        signals: Mapping[str, float] = MappingProxyType({}),
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Give an in-between frame the dreams of the last two keyframes, moved along; returns what `dream` does.
+
+        index, time_seconds, signals, mask: those of this frame, as in `grow`.
+        """
         assert self._earlier is not None, "the keyframes before and after have to be dreamed first"
         assert self._residual is not None
         assert self._amount is not None
@@ -248,13 +268,20 @@ class FrameDreamer:
             amount = blend(self._earlier[1], self._amount, between)
             residual, _ = limit_to_mask(residual, amount, self._wanted(frame, mask))
             residual = mask_residual(residual, mask)
+        self._composition = Composition.from_settings(self.settings.at(time_seconds, index, signals))
         return self.compose(frame, residual, mask)
 
     def compose(self, frame: WorkingFrame, residual: Tensor, mask: Tensor | None) -> Tensor:
         """Add a residual (1, 3, h, w) to its frame, which stays as it is where the mask is black."""
-        full = frame.full
-        dreamed = self.ascent.rule.add(full, resize(residual, frame.full_size))
+        full, colors = frame.full, self._color_map(frame, residual)
+        enlarged = resize(residual, frame.full_size)
+        dreamed = self._composition.compose(full, enlarged, self.ascent.rule.add, colors=colors, mask=mask)
         return dreamed if mask is None else torch.where(mask > 0, dreamed, full)
+
+    def _color_map(self, frame: WorkingFrame, residual: Tensor) -> ColorMap | None:
+        """Measure how the frame's colors are held to the palette."""
+        source = resize(frame.reduced, (residual.shape[2], residual.shape[3]))
+        return self._composition.color_map(self._palette, source, residual, self.ascent.rule.add)
 
     def _wanted(self, frame: WorkingFrame, mask: Tensor | None) -> Tensor:
         """Say how much of a whole dream each position is to have, (1, 1, h, w)."""

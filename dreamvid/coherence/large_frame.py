@@ -1,12 +1,12 @@
 """A frame of very many pixels: it stays an array of whole numbers, and floats are made of a strip of it at a time."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from dreamvid.coherence.working_frame import WorkingFrame
+from dreamvid.dream.composition import Add, Composition
+from dreamvid.dream.palette import ColorMap
 from dreamvid.image.strips import LARGE_PIXELS, row_strips
 from dreamvid.image.tensors import reduce_pixels, resize, to_pixels, to_tensor
 from dreamvid.motion.estimator import FlowEstimator
@@ -43,23 +43,28 @@ class LargeFrame(WorkingFrame):
         """The tensors on the device that another stream may have made."""
         return (self.reduced,)
 
-    def compose(self, residual: Tensor, mask: Tensor | None, add: Callable[[Tensor, Tensor], Tensor]) -> Pixels:
+    def compose(
+        self, residual: Tensor, mask: Tensor | None, composition: Composition, add: Add, colors: ColorMap | None
+    ) -> Pixels:
         """Add a residual to the frame; return an array of the same kind.
 
         residual: (1, 3, h, w), enlarged as `resize` does. mask: (1, 1, H, W), where it is 0 the frame stays; None
-        nowhere. add: returns the sum of a part of the frame and of the residual, (1, 3, rows, W).
+        nowhere. The rest as in `Composition.compose`.
         """
         height, width = self.full_size
         # `resize` works on rows and columns one after the other, and its rows are those of this matrix.
         weights = resize(torch.eye(residual.shape[2], device=residual.device)[None, None], (height, residual.shape[2]))
-        result = np.empty_like(self.pixels)
+        result, margin = np.empty_like(self.pixels), composition.margin(height)
         for rows in row_strips(height, width):
-            part = resize(weights[:, :, rows] @ residual, (rows.stop - rows.start, width))
-            source = to_tensor(self.pixels[rows], self._device)
-            dreamed = add(source, part)
-            if mask is not None:
-                dreamed = torch.where(mask[:, :, rows] > 0, dreamed, source)
-            result[rows] = to_pixels(dreamed, self.pixels.dtype)
+            wide = slice(max(0, rows.start - margin), min(height, rows.stop + margin))
+            inner = slice(rows.start - wide.start, rows.stop - wide.start)
+            part = resize(weights[:, :, wide] @ residual, (wide.stop - wide.start, width))
+            source = to_tensor(self.pixels[wide], self._device)
+            shown = None if mask is None else mask[:, :, wide]
+            dreamed = composition.compose(source, part, add, colors=colors, mask=shown, height=height)
+            if shown is not None:
+                dreamed = torch.where(shown > 0, dreamed, source)
+            result[rows] = to_pixels(dreamed[:, :, inner], self.pixels.dtype)
         return result
 
     def _resampled(self, size: Size) -> Tensor:

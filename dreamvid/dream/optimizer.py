@@ -147,10 +147,16 @@ class UpdateRule:
         """
         if not self.keep_color:
             return (source + residual).clamp(0, 1)
-        source = source.clamp(0, 1)
-        room_below, room_above = source.amin(dim=1, keepdim=True), 1 - source.amax(dim=1, keepdim=True)
-        gray = residual.mean(dim=1, keepdim=True)
-        return source + torch.minimum(torch.maximum(gray, -room_below), room_above)
+        return add_gray(source.clamp(0, 1), residual.mean(dim=1, keepdim=True))
+
+
+def add_gray(source: Tensor, gray: Tensor) -> Tensor:
+    """Add the same to R, G and B, as far as the channel nearest to 0 or 1 allows, so that the chroma stays the same.
+
+    source: (1, 3, h, w) in [0, 1]. gray: (1, 1, h, w).
+    """
+    room_below, room_above = source.amin(dim=1, keepdim=True), 1 - source.amax(dim=1, keepdim=True)
+    return source + torch.minimum(torch.maximum(gray, -room_below), room_above)
 
 
 def _size(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from dreamvid.dream.objectives.binding import objective_fingerprints
+from dreamvid.dream.palette import palette_fingerprint
 from dreamvid.errors import NetworkError
 from dreamvid.networks.registry import network_fingerprint
 from dreamvid.settings import Settings
@@ -63,6 +64,7 @@ def render_fingerprint(
         "the network": network_fingerprint(settings.network.model),
         "the content of the weights": "" if weights in (None, "random") else _hash(Path(weights).expanduser()),
         "the content of the mask": "" if settings.dream.mask is None else mask_fingerprint(settings.dream.mask),
+        "the content of the palette": palette_fingerprint(settings.dream.palette),
         "the content of the guides": " ".join(objective_fingerprints(settings.dream.objective)),
         "the device": str(device),
         "the encoding": sink_fingerprint(sink, bit_depth, hdr),

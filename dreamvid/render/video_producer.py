@@ -210,7 +210,15 @@ class VideoProducer:
             shown = between.item
             record_on_current_stream([shown.mask, *shown.frame.tensors(), *between.before, *between.after])
             with self.stopwatch.work("dream"):
-                dreamed = self._dreamer.interpolate(shown.frame, between, mask=shown.mask)
+                time_seconds = plan.time_seconds(shown.index)
+                dreamed = self._dreamer.interpolate(
+                    shown.frame,
+                    between,
+                    index=shown.index,
+                    time_seconds=time_seconds,
+                    signals=self._signals(time_seconds),
+                    mask=shown.mask,
+                )
                 return self._with_bars(dreamed, shown)
 
         return (image for shown, image in in_display_order(prepared, dream, carry) if shown.index >= start)

@@ -15,7 +15,7 @@ SCHEMA_VERSION = 2
 
 # Groups of settings that the commands of the same names take.
 GROUPS_OF_KIND = {
-    "run": ("network", "dream", "coherence", "video", "render"),
+    "run": ("network", "dream", "coherence", "composition", "video", "render"),
     "zoom": ("network", "dream", "camera", "video", "render"),
 }
 

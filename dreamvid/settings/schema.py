@@ -204,6 +204,12 @@ class DreamSettings(SettingsGroup):
         "stretched to the frame; a video runs along with the source by its own times.",
     )
     keep_color: bool = Field(False, description="Dream in brightness only and keep the source's colors.")
+    palette: str = Field(
+        "none",
+        description="Colors to hold the dream to: none leaves them, source takes those of the source; or a palette by "
+        "name (warm, cool, mono, sepia, pastel, neon, earth, ocean, autumn, violet), or those of an image file. "
+        "Lightness stays as it is.",
+    )
     tile: int = Field(
         1024,
         ge=64,
@@ -274,6 +280,29 @@ class CoherenceSettings(SettingsGroup):
     def alone_at(self, fps: float | Fraction) -> bool:
         """Return whether every frame depends only on itself, at a frame rate."""
         return self.half_life_seconds == 0 and self.cadence_at(fps) == 1
+
+
+BlendMode = Literal["normal", "luma", "overlay", "screen"]
+
+
+class CompositionSettings(SettingsGroup):
+    """How the finished dream is added to its source."""
+
+    strength: float = Field(
+        1.0,
+        ge=0.0,
+        le=2.0,
+        description="How much of the dream is added to the source: 0 shows the source, 1 the dream as it was grown, 2 "
+        "twice as much.",
+    )
+    blend: BlendMode = Field(
+        "normal",
+        description="How it is added: normal (the sum), luma (its brightness only), overlay (it lightens and darkens, "
+        "and keeps black and white), screen (it only lightens).",
+    )
+    sharpen_source: float = Field(
+        0.0, ge=0.0, le=4.0, description="Sharpen the source under the dream: 0 leaves it, 1 doubles its finest detail."
+    )
 
 
 class CameraSettings(SettingsGroup):
@@ -448,6 +477,7 @@ class Settings(SettingsGroup):
     network: NetworkSettings = NetworkSettings()
     dream: DreamSettings = DreamSettings()
     coherence: CoherenceSettings = CoherenceSettings()
+    composition: CompositionSettings = CompositionSettings()
     camera: CameraSettings = CameraSettings()
     video: VideoSettings = VideoSettings()
     render: RenderSettings = RenderSettings()

@@ -293,6 +293,11 @@ class Controls:
             raise SettingsError(f"`{control.name}` takes at most {_LONGEST_TEXT} characters, got {len(value)}.")
         if control.kind in ("number", "integer"):
             return self._checked_number(control, value)
+        if control.choices and value not in control.choices:
+            raise SettingsError(
+                f"`{control.name}` must be one of {', '.join(control.choices)}; got {value!r}."
+                f"{nearest(str(value), control.choices)}"
+            )
         settings = merge({control.group: {control.name: value}})
         checked: Value = getattr(getattr(settings, control.group), control.name)
         if control.name == "objective":

@@ -137,7 +137,15 @@ class FootageDream:
         )
 
     def _carry(self, between: InbetweenFrame[_Shown]) -> Tensor:
-        return self._dreamer.interpolate(between.item.working, between, mask=between.item.mask)
+        shown = between.item
+        return self._dreamer.interpolate(
+            shown.working,
+            between,
+            index=shown.moment.index,
+            time_seconds=shown.moment.time_seconds,
+            signals=shown.moment.signals,
+            mask=shown.mask,
+        )
 
     def reset(self) -> None:
         """Forget the dream: the next frame is the first."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from dreamvid.dream.palette import PALETTES
 from dreamvid.errors import SettingsError, nearest
 from dreamvid.settings import Settings
 from dreamvid.settings.merge import setting_fields
@@ -136,6 +137,8 @@ def _control(group: str, name: str, leaf: FieldInfo, value: Value | None) -> Con
     kinds = [kind for kind in _plain_kinds(leaf.annotation) if kind is not NoneType]
     choices = tuple(str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
     kind: Kind = "text"
+    if name == "palette":
+        choices = PALETTES  # never a file, which only the command line may name
     if choices:
         kind = "choice"
     elif bool in kinds:

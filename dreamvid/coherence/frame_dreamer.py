@@ -93,7 +93,8 @@ class FrameDreamer:
         """Take other settings between two frames; the carried dream is kept, also where its size changes.
 
         Network, device, flow estimator, tiles and reduction stay as they are. Frames that were taken in before have the
-        size of the settings of that time: take the one before in again with `retake`. Raises ObjectiveError, SettingsError.
+        size of the settings of that time: take the one before in again with `retake`. Raises
+        ObjectiveError, SettingsError.
         """
         self._session.update(settings)
         if settings.dream.palette != self.settings.dream.palette:

@@ -78,6 +78,7 @@ def test_a_value_reaches_the_next_frame_and_no_other(controls: Controls) -> None
         ("step_sise", 0.1, "step_size"),
         ("half_life", -1, "from 0.0"),
         ("optimizer", "adamant", "adam"),
+        ("palette", "/etc/passwd", "must be one of"),
         ("mask", "/etc/passwd", "cannot change while a live dream runs"),
         ("weights", "x.pth", "cannot change while a live dream runs"),
         ("objective", 'guide("/etc/passwd")@blocks.3.2', "may read a file"),

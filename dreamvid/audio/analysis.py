@@ -13,23 +13,23 @@ from dreamvid.errors import InputError
 
 Curve = npt.NDArray[np.float32]
 
-_BANDS = {"bass": (20.0, 250.0), "mid": (250.0, 4000.0), "treble": (4000.0, math.inf)}
-_HOP_SECONDS = 0.005
+BANDS = {"bass": (20.0, 250.0), "mid": (250.0, 4000.0), "treble": (4000.0, math.inf)}
+HOP_SECONDS = 0.005
 # Long enough to tell 200 from 250 Hz, and not to take the swing of a deep tone for strokes; strokes are still found to
 # within 5 ms.
-_WINDOW_SECONDS = 0.046
+WINDOW_SECONDS = 0.046
 _CHUNK = 4096  # spectra at once, to bound the memory
 
 _FULL_PERCENTILE = 99.0  # what counts as full level: a single bang does not make all the rest silent
-_FAINT = 0.03  # a band this far below the loudest one is faint, not full
-_RELEASE_SECONDS = 0.12  # half-life of the levels' fall; their rise is immediate
+FAINT = 0.03  # a band this far below the loudest one is faint, not full
+RELEASE_SECONDS = 0.12  # half-life of the levels' fall; their rise is immediate
 BEAT_HALF_LIFE_SECONDS = 0.12  # half-life of a beat's pulse
 
-_COMPRESSION = 100.0
-_NEIGHBORHOOD_SECONDS = 0.5  # in which an onset has to stand out
-_STAND_OUT = 1.5  # times the neighborhood's mean
-_LEAST_FLUX = 0.08  # of the strongest ones: below is the hiss between them
-_GAP_SECONDS = 0.1  # strokes that follow sooner are one
+COMPRESSION = 100.0
+NEIGHBORHOOD_SECONDS = 0.5  # in which an onset has to stand out
+STAND_OUT = 1.5  # times the neighborhood's mean
+LEAST_FLUX = 0.08  # of the strongest ones: below is the hiss between them
+GAP_SECONDS = 0.1  # strokes that follow sooner are one
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def analyse_sound(
         )
     fps = Fraction(fps).limit_denominator(1001)
     count = frames if frames is not None else max(1, math.ceil(Fraction(len(samples), rate) * fps))
-    hop = max(1, round(rate * _HOP_SECONDS))
+    hop = max(1, round(rate * HOP_SECONDS))
     step = hop / rate
     levels, flux = _measure(samples, rate, hop)
     excess = _excess(flux, step)
@@ -80,7 +80,7 @@ def analyse_sound(
     values = {name: _release(curve, fps) for name, curve in values.items()}
     values["onset"] = _release(_most_per_frame(_unit(excess), step, fps, count), fps)
     # Sound that is cut off at its end makes a click there, which is not a stroke.
-    end = len(samples) / rate - _WINDOW_SECONDS / 2
+    end = len(samples) / rate - WINDOW_SECONDS / 2
     beats = tuple(stroke * step for stroke in strokes if stroke * step < end)
     values["beat"] = _pulses(beats, fps, count)
     return SoundCurves(fps, values, beats)
@@ -88,7 +88,7 @@ def analyse_sound(
 
 def _measure(samples: npt.NDArray[np.float32], rate: int, hop: int) -> tuple[dict[str, Curve], Curve]:
     """Compute levels from 0 to 1, and spectral flux, at 0, hop, 2 hop, …: one pass of Hann-windowed spectra."""
-    window = max(2, 2 * round(rate * _WINDOW_SECONDS / 2))
+    window = max(2, 2 * round(rate * WINDOW_SECONDS / 2))
     channels = [samples] if samples.ndim == 1 else list(samples.T)
     views = [
         np.lib.stride_tricks.sliding_window_view(np.pad(channel, (window // 2, window)), window)[: channel.size : hop]
@@ -97,7 +97,7 @@ def _measure(samples: npt.NDArray[np.float32], rate: int, hop: int) -> tuple[dic
     shape = (np.hanning(window + 1)[:-1] / (window / 4)).astype(np.float32)
     loudest = max(float(np.abs(samples).max()), 1e-9)
     frequencies = np.fft.rfftfreq(window, 1 / rate)
-    bands = {name: (frequencies >= low) & (frequencies < high) for name, (low, high) in _BANDS.items()}
+    bands = {name: (frequencies >= low) & (frequencies < high) for name, (low, high) in BANDS.items()}
     bands["rms"] = frequencies > 0
     power: dict[str, list[npt.NDArray[np.floating]]] = {name: [] for name in bands}
     flux: list[npt.NDArray[np.floating]] = []
@@ -108,12 +108,12 @@ def _measure(samples: npt.NDArray[np.float32], rate: int, hop: int) -> tuple[dic
         for name, band in bands.items():
             power[name].append(np.square(sizes[:, band]).sum(axis=1))
         # How much louder all frequencies together became within half a window.
-        logs = np.concatenate([before, np.log1p(_COMPRESSION / loudest * sizes)])
+        logs = np.concatenate([before, np.log1p(COMPRESSION / loudest * sizes)])
         flux.append(np.maximum(logs[len(before) :] - logs[: -len(before)], 0).mean(axis=1))
         before = logs[-len(before) :]
     levels = {name: np.sqrt(np.concatenate(parts)) for name, parts in power.items()}
     full = {name: float(np.percentile(level, _FULL_PERCENTILE)) for name, level in levels.items()}
-    faint = max(_FAINT * full["rms"], 1e-9)
+    faint = max(FAINT * full["rms"], 1e-9)
     units = {name: np.minimum(level / max(full[name], faint), 1).astype(np.float32) for name, level in levels.items()}
     return units, np.concatenate(flux).astype(np.float32)
 
@@ -126,8 +126,8 @@ def _mean_around(curve: Curve, reach: int) -> Curve:
 
 def _excess(flux: Curve, step: float) -> Curve:
     """Compute what of the flux stands out of its neighborhood and of the hiss."""
-    threshold = _STAND_OUT * _mean_around(flux, round(_NEIGHBORHOOD_SECONDS / step))
-    least = _LEAST_FLUX * float(np.percentile(flux, 99.5)) + 1e-6
+    threshold = STAND_OUT * _mean_around(flux, round(NEIGHBORHOOD_SECONDS / step))
+    least = LEAST_FLUX * float(np.percentile(flux, 99.5)) + 1e-6
     excess: Curve = np.maximum(flux - np.maximum(threshold, least), 0).astype(np.float32)
     return excess
 
@@ -142,7 +142,7 @@ def _unit(curve: Curve) -> Curve:
 
 def _peaks(excess: Curve, flux: Curve, step: float) -> list[float]:
     """Find the positions of the strongest flux, none close to a stronger one; in hops, also between two."""
-    gap = round(_GAP_SECONDS / step)
+    gap = round(GAP_SECONDS / step)
     found: list[float] = []
     taken = np.zeros(excess.size, bool)
     for peak in np.argsort(-excess, kind="stable"):
@@ -180,7 +180,7 @@ def _most_per_frame(curve: Curve, step: float, fps: Fraction, count: int) -> Cur
 
 def _release(curve: Curve, fps: Fraction) -> Curve:
     """Let a curve rise at once and fall with the half-life."""
-    kept = 0.5 ** (1 / float(fps) / _RELEASE_SECONDS)
+    kept = 0.5 ** (1 / float(fps) / RELEASE_SECONDS)
     held = np.empty_like(curve)
     last = 0.0
     for index, value in enumerate(curve.tolist()):

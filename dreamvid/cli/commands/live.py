@@ -1,6 +1,6 @@
 """`dreamvid live`: dream on a camera, a stream or a video while it plays."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 from dreamvid.cli.flags import MAIN, with_settings
 from dreamvid.cli.options import Overwrite, Quiet
 from dreamvid.cli.options import preset as preset_flag
+from dreamvid.cli.remote import NO_REMOTE_FLAGS, RemoteFlags, open_remote
 from dreamvid.errors import InputError, SettingsError
 from dreamvid.settings import DEFAULT_PRESET, DEFAULT_ZOOM_PRESET, load_settings, reject_zoom_preset
 from dreamvid.settings.rate import parse_rate
@@ -96,35 +97,7 @@ def live(
             help="Record the source too, as NAME.source.mp4, so that dreamvid run can repeat the session on it.",
         ),
     ] = False,
-    port: Annotated[int, Parameter(group=LIVE, metavar="PORT", help="Port of the page; 0 takes a free one.")] = 8765,
-    listen: Annotated[
-        str,
-        Parameter(
-            group=LIVE,
-            metavar="ADDRESS",
-            help="Address that the page and OSC are opened on. On any other than 127.0.0.1, whoever comes needs the "
-            "token that is printed.",
-        ),
-    ] = "127.0.0.1",
-    osc_port: Annotated[
-        int | None,
-        Parameter(
-            group=LIVE,
-            metavar="PORT",
-            show_default="the page's",
-            help="UDP port for OSC (pip install 'dreamvid[live]').",
-        ),
-    ] = None,
-    midi: Annotated[
-        list[str] | None,
-        Parameter(
-            group=LIVE,
-            negative=(),
-            metavar="INPUT",
-            show_default="all",
-            help="MIDI input by its name (pip install 'dreamvid[live]').",
-        ),
-    ] = None,
+    remote: RemoteFlags = NO_REMOTE_FLAGS,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     **overrides: str | None,
@@ -174,11 +147,7 @@ def live(
     sessions: list[LiveSession] = []
 
     def serve(frames: "LatestFrame") -> AbstractContextManager[object]:
-        from dreamvid.ui.live.remote import Remote
-
-        remote = Remote(sessions[0], listen=listen, port=port, osc_port=osc_port, midi=midi, report=say)
-        say(f"the dream and its controls: {remote.url}   the picture alone: {remote.output_url}")
-        return remote
+        return open_remote(sessions[0], remote, page=True, say=say)
 
     def on_key(code: int) -> str:
         left = press_key(controls, key_name(code))
@@ -190,7 +159,10 @@ def live(
     sinks = [open_live_sink(name, sink_options) for name in names if name not in files]
     session = LiveSession(opened, sinks, controls, settings, options)
     sessions.append(session)
-    with StopRequest(session.stop) as stop:
+    with ExitStack() as stack:
+        if "page" not in names:
+            stack.enter_context(open_remote(session, remote, page=False, say=say))
+        stop = stack.enter_context(StopRequest(session.stop))
         stop.gently = True
         session.watch_stop(lambda: stop.asked)
         session.run()

@@ -21,9 +21,10 @@ import imageio.v3 as iio
 import numpy as np
 import numpy.typing as npt
 
+from dreamvid.audio.live import LiveSound
 from dreamvid.errors import DreamvidError, SourceError
 from dreamvid.render.live.capture.receive import Receiver
-from dreamvid.render.live.capture.sound import Samples, SoundDevice
+from dreamvid.render.live.capture.sound import SOUND_RATE, Samples, SoundDevice
 from dreamvid.render.live.capture.source import FfmpegInput, LiveInput, PushedInput, StartInput
 from dreamvid.render.live.controls import Action, Controls
 from dreamvid.render.live.dream import AnimationDream, FootageDream, LiveDream, Moment
@@ -105,6 +106,7 @@ class LiveSession:
         self._say = self.options.say
         self._events: Counter[str] = Counter()
         self._frozen = self._blackout = False
+        self._sound = LiveSound(SOUND_RATE) if self.options.audio_in is not None else None
         self._recorder: Recorder | None = None
         self._source_recorder: Recorder | None = None
         self._record_began = 0.0
@@ -171,7 +173,7 @@ class LiveSession:
                         self._take,
                         max_height=self.options.max_height,
                         size=self._size,
-                        sound=self._hear if self._wants_sound() else None,
+                        sound=self._hear_source,
                         say=self._tell,
                     )
                 )
@@ -299,21 +301,26 @@ class LiveSession:
 
     # --- sound
 
-    def _wants_sound(self) -> bool:
-        return self.options.audio_in == "source" or self.options.record_to is not None
-
     def _listen(self, stack: ExitStack) -> None:
         text = self.options.audio_in
         if text is not None and text != "source":
             stack.enter_context(SoundDevice(text, self._hear, self._tell))
 
     def _hear(self, samples: Samples, arrived_seconds: float) -> None:
+        """Take sound of the device that drives schedules."""
+        if self._sound is not None:
+            self._sound.hear(samples, arrived_seconds)
+
+    def _hear_source(self, samples: Samples, arrived_seconds: float) -> None:
+        """Take the source's own sound."""
+        if self.options.audio_in == "source":
+            self._hear(samples, arrived_seconds)
         for recorder in (self._recorder, self._source_recorder):
             if recorder is not None:
                 recorder.hear(samples, arrived_seconds)
 
     def _signals(self, now_seconds: float) -> dict[str, float]:
-        return {}
+        return {} if self._sound is None else self._sound.at(now_seconds)
 
     # --- actions
 
@@ -353,7 +360,7 @@ class LiveSession:
     def _start_recording(self, output: str, *, raises: bool = True) -> None:
         fps = Fraction(self.options.output_fps).limit_denominator(1001)
         begin = time.monotonic()
-        with_sound = self._receiver is not None and self._receiver.has_sound and self._wants_sound()
+        with_sound = self._receiver is not None and self._receiver.may_have_sound
         try:
             self._recorder = Recorder(
                 output,

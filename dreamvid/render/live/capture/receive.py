@@ -66,9 +66,9 @@ class Receiver:
         self.close()
 
     @property
-    def has_sound(self) -> bool:
-        """Tell whether the source has sound, as far as it is known."""
-        return bool(self._has_sound)
+    def may_have_sound(self) -> bool:
+        """Tell whether the source has sound, or may have."""
+        return self._has_sound is not False
 
     @property
     def fps(self) -> float:
@@ -127,7 +127,7 @@ class Receiver:
                 return
             arrived = self._state.frames > before
             if self._state.frames == 0:
-                self.failure = SourceError(f"cannot open {self._source.text}: {reason} {self._source.advice}".strip())
+                self.failure = SourceError(f"cannot open {self._source.text}: {reason}. {self._source.advice}".strip())
                 return
             if self._stale:  # opened again at once, with what is known now
                 continue

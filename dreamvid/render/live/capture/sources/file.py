@@ -1,5 +1,6 @@
 """Play a video file, a filter graph or the demo in its own time, over and over; or begin an animation with an image."""
 
+import os
 from pathlib import Path
 
 from dreamvid.errors import SourceError
@@ -7,7 +8,7 @@ from dreamvid.render.live.capture.source import FfmpegInput, LiveInput, StartInp
 from dreamvid.render.start_image import NOISE, StartImage
 from dreamvid.video.ffmpeg import Ffmpeg, level_and_text
 from dreamvid.video.probing.streams import read_streams
-from dreamvid.video.source import FfmpegSource, open_source
+from dreamvid.video.source import SOURCES, FfmpegSource, open_source
 from dreamvid.video.still import split_moment
 
 
@@ -15,7 +16,9 @@ class _File:
     form = "a video file, an image, noise, demo, lavfi:GRAPH"
 
     def claims(self, text: str) -> bool:
-        return True
+        if text == NOISE or split_moment(text) is not None or os.path.exists(Path(text).expanduser()):  # noqa: PTH110
+            return True
+        return any(SOURCES.load(name).claims(text) for name in SOURCES.names())
 
     def open(self, text: str) -> LiveInput:
         if text == NOISE and not Path(text).exists():

@@ -1,15 +1,18 @@
 """Listen to MIDI devices (extra `live`: mido and python-rtmidi)."""
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 from dreamvid.errors import InputError, nearest
 from dreamvid.ui.live.learn import Learning
 
 _WAIT_SECONDS = 0.005
+_SEQUENCER = Path("/dev/snd/seq")
 _INSTALL = "MIDI needs mido and python-rtmidi: pip install 'dreamvid[live]'"
 
 
@@ -35,6 +38,8 @@ def open_ports(names: Sequence[str] = ()) -> list[MidiPort]:
     try:
         import mido
 
+        if sys.platform == "linux" and not _SEQUENCER.exists():
+            raise OSError("the kernel has no MIDI sequencer")  # asked, ALSA would write to the terminal
         known = list(dict.fromkeys(mido.get_input_names()))
     except ImportError:
         raise InputError(_INSTALL) from None

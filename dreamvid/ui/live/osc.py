@@ -52,11 +52,11 @@ class OscServer:
         self._socket.settimeout(_WAIT_SECONDS)
         try:
             self._socket.bind((address, port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             self._socket.close()
             raise InputError(
-                f"The port {port} for OSC cannot be opened on {address}: {error.strerror}. Choose another one with "
-                "`osc_port`, or give `osc=False`."
+                f"The port {port} for OSC cannot be opened on {address}: {getattr(error, 'strerror', None) or error}. "
+                "Choose another one with `osc_port`, or give `osc=False`."
             ) from None
         self.address, self.port = address, int(self._socket.getsockname()[1])
         self._end = threading.Event()

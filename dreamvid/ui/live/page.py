@@ -5,11 +5,13 @@ Each handler is a method that takes a `Request` and returns a `Response`; which 
 """
 
 import functools
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 from dreamvid.errors import DreamvidError
 from dreamvid.render.live.controls import ACTIONS, SWITCHED
@@ -28,6 +30,7 @@ MOST_VIEWERS = 100
 # Longer than any pause between two frames, so that only a picture that stands still is sent again.
 _STILL_SECONDS = 1.0
 _BOUNDARY = b"--frame\r\n"
+_PASSWORD = re.compile(r"//[^/@\s]*@")
 _FILES: Mapping[str, str] = MappingProxyType(
     {
         ".html": "text/html; charset=utf-8",
@@ -145,7 +148,7 @@ class LivePage:
         return json_response(
             {
                 "session": self._identity,
-                "state": None if state is None else asdict(state),
+                "state": None if state is None else _without_passwords(asdict(state)),
                 "values": controls.values(),
                 "used": controls.used(),
                 "problems": controls.problems(),
@@ -158,7 +161,8 @@ class LivePage:
         )
 
     def _command(self, request: Request) -> Response:
-        return json_response({"command": as_command(self._host.command, self._host.controls)})
+        command = as_command(self._host.command, self._host.controls)
+        return json_response({"command": _without_passwords(command)})
 
     # --- changes
 
@@ -239,6 +243,17 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str):
         raise BadRequest(f"`{name}` must be text.")
     return value
+
+
+def _without_passwords(content: Any) -> Any:
+    """Replace the user and password of every address, such as rtsp://me:secret@camera, in texts inside of this."""
+    if isinstance(content, str):
+        return _PASSWORD.sub("//…@", content)
+    if isinstance(content, dict):
+        return {name: _without_passwords(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_passwords(value) for value in content]
+    return content
 
 
 def _plain(fields: dict[str, object]) -> dict[str, object]:

@@ -16,6 +16,7 @@ import pytest
 from small_live import SmallLive, number_of
 
 from dreamvid.errors import InputError
+from dreamvid.render.live.state import LiveState, SourceState
 from dreamvid.ui.live.guard import Guard, Rate
 from dreamvid.ui.live.jpeg import encode_jpeg
 from dreamvid.ui.live.page import MOST_VIEWERS, LivePage
@@ -233,6 +234,14 @@ def test_copy_as_command_names_what_differs(server: LiveServer) -> None:
         "dreamvid live camera:0 --to 'my stream.mp4' --preset plants --step-size '0.01 + 0.02*beat' --keep-color "
         "--half-life 2.5"
     )
+
+
+def test_passwords_of_addresses_are_not_shown(server: LiveServer, host: SmallLive) -> None:
+    host.command = ("dreamvid", "live", "rtsp://me:secret@camera/1", "--to", "srt://other:secret@host:9000")
+    assert b"secret" not in request(server, "GET", "/api/command")[1]
+    state = LiveState(source=SourceState("rtsp://me:secret@camera/1", "stalled", "rtsp://me:secret@camera/1 is gone"))
+    host.controls.publish(state)
+    assert b"secret" not in request(server, "GET", "/api/state")[1]
 
 
 # --- what it refuses

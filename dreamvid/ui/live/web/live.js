@@ -151,7 +151,9 @@ function showParts(state, answer) {
   const well = source.status === "connected";
   const size = source.width ? `${source.width} × ${source.height}` : "";
   const rate = state.fps_in ? `${state.fps_in.toFixed(0)} fps in` : "";
-  parts.push(part(source.text || "source", [size, rate, well ? "" : source.status].filter(Boolean).join(" · "),
+  // Of a file its name: the folder is known.
+  const name = source.text.includes("://") ? source.text : source.text.split(/[\\/]/).at(-1);
+  parts.push(part(name || "source", [size, rate, well ? "" : source.status].filter(Boolean).join(" · "),
     well || source.status === "connecting" ? "" : source.message || source.status));
   for (const sink of sinks) {
     const dropped = sink.dropped ? ` · ${sink.dropped} left out` : "";

@@ -13,7 +13,7 @@ from fractions import Fraction
 from torch import Tensor
 
 from dreamvid.dream.octaves import OctaveAscent, Shifts
-from dreamvid.dream.patches import cover, grow_patches, patches_pay
+from dreamvid.dream.patches import cover, find_corners, grow_patches, patches_pay
 from dreamvid.settings.size import Size
 
 # Coarse structure persists by itself. Renewed as often as fine detail it outgrows the first frame and clips; never
@@ -65,11 +65,15 @@ def grow_disocclusions(
     """
     iterations = warm_iterations
     coarser, coarser_renewal = math.ceil(iterations * COARSER_STEPS), COARSER_RENEWAL
-    if own_iterations and patches_pay(lack, sizes, own=own_iterations, finest=iterations, coarser=coarser):
+    corners = find_corners(lack, sizes) if own_iterations else []
+    if own_iterations and patches_pay(corners, sizes, own=own_iterations, finest=iterations, coarser=coarser):
         residual = grow_patches(
-            ascent, source, residual, sizes, lack, iterations=own_iterations, step=whole / own_iterations, shifts=shifts
+            *(ascent, source, residual, sizes, lack, corners),
+            iterations=own_iterations,
+            step=whole / own_iterations,
+            shifts=shifts,
         )
-        covered = cover(lack)
+        covered = cover(lack, corners[-1])
         amount, lack = amount + covered * lack, (1 - covered) * lack
     elif own_iterations > iterations:
         coarser_renewal *= coarser / own_iterations

@@ -6,6 +6,7 @@ touch see what the other has grown. The patches move by a random shift from step
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,12 +26,29 @@ MISSING = 0.25
 Corner = tuple[int, int]
 
 
-def find_corners(growth: Tensor) -> list[Corner]:
-    """Cover all cells in which more than MISSING is to grow on average with cores; return the corners of these cores.
+def find_corners(growth: Tensor, sizes: Sequence[Size]) -> list[list[Corner]]:
+    """Cover all cells in which more than MISSING is to grow on average with cores, at each octave.
 
-    growth: a map (1, 1, h, w). Waits for the device, because their number has to be known.
+    growth: a map (1, 1, h, w). sizes: those of the octaves. Returns the corners of the cores of each octave. Waits for
+    the device, once, because their number has to be known.
     """
-    cells = (F.avg_pool2d(growth, CELL, ceil_mode=True, count_include_pad=False)[0, 0] > MISSING).cpu().numpy()
+    averages = [
+        F.avg_pool2d(resize(growth, size).clamp_min(0), CELL, ceil_mode=True, count_include_pad=False)[0, 0]
+        for size in sizes
+    ]
+    wanted = read_cells(torch.cat([average.flatten() for average in averages]) > MISSING)
+    parts = np.split(wanted, np.cumsum([average.numel() for average in averages[:-1]]))
+    return [_cover_cells(part.reshape(average.shape)) for part, average in zip(parts, averages, strict=True)]
+
+
+def read_cells(cells: Tensor) -> np.ndarray:
+    """Copy cells from the device, which is waited for: how many patches there are decides what is computed next."""
+    copied: np.ndarray = cells.cpu().numpy()
+    return copied
+
+
+def _cover_cells(cells: np.ndarray) -> list[Corner]:
+    """Cover the cells that are true with cores; the array is used up."""
     span, corners = CORE // CELL, []
     for row, column in zip(*cells.nonzero(), strict=True):
         if cells[row, column]:
@@ -42,20 +60,28 @@ def find_corners(growth: Tensor) -> list[Corner]:
     return corners
 
 
-def cover(growth: Tensor) -> Tensor:
-    """Mark where `grow_patches` grows what a map (1, 1, h, w) asks for at the finest octave: 1 there, 0 elsewhere."""
+def cover(growth: Tensor, corners: Sequence[Corner]) -> Tensor:
+    """Mark where `grow_patches` grows what a map (1, 1, h, w) asks for at the finest octave: 1 there, 0 elsewhere.
+
+    corners: those of the finest octave.
+    """
     covered = torch.zeros_like(growth)
-    for row, column in find_corners(growth):
+    for row, column in corners:
         covered[:, :, row : row + CORE, column : column + CORE] = 1
     return covered
 
 
-def patches_pay(growth: Tensor, sizes: Sequence[Size], *, own: int, finest: int, coarser: int) -> bool:
+def patches_pay(
+    corners: Sequence[Sequence[Corner]], sizes: Sequence[Size], *, own: int, finest: int, coarser: int
+) -> bool:
     """Compare the cost of `own` steps on patches with that of as many on the whole image; return if patches cost less.
 
-    finest, coarser: the steps that the whole image takes anyway, at the finest octave and below it.
+    corners: those of each of the octaves. finest, coarser: the steps that the whole image takes anyway, at the finest
+    octave and below it.
     """
-    patches = sum(own * len(find_corners(resize(growth, size))) * _side(size, 0) * _side(size, 1) for size in sizes)
+    patches = sum(
+        own * len(found) * _side(size, 0) * _side(size, 1) for found, size in zip(corners, sizes, strict=True)
+    )
     whole = sum(max(0, own - (finest if size == sizes[-1] else coarser)) * size[0] * size[1] for size in sizes)
     return patches <= whole
 
@@ -66,6 +92,7 @@ def grow_patches(
     carried: Tensor,
     sizes: Sequence[Size],
     growth: Tensor,
+    corners: Sequence[Sequence[Corner]],
     *,
     iterations: int,
     step: float,
@@ -74,18 +101,17 @@ def grow_patches(
     """Grow a dream where a map asks for it; return the residual of the whole, (1, 3, h, w).
 
     image, carried: as for `OctaveAscent.grow`, but at the size of the finest octave, the last of `sizes`. growth:
-    (1, 1, h, w), which part of `step`, the mean change of a pixel in one step, each position is to grow by; where it is
-    less than MISSING on average, nothing grows.
+    (1, 1, h, w), which part of `step`, the mean change of a pixel in one step, each position is to grow by. corners:
+    where, at each octave, as `find_corners` returns them.
     """
     start = image + carried
     added = torch.zeros_like(start)
-    for octave, size in enumerate(sizes):
-        local = resize(growth, size).clamp_min(0)
-        corners = find_corners(local)
-        if not corners:
+    for octave, (size, found) in enumerate(zip(sizes, corners, strict=True)):
+        if not found:
             continue
+        local = resize(growth, size).clamp_min(0)
         base = resize(start + added, size).clamp(0, 1)
-        x = _ascend(ascent, base, corners, step * local, shifts.draw(octave, iterations, (HALO, HALO)))
+        x = _ascend(ascent, base, found, step * local, shifts.draw(octave, iterations, (HALO, HALO)))
         added = added + resize(x - base, sizes[-1])
     return ascent.rule.add(image, carried + added) - image
 

@@ -8,6 +8,7 @@ from motion_textures import flow_between
 
 from dreamvid.errors import InputError, NetworkError, SettingsError
 from dreamvid.motion.estimator import load_estimator
+from dreamvid.motion.estimators.dis import TorchInverseSearch
 from dreamvid.motion.field import estimate_motion, prepare_frame
 
 
@@ -16,8 +17,10 @@ def texture(height: int, width: int, seed: int = 0) -> torch.Tensor:
     return torch.nn.functional.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
 
 
-@pytest.fixture(scope="module", params=["dis", "raft", "none"])
+@pytest.fixture(scope="module", params=["dis", "dis on a GPU", "raft", "none"])
 def estimator(request):
+    if request.param == "dis on a GPU":
+        return TorchInverseSearch()
     # RAFT's real weights need a download; its contract of shapes holds for random ones.
     return load_estimator(request.param, weights="random" if request.param == "raft" else None)
 
@@ -164,3 +167,28 @@ def test_both_directions_are_those_of_the_two_estimates(estimator):
     again, other = estimator.estimate(previous, this)
     torch.testing.assert_close(forward, again, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(backward, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(136, 160), (97, 161)])
+def test_raft_gives_the_flows_of_two_calls_of_torchvision(size):
+    """Each frame goes through the encoders once, and both directions are one batch."""
+    raft = load_estimator("raft", weights="random")
+    this, previous = texture(*size), texture(*size, 1)
+    padding = (0, max(128, -(-size[1] // 8) * 8) - size[1], 0, max(128, -(-size[0] // 8) * 8) - size[0])
+    pair = [torch.nn.functional.pad(frame, padding, mode="replicate") * 2 - 1 for frame in (this, previous)]
+    flows = raft.estimate(raft.prepare(this), raft.prepare(previous))
+    for flow, (one, other) in zip(flows, (pair, pair[::-1]), strict=True):
+        theirs = raft._raft(one, other)[-1][:, :, : size[0], : size[1]]
+        torch.testing.assert_close(flow, theirs, rtol=1e-3, atol=1e-3)
+        assert theirs.abs().max() > 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_raft_in_half_precision_on_a_gpu_is_close_to_the_cpu():
+    this, previous = texture(136, 160), texture(136, 160, 1)
+    cpu, gpu = (load_estimator("raft", device, weights="random") for device in ("cpu", "cuda"))
+    expected = flow_between(cpu, this, previous)
+    for _ in range(5):  # the third call records, the later ones replay
+        flow = flow_between(gpu, this.cuda(), previous.cuda()).cpu()
+        assert (flow - expected).abs().mean() < 0.05 * expected.abs().mean()

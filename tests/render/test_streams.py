@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,8 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame
+from dreamvid.dream import patches
 from dreamvid.image.tensors import to_pixels, to_tensor
 from dreamvid.motion.estimator import load_estimator
+from dreamvid.motion.estimators.raft import Raft
 from dreamvid.motion.field import estimate_bidirectional, prepare_frame
 from dreamvid.runtime import cuda as replay
 from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
@@ -61,32 +64,63 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
     """Everything stays on the device between upload and download. No device is needed: the tensors have only shapes.
 
     A value that the program would have to know (`item`, a branch, a size) raises there, and so do tensors of two
-    devices in one operation. Autograd and recordings themselves ask the driver: they are taken for granted. Steps on
-    new places are left out: where these places are has to be known.
+    devices in one operation. Autograd and recordings themselves ask the driver: they are taken for granted. Which new
+    places get steps of their own has to be known: that is waited for once a keyframe, and answered here.
     """
     monkeypatch.setattr(replay, "_CALLS_BEFORE_RECORDING", 1000)
     monkeypatch.setattr(torch.autograd, "grad", lambda _, x, **options: (torch.empty_like(x),))
-    options = dict(dream_height=96, octaves=2, iterations=2, disocclusion_iterations=0, device="cpu")
+    waits: list[int] = []
+
+    def answer(cells: Tensor) -> np.ndarray:
+        waits.append(cells.numel())
+        return np.arange(cells.numel()) % 5 == 0
+
+    monkeypatch.setattr(patches, "read_cells", answer)
+    options = dict(dream_height=96, octaves=2, iterations=2, disocclusion_iterations=2, device="cpu")
     dreamer = FrameDreamer(load_settings(None, **{**options, **overrides}))
     with FakeTensorMode():
-        for module in dreamer.ascent.gradient.network.modules():
-            for tensors in (module._parameters, module._buffers):
-                for name, one in tensors.items():
-                    if one is not None:
-                        there = torch.empty_strided(one.shape, one.stride(), dtype=one.dtype, device="cuda")
-                        tensors[name] = there if tensors is module._buffers else torch.nn.Parameter(there, False)
+        move_to_cuda(dreamer.ascent.gradient.network)
         frame, mask = torch.empty(1, 3, 96, 128, device="cuda"), torch.empty(1, 1, 96, 128, device="cuda")
         with Crossings() as crossings, torch.no_grad():
-            estimator = load_estimator("none", "cuda")
+            estimator = load_estimator("none", "cuda")  # the others: see below
             prepared = prepare_frame(estimator, frame)
             motion, forward_flow = estimate_bidirectional(estimator, prepared, prepared)
             for index, (follows, where) in enumerate([(None, None), (motion, None), (motion, mask)]):
                 dreamed = dreamer.dream(dreamer.frame(frame), follows, index=index, elapsed_seconds=1 / 15, mask=where)
                 assert (dreamed.device.type, dreamed.shape) == ("cuda", frame.shape)
+                assert len(waits) == index, "once for each frame that carries a dream"
             dreamer.interpolate(
                 dreamer.frame(frame), InbetweenFrame(None, (motion.flow, motion.validity), forward_flow, 0.5), mask=mask
             )
     assert crossings.seen == []
+
+
+@pytest.mark.parametrize("name", ["dis", "raft", "none"])
+def test_a_gpu_is_neither_waited_for_nor_fed_while_motion_is_estimated(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "_CALLS_BEFORE_RECORDING", 1000)
+    raft = load_estimator("raft", "cpu", weights="random") if name == "raft" else None
+    with FakeTensorMode():
+        if isinstance(raft, Raft):
+            move_to_cuda(raft._raft)
+        with Crossings() as crossings:
+            estimator = raft or load_estimator(name, "cuda")
+            prepared = [prepare_frame(estimator, torch.empty(1, 3, 90, 130, device="cuda")) for _ in range(2)]
+            motion, forward_flow = estimate_bidirectional(estimator, *prepared)
+            for tensor in (motion.flow, motion.validity, motion.temporal_activity, *forward_flow):
+                assert (tensor.device.type, tensor.shape[2:]) == ("cuda", (90, 130))
+    assert crossings.seen == []
+
+
+def move_to_cuda(network: torch.nn.Module) -> None:
+    """Replace a module's tensors by those of a CUDA device, without values."""
+    for module in network.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name, one in tensors.items():
+                if one is not None:
+                    there = torch.empty_strided(one.shape, one.stride(), dtype=one.dtype, device="cuda")
+                    tensors[name] = there if tensors is module._buffers else torch.nn.Parameter(there, False)
 
 
 @pytest.mark.gpu

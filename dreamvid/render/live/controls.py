@@ -14,7 +14,6 @@ What the loop gets has no schedules: every number is that of the frame, within i
 timeline, while one objective fades into another; its times are those of the live clock.
 """
 
-import math
 import threading
 import time
 from collections import deque
@@ -56,6 +55,7 @@ SWITCHED = ("freeze", "blackout", "record")
 _HARMLESS_TERMS = ("class",)
 _LONGEST_TEXT = 2000
 _LONGEST_FADE_SECONDS = 600.0
+_LARGEST = 1e300  # also for whole numbers that no float can hold
 _MOST_ACTIONS = 64
 
 
@@ -283,7 +283,7 @@ class Controls:
     def _fade(seconds: float) -> float:
         if not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST_FADE_SECONDS:
             raise SettingsError(
-                f"The seconds of a cross-fade must be from 0 to {_LONGEST_FADE_SECONDS:g}, got {seconds!r}."
+                f"The seconds of a cross-fade must be from 0 to {_LONGEST_FADE_SECONDS:g}, got {_shown(seconds)}."
             )
         return float(seconds)
 
@@ -293,6 +293,10 @@ class Controls:
             raise SettingsError(f"`{control.name}` takes at most {_LONGEST_TEXT} characters, got {len(value)}.")
         if control.kind in ("number", "integer"):
             return self._checked_number(control, value)
+        if (
+            control.kind in ("choice", "text") and value == control.default
+        ):  # given on the command line, whatever it names
+            return value
         if control.choices and value not in control.choices:
             raise SettingsError(
                 f"`{control.name}` must be one of {', '.join(control.choices)}; got {value!r}."
@@ -317,8 +321,8 @@ class Controls:
                     ) from None
                 parse_schedule(value)
                 return value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise SettingsError(f"`{name}` must be a number {control.limits}, got {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
+            raise SettingsError(f"`{name}` must be a number {control.limits}, got {_shown(value)}.")
         if control.kind == "integer":
             value = round(value)
         settings = merge({control.group: {name: value}})
@@ -431,6 +435,11 @@ class Controls:
     def state(self) -> LiveState | None:
         """Return the state that was published last; None before the first frame."""
         return self._state
+
+
+def _shown(value: object) -> str:
+    text = str(value) if isinstance(value, float) else f"a {type(value).__name__}"
+    return repr(value) if isinstance(value, str | bool) else text
 
 
 def _is_timed(number: _Number) -> bool:

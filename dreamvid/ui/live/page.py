@@ -73,7 +73,11 @@ class LivePage:
         return LONGEST_CAMERA_BODY if path == "/api/camera" else LONGEST_BODY
 
     def respond(self, request: Request) -> Response:
-        """Answer a request that may come in (see `Guard`). Never raises for bad input."""
+        """Answer a request that may come in (see `Guard`). Never raises for bad input.
+
+        A framework that mounts the page below an address of its own gives paths without that address: the page uses
+        relative ones.
+        """
         known = [method for method, path in _ROUTES if path == request.path]
         handler = _ROUTES.get((request.method, request.path))
         try:
@@ -173,8 +177,6 @@ class LivePage:
             raise BadRequest("`value` must be a number, text, true or false.")
         controls, name = self._host.controls, _text(fields, "name")
         seconds = fields.get("seconds", 0)
-        if "position" in fields:
-            raise BadRequest("Send `value`, not `position`.")
         return json_response({"value": controls.set(name, value, seconds)})
 
     def _preset(self, request: Request) -> Response:

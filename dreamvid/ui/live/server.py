@@ -218,7 +218,11 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             return
         method = "GET" if self.command == "HEAD" else self.command
-        self._send(self.server.page.respond(Request(method, parts.path, query, headers, body, client)))
+        try:
+            response = self.server.page.respond(Request(method, parts.path, query, headers, body, client))
+        except Exception as error:  # a mistake in dreamvid; the session goes on
+            response = refusal(500, f"This is a bug in dreamvid ({type(error).__name__}: {error}). Please report it.")
+        self._send(response)
 
     def _body(self, headers: dict[str, str], path: str) -> bytes | None:
         """Read the body; None where it is refused."""

@@ -95,6 +95,18 @@ def test_what_is_wrong_is_told_and_changes_nothing(controls: Controls, name: str
     assert controls.settings(0.1) == before
 
 
+def test_what_the_command_line_gave_can_be_set_back() -> None:
+    objective = 'guide("flowers.jpg")@blocks.3.2'
+    controls = Controls(load_settings(None, objective=objective, palette="mine.png"))
+    controls.set("objective", "blocks.3.2")
+    controls.set("palette", "warm")
+    controls.settings(0.0)
+    assert controls.set("objective", objective) == objective
+    assert controls.set("palette", "mine.png") == "mine.png"
+    with pytest.raises(DreamvidError):
+        controls.set("palette", "other.png")
+
+
 def test_an_objective_that_the_network_lacks_is_refused_by_the_loops_check() -> None:
     def check(text: str) -> None:
         if "9" in text:

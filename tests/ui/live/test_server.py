@@ -1,5 +1,6 @@
 """The page's server: what it answers, and what it refuses."""
 
+import functools
 import json
 import socket
 import threading
@@ -13,12 +14,15 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_live import SmallLive, number_of
 
 from dreamvid.errors import InputError
 from dreamvid.render.live.state import LiveState, SourceState
 from dreamvid.ui.live.guard import Guard, Rate
 from dreamvid.ui.live.jpeg import encode_jpeg
+from dreamvid.ui.live.message import Request
 from dreamvid.ui.live.page import MOST_VIEWERS, LivePage
 from dreamvid.ui.live.server import LiveServer
 
@@ -366,6 +370,33 @@ def test_a_client_that_says_nothing_holds_up_nobody(server: LiveServer) -> None:
     finally:
         for connection in held:
             connection.close()
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=30)
+BODIES = st.dictionaries(
+    st.sampled_from(["name", "value", "seconds", "on"]),
+    SCALARS
+    | st.lists(SCALARS, max_size=2)
+    | st.sampled_from(["step_size", "octaves", "objective", "coherence", "keep_color", "palette", "plants", "freeze"]),
+)
+PATHS = st.sampled_from(["/api/set", "/api/preset", "/api/action", "/api/learn", "/api/camera", "/api/nothing"])
+
+
+@given(PATHS, BODIES | SCALARS)
+@settings(max_examples=300, deadline=None)
+def test_no_body_is_a_bug(path: str, body: object) -> None:
+    page = fuzzed_page()
+    answer = page.respond(
+        Request("POST", path, {}, {"content-type": "application/json"}, json.dumps(body, allow_nan=True).encode())
+    )
+    assert answer.status in (200, 400, 404)
+    frame = page._host.controls.settings(1.0)  # and the loop goes on
+    assert 0 < frame.dream.step_size <= 1
+
+
+@functools.cache
+def fuzzed_page() -> LivePage:
+    return LivePage(SmallLive())
 
 
 # --- other addresses

@@ -172,6 +172,11 @@ class ChoiceRow extends Row {
   }
 
   show(value) {
+    // What only the command line can choose, such as the palette of a file.
+    if (value !== null && !this.control.choices.includes(value)) {
+      this.select.append(element("option", { value, disabled: true }, String(value)));
+      this.control.choices.push(value);
+    }
     this.select.value = value;
   }
 }

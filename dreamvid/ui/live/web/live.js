@@ -103,7 +103,12 @@ function buildOutside() {
     );
   }
   if (inventory.midi) {
-    lines.push(element("p", { id: "midi" }));
+    const targets = element("select", { "aria-label": "What a pad is to do" },
+      ...inventory.actions.map(({ name }) => element("option", {}, name)),
+      ...inventory.presets.map(({ name }) => element("option", {}, `preset ${name}`)));
+    lines.push(element("p", { id: "midi" }),
+      element("p", { class: "learn pads" }, "Pad for ", targets, " ",
+        element("button", { type: "button", class: "small", onclick: () => attempt(() => tell("learn", { name: targets.value })) }, "Learn")));
   }
   const keys = Object.entries(inventory.keys).filter(([, action]) => action !== "quit");
   lines.push(
@@ -203,7 +208,7 @@ function showState(answer) {
     const ports = answer.midi.ports ?? [];
     document.body.classList.toggle("midi", ports.length > 0);
     $("midi").textContent = answer.midi.learning
-      ? `MIDI: move a knob for ${answer.midi.learning}.`
+      ? `MIDI: move a knob, or strike a pad, for ${answer.midi.learning}.`
       : ports.length ? `MIDI: ${ports.join(", ")}. Press M next to a setting, then move a knob.` : "MIDI: no device is connected.";
   }
 }

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from dreamvid.audio.live import LiveSound
 from dreamvid.errors import DreamvidError, SourceError
+from dreamvid.render.live.addresses import without_passwords
 from dreamvid.render.live.capture.receive import Receiver
 from dreamvid.render.live.capture.sound import SOUND_RATE, Samples, SoundDevice
 from dreamvid.render.live.capture.source import FfmpegInput, LiveInput, PushedInput, StartInput
@@ -401,7 +402,7 @@ class LiveSession:
         if recorder is None:
             return
         if recorder.close():
-            provenance = {"output": recorder.path.name, "source": self._input.text}
+            provenance = {"output": recorder.path.name, "source": without_passwords(self._input.text)}
             recipe = self.controls.log.recipe(
                 self._record_began - self._began, stop - self._began, self.options.output_fps, provenance
             )

@@ -5,7 +5,6 @@ Each handler is a method that takes a `Request` and returns a `Response`; which 
 """
 
 import functools
-import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dreamvid.errors import DreamvidError
+from dreamvid.render.live.addresses import without_passwords
 from dreamvid.render.live.controls import ACTIONS, SWITCHED
 from dreamvid.render.live.keys import KEYS, key_of
 from dreamvid.ui.live.camera import read_camera_jpeg
@@ -30,7 +30,6 @@ MOST_VIEWERS = 100
 # Longer than any pause between two frames, so that only a picture that stands still is sent again.
 _STILL_SECONDS = 1.0
 _BOUNDARY = b"--frame\r\n"
-_PASSWORD = re.compile(r"//[^/@\s]*@")
 _FILES: Mapping[str, str] = MappingProxyType(
     {
         ".html": "text/html; charset=utf-8",
@@ -165,8 +164,8 @@ class LivePage:
         )
 
     def _command(self, request: Request) -> Response:
-        command = as_command(self._host.command, self._host.controls)
-        return json_response({"command": _without_passwords(command)})
+        command = as_command(self._host.command, self._host.settings, self._host.controls)
+        return json_response({"command": without_passwords(command)})
 
     # --- changes
 
@@ -248,9 +247,9 @@ def _text(fields: Mapping[str, object], name: str) -> str:
 
 
 def _without_passwords(content: Any) -> Any:
-    """Replace the user and password of every address, such as rtsp://me:secret@camera, in texts inside of this."""
+    """Hide the passwords of addresses in all texts inside of this."""
     if isinstance(content, str):
-        return _PASSWORD.sub("//…@", content)
+        return without_passwords(content)
     if isinstance(content, dict):
         return {name: _without_passwords(value) for name, value in content.items()}
     if isinstance(content, list | tuple):

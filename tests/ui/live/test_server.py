@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shlex
 import socket
 import threading
 import time
@@ -19,7 +20,10 @@ from hypothesis import strategies as st
 from small_live import SmallLive, number_of
 
 from dreamvid.errors import InputError
+from dreamvid.render.live.controls import Controls
 from dreamvid.render.live.state import LiveState, SourceState
+from dreamvid.settings import load_settings
+from dreamvid.ui.live.command import as_command
 from dreamvid.ui.live.guard import Guard, Rate
 from dreamvid.ui.live.jpeg import encode_jpeg
 from dreamvid.ui.live.message import Request
@@ -246,6 +250,17 @@ def test_passwords_of_addresses_are_not_shown(server: LiveServer, host: SmallLiv
     state = LiveState(source=SourceState("rtsp://me:secret@camera/1", "stalled", "rtsp://me:secret@camera/1 is gone"))
     host.controls.publish(state)
     assert b"secret" not in request(server, "GET", "/api/state")[1]
+
+
+def test_the_command_has_what_cannot_change_too() -> None:
+    session = load_settings("plants", model="squeezenet1_1", weights="random", objective="features.3", seed=7)
+    controls = Controls(session)
+    controls.set("octaves", 2)
+    words = shlex.split(as_command(("dreamvid", "live", "camera:0"), session, controls))
+    flags = dict(zip(words[3::2], words[4::2], strict=True))
+    named = {name.removeprefix("--").replace("-", "_"): value for name, value in flags.items()}
+    controls.settings(0.0)
+    assert load_settings(None, **named) == load_settings(None, session, octaves=2)
 
 
 # --- what it refuses

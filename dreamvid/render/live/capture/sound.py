@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid.errors import SourceError
-from dreamvid.render.live.capture.source import FfmpegInput, LiveInput, open_live_source
+from dreamvid.render.live.capture.source import IN_ITS_OWN_TIME, FfmpegInput, LiveInput, open_live_source
 from dreamvid.video.ffmpeg import Ffmpeg
 from dreamvid.video.sources.file import FileSource
 
@@ -181,9 +181,9 @@ def _as_source(text: str) -> FfmpegInput | None:
     if "://" not in text and not text.startswith("lavfi:"):
         if not path.is_file():
             return None
-        args = ("-re", "-stream_loop", "-1", *FileSource(text=text, paths=(path,)).input_args())
+        args = (*IN_ITS_OWN_TIME, "-stream_loop", "-1", *FileSource(text=text, paths=(path,)).input_args())
         return FfmpegInput(text=text, input_args=args, kind="file")
     if text.startswith("lavfi:"):
-        return FfmpegInput(text=text, input_args=("-re", "-f", "lavfi", "-i", text[6:]), kind="file")
+        return FfmpegInput(text=text, input_args=(*IN_ITS_OWN_TIME, "-f", "lavfi", "-i", text[6:]), kind="file")
     opened: LiveInput = open_live_source(text)
     return opened if isinstance(opened, FfmpegInput) else None

@@ -64,6 +64,9 @@ class LiveSourceKind(Protocol):
         ...
 
 
+IN_ITS_OWN_TIME = ("-readrate", "1", "-readrate_initial_burst", "0.04")
+"""ffmpeg's options that read a file as fast as it plays. By default the first half second comes at once."""
+
 LIVE_SOURCES: Registry[LiveSourceKind] = Registry(
     "live source", "dreamvid.render.live.capture.sources", "dreamvid.live_sources"
 )

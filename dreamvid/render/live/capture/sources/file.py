@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from dreamvid.errors import SourceError
-from dreamvid.render.live.capture.source import FfmpegInput, LiveInput, StartInput
+from dreamvid.render.live.capture.source import IN_ITS_OWN_TIME, FfmpegInput, LiveInput, StartInput
 from dreamvid.render.start_image import NOISE, StartImage
 from dreamvid.video.ffmpeg import Ffmpeg, level_and_text
 from dreamvid.video.probing.streams import read_streams
@@ -34,7 +34,7 @@ class _File:
         if not isinstance(source, FfmpegSource):
             return StartInput(text=text, start=StartImage.read(text))
         loop = () if source.endless else ("-stream_loop", "-1")
-        args = ("-re", *loop, *source.input_args())
+        args = (*IN_ITS_OWN_TIME, *loop, *source.input_args())
         return FfmpegInput(text=text, input_args=args, kind="file", has_sound=_has_sound(source))
 
     def devices(self) -> list[tuple[str, str]]:

@@ -114,7 +114,7 @@ class FootageDream:
                 _Shown(frame, working, moment, mask), working, elapsed, new_shot=self._key is None or alone, last=False
             )
             for shown, image in in_display_order(steps, self._dream, self._carry):
-                yield shown.frame, to_pixels(image)
+                yield shown.frame, np.ascontiguousarray(to_pixels(image))
 
     def _mask_at(self, size: Size, time_seconds: float) -> Tensor | None:
         text = self._dreamer.settings.dream.mask
@@ -192,7 +192,7 @@ class AnimationDream:
                 signals=moment.signals,
             )
             self._count, self._last_seconds = self._count + 1, moment.time_seconds
-            yield frame, to_pixels(image)
+            yield frame, np.ascontiguousarray(to_pixels(image))
 
     def reset(self) -> None:
         """Begin with the first image again."""

@@ -7,7 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -161,10 +161,10 @@ class FrameSink(ABC):
                     self._error = ""
                     self._say(f"{self.name} works again")
                 pause = _FIRST_PAUSE
-            except (DreamvidError, OSError) as error:
+            except Exception as error:  # whatever a sink does wrong is its own affair: the others go on
                 self._lost += 1
                 is_open = False
-                self._fail(str(error))
+                self._fail(str(error) or type(error).__name__)
                 if not self.reopens:
                     self.finished = True
                 self._closing.wait(pause)
@@ -176,11 +176,9 @@ class FrameSink(ABC):
                 self._error = str(error)
 
     def _fail(self, reason: str) -> None:
-        try:
+        with suppress(Exception):  # it is known to have failed
             self.abort()
             self.shut()
-        except (DreamvidError, OSError):
-            pass  # it is known to have failed
         if not self._error:
             self._say(f"{self.name} failed: {reason}" + ("; trying again" if self.reopens else ""))
         self._error = reason

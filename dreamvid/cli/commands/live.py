@@ -43,6 +43,7 @@ def live(
             group=MAIN,
             negative=(),
             metavar="SINK",
+            allow_leading_hyphen=True,
             show_default="page",
             help="Where the dream goes: page (in the browser), window or window:MONITOR (full screen), an address "
             "(udp tcp srt rtmp rtp rtsp http), a video file to record to, - (y4m on stdout), virtualcam. Give the flag "

@@ -80,7 +80,8 @@ class Thumbnails:
     def _work(self) -> None:
         try:
             while (name := self._next()) is not None:
-                frame = self._host.source.latest()
+                # An animation has no source but itself.
+                frame = self._host.source.latest() or self._host.output.latest()
                 if frame is None:
                     with self._changed:
                         self._changed.wait(1.0)

@@ -131,8 +131,12 @@ class NumberRow extends Row {
     this.send(value);
   }
 
+  /** Color the slider from 0 to its value: from the middle, where a value can be below 0. */
   fill() {
-    this.element.style.setProperty("--place", this.slider.value / STEPS);
+    const place = this.slider.value / STEPS;
+    const zero = this.control.minimum < 0 ? placeOf(this.control.stops, 0) : 0;
+    this.element.style.setProperty("--from", Math.min(place, zero));
+    this.element.style.setProperty("--to", Math.max(place, zero));
   }
 
   show(value, used) {

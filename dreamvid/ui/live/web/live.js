@@ -245,7 +245,7 @@ $("stage").addEventListener("dblclick", () => attempt(fill));
 
 const showFade = () => {
   $("fade-value").textContent = `${fadeSeconds()} s`;
-  $("fade").style.setProperty("--place", fadeSeconds() / $("fade").max);
+  $("fade").style.setProperty("--to", fadeSeconds() / $("fade").max);
 };
 $("fade").addEventListener("input", showFade);
 showFade();

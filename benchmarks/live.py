@@ -1,6 +1,6 @@
 """Measure a live dream against its bars, on this machine, in one table.
 
-    python -m benchmarks.live [--quick] [--only sustained,controller,knob,reconnect,memory] [--folder benchmarks/results]
+    python -m benchmarks.live [--quick] [--only sustained,controller] [--folder benchmarks/results]
 
 Everything is made here: a clip of scenery that moves, 30 frames per second, in which every frame carries its number in
 black and white squares. `--quick` takes about three minutes, all of it about fifteen. Writes `live.json` and `live.md`.
@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.made_clips import scenery
-from dreamvid import dream_frames, load_settings, tune_process
+from dreamvid import dream_frames, load_settings
 from dreamvid.metrics.score import score_frames
 from dreamvid.render.live.capture.source import open_live_source
 from dreamvid.render.live.controls import Controls
@@ -65,6 +66,15 @@ BARS = {
     "memory growth (MB per minute)": "2 or less",
     "processes left": "0",
 }
+
+HALF_A_CORE = """
+import time
+while True:
+    until = time.perf_counter() + 0.005
+    while time.perf_counter() < until:
+        pass
+    time.sleep(0.005)
+"""
 
 
 def make_clip(path: Path, width: int, height: int) -> None:
@@ -230,12 +240,14 @@ def sustained(folder: Path, quick: bool) -> dict[str, Any]:
             thread.join()
     sent = [frame for at, frame in collector.frames if begin <= at <= end]
     fps = len(sent) / (end - begin)
-    delays = []
-    times = {frame.number % CLIP_FRAMES: frame.arrived_seconds for _, frame in arrived[-CLIP_FRAMES:]}
-    for at, number in seen:
-        came = [time for time in (times.get(number),) if time is not None and 0 <= at - time < 2]
-        if begin <= at <= end and came:
-            delays.append(1000 * (at - came[0]))
+    times: dict[int, list[float]] = {}
+    for _, frame in arrived:
+        times.setdefault(frame.number % CLIP_FRAMES, []).append(frame.arrived_seconds)
+    shown = [(at, number) for at, number in seen if begin <= at <= end]
+    came = [(at, max((t for t in times.get(number, []) if t <= at), default=None)) for at, number in shown]
+    delays = [1000 * (at - arrival) for at, arrival in came if arrival is not None]
+    if not delays:
+        raise RuntimeError(f"no picture of the page could be read: {len(seen)} came, {len(sent)} were sent")
     delay = float(np.percentile(delays, 95))
     sources = {frame.number: frame.pixels for _, frame in arrived}
     pairs = [(sources[frame.number], frame.pixels) for frame in sent[-kept:] if frame.number in sources]
@@ -268,14 +280,13 @@ def controller(folder: Path, quick: bool) -> dict[str, Any]:
         start = running.states[-1].time_seconds
         time.sleep(seconds)
         taken = running.states[-1].time_seconds
-        half = "import time\nwhile True:\n t=time.perf_counter()+0.005\n while time.perf_counter()<t: pass\n time.sleep(0.005)"
-        with subprocess.Popen([sys.executable, "-c", half]) as thief:
+        with subprocess.Popen([sys.executable, "-c", HALF_A_CORE]) as thief:
             time.sleep(seconds)
             end = running.states[-1]
             thief.kill()
     changes = [
         (after.time_seconds, after.quality.level)
-        for before, after in zip(running.states, running.states[1:], strict=False)
+        for before, after in pairwise(running.states)
         if after.quality.level != before.quality.level
     ]
     first = [at - start for at, _ in changes if start <= at <= taken]
@@ -284,7 +295,7 @@ def controller(folder: Path, quick: bool) -> dict[str, Any]:
     return {
         "stable after a start (s)": max(first, default=0.0),
         "stable after half a core is taken (s)": max(second, default=0.0),
-        "steps closer than a second": sum(b - a < 0.9 for a, b in zip(every, every[1:], strict=False)),
+        "steps closer than a second": sum(b - a < 0.9 for a, b in pairwise(every)),
         "changes": [f"{at - start:.1f} s: level {level}" for at, level in changes],
         "fps at the end": end.fps_out,
         "quality at the end": end.quality.doing or "full",
@@ -301,7 +312,8 @@ def knob(folder: Path, quick: bool) -> dict[str, Any]:
             at = len(collector.frames)
             running.session.controls.set("step_size", 0.25)
             running.session.controls.action("reset")
-            running.wait(lambda state, at=at: state.dreamed > 0 and len(collector.frames) > at + 6)  # type: ignore[misc]
+            while len(collector.frames) < at + 7 and running.error is None:
+                time.sleep(0.01)
             later = [float(frame.pixels.std()) for _, frame in collector.frames[at:]]
             counts.append(1 + next((n for n, value in enumerate(later) if value > 1.5 * before), len(later)))
     return {"frames until a knob is seen": max(counts)}
@@ -403,5 +415,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    tune_process()
     main()

@@ -150,13 +150,9 @@ def live(
     def serve(frames: "LatestFrame") -> AbstractContextManager[object]:
         return open_remote(sessions[0], remote, page=True, say=say)
 
-    def on_key(code: int) -> str:
-        left = press_key(controls, key_name(code))
-        if left == "quit":
-            sessions[0].stop.set()
-        return left
-
-    sink_options = LiveSinkOptions(fps=options.output_fps, serve_page=serve, on_key=on_key, say=say)
+    sink_options = LiveSinkOptions(
+        fps=options.output_fps, serve_page=serve, on_key=lambda code: press_key(controls, key_name(code)), say=say
+    )
     sinks = [open_live_sink(name, sink_options) for name in names if name not in files]
     session = LiveSession(opened, sinks, controls, settings, options)
     sessions.append(session)

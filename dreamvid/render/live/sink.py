@@ -29,7 +29,7 @@ class LiveSinkOptions:
     """What sinks are told. fps: the rate of those that have a constant one. serve_page: None where there is no page.
 
     on_key: is called with the code of every key that is pressed in a window, and returns what is left to the window:
-    "full screen" or nothing. say: takes messages for the user.
+    "full screen", "quit" or nothing. say: takes messages for the user.
     """
 
     fps: float = 30.0

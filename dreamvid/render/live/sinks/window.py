@@ -46,9 +46,10 @@ class WindowSink(FrameSink):
             closed = cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) < 1
         except cv2.error as error:
             raise OutputError(f"the window failed: {error.err}") from None
-        if closed:
+        left = "quit" if closed else self._on_key(key) if key >= 0 else ""
+        if left == "quit":
             self.finished = True
-        elif key >= 0 and self._on_key(key) == "full screen":
+        elif left == "full screen":
             full = cv2.getWindowProperty(_NAME, cv2.WND_PROP_FULLSCREEN) == cv2.WINDOW_FULLSCREEN
             cv2.setWindowProperty(_NAME, cv2.WND_PROP_FULLSCREEN, cv2.WINDOW_NORMAL if full else cv2.WINDOW_FULLSCREEN)
 

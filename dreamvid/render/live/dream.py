@@ -22,6 +22,8 @@ from dreamvid.video.mask import Mask
 
 # Speeds and half-lives are per second. After a pause, no more than this counts as the time since the frame before.
 LONGEST_SECONDS = 0.5
+# For what fades it is less: what fades in a longer time would be renewed in one large step, which is grain.
+_LONGEST_FADE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class FootageDream:
             working = self._dreamer.frame(upload(frame.pixels, self._dreamer.device))
             mask = self._mask_at(working.full_size, moment.time_seconds)
             alone = self._dreamer.settings.coherence.half_life_seconds == 0
-            elapsed = min(max(moment.time_seconds - self._last_seconds, 1e-3), LONGEST_SECONDS)
+            elapsed = min(max(moment.time_seconds - self._last_seconds, 1e-3), _LONGEST_FADE_SECONDS)
             self._last_seconds = moment.time_seconds
             steps = self._sorting.add(
                 _Shown(frame, working, moment, mask), working, elapsed, new_shot=self._key is None or alone, last=False

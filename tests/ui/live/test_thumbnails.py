@@ -1,20 +1,20 @@
 """Presets' thumbnails: dreamed in another process on the newest frame, only when asked."""
 
+import os
+import sys
 import threading
 import time
 
 import cv2
 import numpy as np
-import psutil
+import pytest
+from live_sessions import children
 from small_live import SmallLive
 
 from dreamvid.ui.live.thumbnails import Thumbnails, thumbnail_settings
 
 
-def children() -> set[int]:
-    return {child.pid for child in psutil.Process().children(recursive=True)}
-
-
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_thumbnail_shows_the_frame_dreamed_and_the_process_ends() -> None:
     before = children()
     with SmallLive(fps=10) as host:
@@ -24,6 +24,8 @@ def test_a_thumbnail_shows_the_frame_dreamed_and_the_process_ends() -> None:
         deadline = time.monotonic() + 60
         while not thumbnails.numbers() and time.monotonic() < deadline:
             time.sleep(0.05)
+        [worker] = children() - before
+        assert os.getpriority(os.PRIO_PROCESS, worker) > os.getpriority(os.PRIO_PROCESS, 0), "the dream goes before"
         [first] = list(thumbnails.numbers())[:1]
         data = thumbnails.picture(first)
         assert data is not None

@@ -166,6 +166,7 @@ function showParts(state, answer) {
   }
   if (quality.doing) parts.push(part("quality", quality.doing));
   if (recording) parts.push(part("recording", `${recording.seconds.toFixed(0)} s · ${recording.path}`, recording.error));
+  for (const [event, count] of Object.entries(state.events)) parts.push(part(event, `${count} ×`));
   if (answer.beats_per_minute) parts.push(part("tempo", `${answer.beats_per_minute.toFixed(1)} beats per minute`));
   $("parts").replaceChildren(...parts);
 }

@@ -130,15 +130,12 @@ def live(
 
 
 @contextmanager
-def sender(address: str, graph: str = "testsrc2=s=96x64:r=15", form: str = "mpegts") -> Iterator[Ffmpeg]:
+def sender(address: str, graph: str = "testsrc2=s=96x64:r=15", more: Sequence[str] = ()) -> Iterator[Ffmpeg]:
     """Send a filter graph to an address in real time."""
-    with Ffmpeg(sending(address, graph, form)) as process:
-        yield process
-
-
-def sending(address: str, graph: str, form: str) -> list[str]:
     codec = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "8", "-pix_fmt", "yuv420p"]
-    return ["-re", "-f", "lavfi", "-i", graph, *codec, "-f", form, "-flush_packets", "1", address]
+    send = ["-re", "-f", "lavfi", "-i", graph, *codec, *more, "-f", "mpegts", "-flush_packets", "1", address]
+    with Ffmpeg(send) as process:
+        yield process
 
 
 def free_port() -> int:

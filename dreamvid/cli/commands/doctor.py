@@ -99,10 +99,12 @@ def _plugins() -> Iterator[tuple[str, str]]:
     """List what each registry knows; plugins of other distributions with their origin, and whether they load."""
     from dreamvid.dream.objectives.term import TERMS
     from dreamvid.networks.registry import FAMILIES
+    from dreamvid.render.live.capture.source import LIVE_SOURCES
+    from dreamvid.render.live.sink import LIVE_SINKS
     from dreamvid.runtime.plugins import FLOW_ESTIMATORS, SINKS
     from dreamvid.video.source import SOURCES
 
-    for registry in (SOURCES, FLOW_ESTIMATORS, TERMS, FAMILIES, SINKS):
+    for registry in (SOURCES, FLOW_ESTIMATORS, TERMS, FAMILIES, SINKS, LIVE_SOURCES, LIVE_SINKS):
         yield (
             f"{registry.kind}s".replace("ys", "ies"),
             ", ".join(_described(registry, name) for name in registry.names()),

@@ -43,7 +43,7 @@ from dreamvid.settings.size import Size
 # fast as the source's where there is time.
 _HELD_FPS, _MOST_FPS = 15.0, 30.0
 _WAIT_SECONDS = 0.2
-_PUBLISH_SECONDS = 0.1
+_PUBLISH_SECONDS, _TELL_SECONDS = 0.1, 5.0
 _SMOOTHING = 0.1  # of the numbers shown: the weight of the newest frame
 _CAMERA_SECONDS = 2.0  # without a frame of the browser's camera: the session's own source is taken again
 
@@ -119,6 +119,7 @@ class LiveSession:
         self._fps_out = self._delay_ms = 0.0
         self._sent_seconds: float | None = None
         self._published_seconds = 0.0
+        self._told_seconds = -_TELL_SECONDS
         self._message = ""
 
     # --- for hosts, from any thread
@@ -175,6 +176,7 @@ class LiveSession:
                         max_height=self.options.max_height,
                         size=self._size,
                         sound=self._hear_source,
+                        wants_sound=self.options.audio_in == "source" or self.options.record_to is not None,
                         say=self._tell,
                     )
                 )
@@ -255,7 +257,8 @@ class LiveSession:
             busy += time.monotonic() - begin
             taken += 1
             if taken >= controller.rung.cadence:
-                controller.measure(time.monotonic() - self._began, busy / taken)
+                if controller.measure(time.monotonic() - self._began, busy / taken):
+                    self._tell_quality(controller)
                 busy, taken = 0.0, 0
             self._publish(controller)
 
@@ -361,6 +364,8 @@ class LiveSession:
     def _start_recording(self, output: str, *, raises: bool = True) -> None:
         fps = Fraction(self.options.output_fps).limit_denominator(1001)
         begin = time.monotonic()
+        if self._receiver is not None:
+            self._receiver.want_sound()
         with_sound = self._receiver is not None and self._receiver.may_have_sound
         try:
             self._recorder = Recorder(
@@ -417,6 +422,13 @@ class LiveSession:
     def _tell(self, message: str) -> None:
         self._message = message
         self._say(message)
+
+    def _tell_quality(self, controller: QualityController) -> None:
+        """Tell the quality when it changes, now and then."""
+        now = time.monotonic()
+        if now - self._told_seconds > _TELL_SECONDS:
+            self._told_seconds = now
+            self._say(f"quality: {controller.state().doing or 'full'}")
 
     def _count(self, event: str, message: str) -> None:
         if not self._events[event]:

@@ -202,3 +202,27 @@ def test_what_is_an_animation_and_what_a_browser_sends() -> None:
     assert isinstance(open_live_source("noise"), StartInput)
     assert isinstance(open_live_source("browser"), PushedInput)
     assert ("browser", "the camera of a browser that opens the page") in list_devices()
+
+
+def test_a_stream_is_opened_again_for_its_sound_when_somebody_wants_it() -> None:
+    address = f"udp://127.0.0.1:{free_port()}"
+    graph = "testsrc2=s=96x64:r=15[out0];sine=f=500:r=48000[out1]"
+    with receiving(address) as received, sender(address, graph, more=("-c:a", "aac")):
+        received.wait(10)
+        assert not received.sound
+        assert received.receiver.may_have_sound
+        received.receiver.want_sound()
+        wait_for(lambda: len(received.sound) > 5)
+        received.wait(5)
+    assert received.receiver.state().reconnections == 0
+    assert float(np.abs(np.concatenate(received.sound)).max()) > 0.05
+
+
+def test_srt_in_both_directions() -> None:
+    port = free_port()
+    with (
+        receiving(f"srt://127.0.0.1:{port}?mode=listener") as received,
+        sender(f"srt://127.0.0.1:{port}?mode=caller"),
+    ):
+        received.wait(5)
+    assert received.frames[-1].pixels.shape == (64, 96, 3)

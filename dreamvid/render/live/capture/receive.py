@@ -30,7 +30,8 @@ class Receiver:
 
     source: what ffmpeg opens. put: takes the frames. max_height: larger frames are reduced to this height. size: of
     the frames; None for that of the source when it is opened first. Later frames of another size are fitted into it.
-    sound: takes the source's sound, if it has some and somebody wants it. say: takes messages for the user.
+    sound: takes the source's sound, if it has some. wants_sound: whether an address is opened a second time for its
+    sound, of which nothing is known before it is open. say: takes messages for the user.
     """
 
     def __init__(
@@ -41,17 +42,18 @@ class Receiver:
         max_height: int,
         size: Size | None = None,
         sound: SoundListener | None = None,
+        wants_sound: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._source, self._put, self._max_height, self._sound, self._say = source, put, max_height, sound, say
-        self._size = size
+        self._size, self._wants_sound = size, wants_sound
         self._has_sound = source.has_sound
         self._closing = threading.Event()
         self._sized = threading.Event()
         self._lock = threading.Lock()
         self._state = SourceState(source.text)
         self._process: Ffmpeg | None = None
-        self._in_output = self._stale = False
+        self._in_output = self._stale = self._hears = False
         self._opened_seconds = self._arrived_seconds = time.monotonic()
         self._interval_seconds = 0.0
         self._told_slow = False
@@ -69,6 +71,12 @@ class Receiver:
     def may_have_sound(self) -> bool:
         """Tell whether the source has sound, or may have."""
         return self._has_sound is not False
+
+    def want_sound(self) -> None:
+        """Open the source again, with its sound, if it has some that is not heard yet."""
+        self._wants_sound = True
+        if self._has_sound and not self._hears:
+            self._stale = True
 
     @property
     def fps(self) -> float:
@@ -142,7 +150,9 @@ class Receiver:
         """Run one ffmpeg to its end; return why it ended."""
         self._in_output = self._stale = False
         self._sized.clear()
-        sound = self._sound if self._sound is not None and self._has_sound else None
+        wanted = self._wants_sound or self._source.has_sound
+        sound = self._sound if wanted and self._has_sound else None
+        self._hears = sound is not None
         with contextlib.ExitStack() as stack:
             extra: Sequence[str] = ()
             if sound is not None:
@@ -224,7 +234,7 @@ class Receiver:
             self._in_output = True
         elif not self._in_output and text.startswith("Stream #0:") and ": Audio: " in text and self._has_sound is None:
             self._has_sound = True
-            self._stale = self._sound is not None  # opened again, with its sound
+            self._stale = self._wants_sound  # opened again, with its sound
         elif self._in_output and (match := _OUTPUT_SIZE.match(text)) and self._size is None:
             self._size = Size(height=int(match[2]), width=int(match[1]))
             self._sized.set()

@@ -1,5 +1,6 @@
 """Define the frame API: frames in, dreamed frames out."""
 
+import functools
 import itertools
 import math
 import operator
@@ -21,6 +22,7 @@ from dreamvid.camera.noise import noise_image
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
 from dreamvid.coherence.large_frame import is_large
+from dreamvid.coherence.pace import PACE_HEIGHT, Pace
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.dream.octaves import AscentStep
 from dreamvid.errors import InputError
@@ -100,7 +102,7 @@ class Dreamer:
 
     @property
     def cadence(self) -> int:
-        """Distance from one dreamed frame to the next in `dream_frames`; `dream` dreams every frame it gets."""
+        """Largest distance from one dreamed frame to the next in `dream_frames`; `dream` dreams every frame it gets."""
         return self._frames.settings.coherence.cadence_at(self._fps)
 
     @translate_out_of_memory()
@@ -172,13 +174,14 @@ class Dreamer:
             yield like_frame(dreamed, given.frame)
 
     def _steps(self, frames: Iterable[Frame]) -> Iterator[Keyframe[_Given[Frame]] | InbetweenFrame[_Given[Frame]]]:
-        cadence = self._frames.cadence(self._fps)
+        cadence, pace = self._frames.cadence(), Pace(*self._frames.settings.coherence.cadence_range(self._fps))
         begins = True
         for frame, ends in _with_ends(frames):
             working = self._frames.frame(to_image(frame, self._frames.device))
             with torch.no_grad():
                 given = _Given(self._index, frame, working, self._mask_for(working))
-                steps = cadence.add(given, working, self._seconds, new_shot=begins, last=ends)
+                key = pace.add(functools.partial(working.small, PACE_HEIGHT), key=begins or ends)
+                steps = cadence.add(given, working, self._seconds, new_shot=begins, key=key)
             yield from steps
             begins = ends
             self._index += 1

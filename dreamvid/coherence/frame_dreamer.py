@@ -17,13 +17,11 @@ steps, and no further than a dream from scratch is strong.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.coherence.disocclusion import grow_disocclusions
@@ -32,8 +30,12 @@ from dreamvid.coherence.large_frame import LargeFrame
 from dreamvid.coherence.residual import (
     decay_on_scene_change,
     detail_retention,
+    even_strength,
+    hold_spectrum,
+    limit_grain,
     limit_to_mask,
     mask_residual,
+    measure_spectrum,
     reference_image,
 )
 from dreamvid.coherence.working_frame import WorkingFrame
@@ -44,6 +46,7 @@ from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import resize
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.field import FlowWithValidity, MotionField, estimate_bidirectional, estimate_motion
+from dreamvid.motion.occlusion import in_frame_mask
 from dreamvid.motion.warp import warp
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 from dreamvid.settings import Settings
@@ -59,11 +62,13 @@ RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.5
 # Successive gradients agree in color less than in light: faded alike, a video pales within seconds. So where it is calm
 # color fades this many times as fast as light; where it is restless much is renewed, and both fade alike.
 COLOR_FADING = 1 / 2
-# A dream's strength is compared with that of the shot's first frame over squares of this side in pixels.
-STRENGTH_CELL = 32
-# A shot that begins in the dark begins with a weak dream, so this much is always allowed: the RMS of a residual over
-# the mean change of a pixel by a whole dream.
-LEAST_STRENGTH = 0.7
+# Time in which half of a place's difference in strength from a new dream is evened out, as an exponent.
+EVENED_SECONDS = 0.08
+# The most that the finest detail of a dream may have, as an RMS over the mean change of a pixel by a whole dream.
+MOST_GRAIN = 0.7
+# A shot that begins in the dark begins with a weak dream; it then grows up to this spectrum: the RMS of a residual, of
+# its grain and of what is coarse in it, over the mean change of a pixel by a whole dream.
+LEAST_SPECTRUM = LEAST_STRENGTH, _, _ = 0.7, 0.16, 0.36
 
 
 class FrameDreamer:
@@ -85,8 +90,8 @@ class FrameDreamer:
         self._residual: Tensor | None = None
         self._amount: Tensor | None = None
         self._reference: Tensor | None = None
-        # RMS of the residual that the shot began with, over the mean change of a pixel by its steps: a scalar.
-        self._strength: Tensor | None = None
+        # Spectrum of the residual that the shot began with, over the mean change of a pixel by its steps: (3,).
+        self._spectrum: Tensor | None = None
         self._earlier: tuple[Tensor, Tensor] | None = None  # residual and amount of the keyframe before
 
     def update(self, settings: Settings) -> None:
@@ -141,9 +146,9 @@ class FrameDreamer:
     def _bidirectional(self, this: WorkingFrame, previous: WorkingFrame) -> tuple[MotionField, FlowWithValidity]:
         return estimate_bidirectional(self._estimator, this.prepared, previous.prepared)
 
-    def cadence(self, fps: float | Fraction) -> Cadence[Any]:
+    def cadence(self) -> Cadence[Any]:
         """Make what sorts frames into keyframes, which are dreamed, and in-between frames."""
-        return Cadence(self.settings.coherence.cadence_at(fps), self.motion, self._bidirectional)
+        return Cadence(self.motion, self._bidirectional)
 
     def dream(
         self,
@@ -206,18 +211,21 @@ class FrameDreamer:
             residual = residual if mask is None else mask_residual(residual, mask)
             self._amount, self._reference = wanted, reference_image(frame.reduced)
             self._residual = resize(residual, frame.size)
-            self._strength = _strength(self._residual, wanted, whole)
+            self._spectrum = _spectrum(self._residual, wanted, whole)
         else:
             decay = 0.5 ** (elapsed_seconds / coherence.half_life_seconds)
             motion = self._decay_on_scene_change(frame, motion, decay)
             carried, amount, lack, renewal = self._warp_state(motion, decay, wanted)
+            if coherence.warm_iterations:
+                carried, renewal = self._hold(carried, amount, renewal, whole * wanted, elapsed_seconds)
             growth = grow_disocclusions(
                 self.ascent,
                 frame.reduced.clamp(0, 1),
                 carried,
                 amount,
                 lack=lack,
-                renewal=renewal * self._room(carried, whole * wanted),
+                renewal=renewal,
+                entering=1 - in_frame_mask(motion.flow),
                 whole=whole,
                 sizes=self._sizes(frame.full_size, self.settings),
                 warm_iterations=coherence.warm_iterations,
@@ -234,6 +242,7 @@ class FrameDreamer:
                 coarser_iterations=growth.coarser_iterations,
                 coarser_step=growth.coarser_step,
             )
+            residual = limit_grain(residual, MOST_GRAIN * whole)
             residual = residual if mask is None else mask_residual(residual, mask)
             self._amount, self._residual = growth.amount, resize(residual, frame.size)
         return residual
@@ -317,16 +326,19 @@ class FrameDreamer:
         renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.temporal_activity) * (1 - decay)
         return residual, amount, lack, renewal * wanted
 
-    def _room(self, residual: Tensor, whole: Tensor) -> Tensor:
-        """Say how much of its renewal each position gets: all, or less where the dream is stronger than a new one.
+    def _hold(
+        self, residual: Tensor, amount: Tensor, renewal: Tensor, whole: Tensor, elapsed_seconds: float
+    ) -> tuple[Tensor, Tensor]:
+        """Even out the strength and the spectrum of what is carried; renew it no further than a new dream is strong.
 
-        whole: the mean change of a pixel by a whole dream there, (1, 1, h, w).
+        residual: (1, 3, h, w). amount, renewal: (1, 1, h, w), as `_warp_state` returns them. whole: the mean change of
+        a pixel by a whole dream there, (1, 1, h, w). Returns the residual and the renewal.
         """
-        assert self._strength is not None
-        power = residual.square().mean(dim=1, keepdim=True)
-        cells = F.avg_pool2d(power, STRENGTH_CELL, ceil_mode=True, count_include_pad=False)
-        power = F.interpolate(cells, (residual.shape[2], residual.shape[3]), mode="bilinear", align_corners=False)
-        return ((self._strength * whole).square() / power.clamp_min(1e-9)).clamp_max(1)
+        assert self._spectrum is not None
+        share = 1 - 0.5 ** (elapsed_seconds / EVENED_SECONDS)
+        residual = hold_spectrum(residual, amount, self._spectrum * whole.max(), share)
+        residual, power = even_strength(residual, self._spectrum[0] * whole, share)
+        return residual, renewal * (1 / power.clamp_min(1e-9)).clamp_max(1)
 
     def state(self) -> dict[str, Tensor]:
         """Return what is carried to the next frame, exactly, on the CPU; empty when nothing is."""
@@ -334,7 +346,7 @@ class FrameDreamer:
             "residual": self._residual,
             "amount": self._amount,
             "reference": self._reference,
-            "strength": self._strength,
+            "spectrum": self._spectrum,
         }
         return {name: tensor.cpu() for name, tensor in carried.items() if tensor is not None}
 
@@ -345,18 +357,18 @@ class FrameDreamer:
             self._residual = state["residual"].to(self.device)
             self._amount = state["amount"].to(self.device)
             self._reference = state["reference"].to(self.device)
-            self._strength = state["strength"].to(self.device)
+            self._spectrum = state["spectrum"].to(self.device)
 
     def reset(self) -> None:
         """Forget what is carried: the next frame starts a new shot."""
         self._residual = None
         self._amount = None
         self._reference = None
-        self._strength = None
+        self._spectrum = None
         self._earlier = None
 
 
-def _strength(residual: Tensor, wanted: Tensor, whole: float) -> Tensor:
-    """Return the RMS of a shot's first residual, where it is wanted, over the mean change of a pixel by its steps."""
-    power = residual.square().mean() / wanted.square().mean().clamp_min(1e-9)
-    return (power.sqrt() / max(whole, 1e-9)).clamp_min(LEAST_STRENGTH)
+def _spectrum(residual: Tensor, wanted: Tensor, whole: float) -> Tensor:
+    """Return the spectrum of a shot's first residual over the mean change of a pixel by its steps."""
+    found = measure_spectrum(residual, wanted) / max(whole, 1e-9)
+    return torch.where(found[0] < LEAST_STRENGTH, found.new_tensor(LEAST_SPECTRUM), found)

@@ -1,8 +1,8 @@
 """Sort frames into keyframes, which are dreamed, and in-between frames, which are interpolated from both sides.
 
-Keyframes are the first frame of a shot, every Nth frame after it, and its last frame, so that an in-between frame has a
-keyframe on either side. Keyframes follow from one another as neighboring frames do, only further apart. An in-between
-frame gets
+Keyframes are the first frame of a shot, its last frame, so that an in-between frame has a keyframe on either side, and
+those that `Pace` chooses between them. Keyframes follow from one another as neighboring frames do, only further apart.
+An in-between frame gets
 
     r = (a · warp(r_before, f) + b · warp(r_after, g)) / (a + b)
     a = (1 - share) · ((validity of f)² + LEAST),   b = share · ((validity of g)² + LEAST)
@@ -69,13 +69,12 @@ class _Waiting(Generic[T]):
 
 @dataclass
 class Cadence(Generic[T]):
-    """Sorts frames, as they come, into keyframes and in-between frames; holds no more than `every` items.
+    """Sorts frames, as they come, into keyframes and in-between frames; holds those since the last keyframe.
 
-    every: the number of frames from keyframe to keyframe. follow: estimates how its first argument follows from its
-    second, two frames as given to `add`. follow_both: estimates that and the opposite direction.
+    follow: estimates how its first argument follows from its second, two frames as given to `add`. follow_both:
+    estimates that and the opposite direction.
     """
 
-    every: int
     follow: Callable[[WorkingFrame, WorkingFrame], MotionField]
     follow_both: Callable[[WorkingFrame, WorkingFrame], tuple[MotionField, FlowWithValidity]]
     _previous: WorkingFrame | None = None
@@ -90,44 +89,41 @@ class Cadence(Generic[T]):
         self._previous, self._so_far, self._unrest, self._elapsed_seconds = key, None, None, 0.0
 
     def add(
-        self, item: T, frame: WorkingFrame, elapsed_seconds: float, *, new_shot: bool, last: bool
+        self, item: T, frame: WorkingFrame, elapsed_seconds: float, *, new_shot: bool, key: bool
     ) -> list[Keyframe[T] | InbetweenFrame[T]]:
         """Take in the next frame; return what can be dreamed now: nothing, or a keyframe and then those before it.
 
         item: what is returned for the frame. frame: the frame itself, for its motion. elapsed_seconds: time since the
-        frame before. new_shot: the frame starts a shot. last: it ends one.
+        frame before. new_shot: the frame starts a shot. key: it is a keyframe, as the last one of a shot has to be.
         """
         if new_shot or self._previous is None:
             self.begin(frame)
             return [Keyframe(item, None, elapsed_seconds, 0)]
-        if self.every == 1:
-            motion = self.follow(frame, self._previous)
-            self._previous = frame
-            return [Keyframe(item, motion, elapsed_seconds, 0)]
-        step, forward_flow = self.follow_both(frame, self._previous)
         if self._waiting:
-            self._waiting[-1].forward_flow = forward_flow
+            step, self._waiting[-1].forward_flow = self.follow_both(frame, self._previous)
+        else:
+            step = self.follow(frame, self._previous)
         self._so_far = compose((step.flow, step.validity), self._so_far)
         moved = None if self._unrest is None else warp(self._unrest, step.flow, mode="bilinear")
         self._unrest = step.temporal_activity if moved is None else moved + step.temporal_activity
         self._elapsed_seconds += elapsed_seconds
         self._previous = frame
         count = len(self._waiting) + 1
-        if count < self.every and not last:
+        if not key:
             self._waiting.append(_Waiting(item, self._so_far, None, self._elapsed_seconds))
             return []
         motion = MotionField(*self._so_far, self._unrest / count, count)
-        key = Keyframe(item, motion, self._elapsed_seconds, count - 1)
+        keyframe = Keyframe(item, motion, self._elapsed_seconds, count - 1)
         after: FlowWithValidity | None = None
         between: list[InbetweenFrame[T]] = []
         for waiting in reversed(self._waiting):
             assert waiting.forward_flow is not None
             after = compose(waiting.forward_flow, after)
-            share = waiting.elapsed_seconds / key.elapsed_seconds if key.elapsed_seconds > 0 else 0.5
+            share = waiting.elapsed_seconds / keyframe.elapsed_seconds if keyframe.elapsed_seconds > 0 else 0.5
             between.append(InbetweenFrame(waiting.item, waiting.before, after, share))
         self._waiting.clear()
         self.begin(frame)
-        return [key, *reversed(between)]
+        return [keyframe, *reversed(between)]
 
 
 def in_display_order(

@@ -67,6 +67,74 @@ def detail_retention(flow: Tensor) -> Tensor:
     return F.interpolate(area.clamp(_LEAST, 1), size, mode="bilinear", align_corners=False)
 
 
+# Strength is compared over cells of this side in pixels, and in one keyframe changes at most by this factor.
+STRENGTH_CELL, STRONGER = 16, 1.15
+# Grain is what differs from the mean over 3 × 3 pixels; its strength is compared over cells of this side.
+GRAIN_WINDOW, GRAIN_CELL = 3, 8
+# What is coarse is larger than cells of this side. In one keyframe grain and what is coarse change at most by these
+# factors.
+COARSE_CELL, LEAST_GAIN, MOST_GAIN = 32, 0.95, 1.03
+
+
+def even_strength(residual: Tensor, wanted: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Bring the strength of each place of a residual closer to what is wanted there.
+
+    residual: (1, 3, h, w). wanted: its RMS, (1, 1, h, w). share: how much of the difference goes, as an exponent: 1 is
+    all of it. Returns the residual, and its power as a part of what is wanted: (1, 1, h, w).
+    """
+    power = _local_power(residual, STRENGTH_CELL) / wanted.square().clamp_min(1e-9)
+    gain = power.clamp_min(1e-9) ** (-share / 2)
+    return residual * gain.clamp(1 / STRONGER, STRONGER), power
+
+
+def limit_grain(residual: Tensor, most: float) -> Tensor:
+    """Weaken the finest detail of a residual (1, 3, h, w) where its RMS is above `most`.
+
+    A strong dream that is clipped over a hard edge of the image leaves saturated grain there, which would be carried.
+    """
+    fine = _grain(residual)
+    share = most / _local_power(fine, GRAIN_CELL).sqrt().clamp_min(1e-9)
+    return residual - (1 - share.clamp_max(1)) * fine
+
+
+def measure_spectrum(residual: Tensor, amount: Tensor) -> Tensor:
+    """Measure the RMS of a residual (1, 3, h, w), of its grain, and of what is coarse in it: (3,).
+
+    amount: (1, 1, h, w), the part of a whole dream that is there; the result is that of a whole dream everywhere.
+    """
+    parts = residual, _grain(residual), _coarse(residual)
+    power = torch.stack([part.square().mean() for part in parts])
+    return (power / amount.square().mean().clamp_min(1e-9)).sqrt()
+
+
+def hold_spectrum(residual: Tensor, amount: Tensor, wanted: Tensor, share: float) -> Tensor:
+    """Bring grain and what is coarse in a residual (1, 3, h, w) closer to their parts of the shot's first dream.
+
+    A dream that is carried and renewed loses grain and gains coarse structure: without this, the first frame of a shot
+    is sharper than the twentieth. amount: as for `measure_spectrum`, which `wanted` is from. share: as for
+    `even_strength`.
+    """
+    now = measure_spectrum(residual, amount).clamp_min(1e-9)
+    _, grain, coarse = ((wanted / now).pow(share).clamp(LEAST_GAIN, MOST_GAIN) - 1).unbind()
+    return residual + grain * _grain(residual) + coarse * _coarse(residual)
+
+
+def _grain(residual: Tensor) -> Tensor:
+    return residual - local_mean(residual, GRAIN_WINDOW)
+
+
+def _coarse(residual: Tensor) -> Tensor:
+    cells = F.avg_pool2d(residual, COARSE_CELL, ceil_mode=True, count_include_pad=False)
+    return F.interpolate(cells, (residual.shape[2], residual.shape[3]), mode="bilinear", align_corners=False)
+
+
+def _local_power(x: Tensor, cell: int) -> Tensor:
+    """Average the squares of (1, C, h, w) over channels and cells, interpolated between these: (1, 1, h, w)."""
+    power = x.square().mean(dim=1, keepdim=True)
+    cells = F.avg_pool2d(power, cell, ceil_mode=True, count_include_pad=False)
+    return F.interpolate(cells, (x.shape[2], x.shape[3]), mode="bilinear", align_corners=False)
+
+
 def limit_to_mask(residual: Tensor, amount: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Limit a residual (1, 3, h, w), and its amount (1, 1, h, w) of a whole dream, to a mask (1, 1, h, w)."""
     share = (mask / amount.clamp_min(1e-3)).clamp(0, 1)

@@ -2,9 +2,11 @@
 
 from functools import cached_property
 
+import numpy as np
+import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import resize, to_float
+from dreamvid.image.tensors import resize, to_float, to_pixels
 from dreamvid.motion.estimator import FlowEstimator
 from dreamvid.motion.field import PreparedFrame, prepare_frame
 from dreamvid.settings.size import Size
@@ -39,6 +41,12 @@ class WorkingFrame:
     def prepared(self) -> PreparedFrame:
         """What motion from and to it needs."""
         return prepare_frame(self._estimator, self.reduced.clamp(0, 1))
+
+    def small(self, height: int) -> np.ndarray:
+        """Reduce the frame to at most `height` lines: uint8 (h, w, 3). Waits for the device."""
+        lines = min(height, self.size.height)
+        size = (lines, max(1, round(self.size.width * lines / self.size.height)))
+        return to_pixels(F.interpolate(self.reduced.clamp(0, 1), size, mode="area"))
 
     def at(self, size: Size) -> Tensor:
         """Resample the frame to a size (h, w): (1, 3, h, w)."""

@@ -3,8 +3,8 @@
 A network's patterns have a fixed size in pixels of the octave in which they grow, so a smaller dream has larger
 patterns. The draft keeps the coarsest octave and the number of octaves, and moves the finer ones closer to it, down to
 an image of half the pixels. All steps are taken, so the dream is as strong as the final one, and only the finest
-patterns are larger. The frame rate is halved. The half-life is in seconds and needs no change; the cadence stays the
-same number of frames, so half as many frames are dreamed per second.
+patterns are larger. The frame rate is halved. The half-life is in seconds and needs no change; frames are dreamed as
+seldom as in calm parts of the video.
 """
 
 import math
@@ -59,7 +59,7 @@ def draft(settings: Settings, info: Format) -> Settings:
         settings,
         {
             "dream": {"dream_height": lines, "octaves": octaves, "octave_scale": max(1.001, scale)},
-            "coherence": {"cadence": settings.coherence.cadence_at(rate)},
+            "coherence": {"cadence": settings.coherence.cadence_at(Fraction(rate) / FRAMES_PART)},
             "video": {
                 "size": f"{max(16, _even(width * shown / height))}x{shown}",
                 "fps": str(Fraction(rate) / FRAMES_PART),

@@ -17,6 +17,9 @@ from dreamvid.motion.warp import resize_flow, warp
 # Flows are estimated in full and judged on images of at most this height: a judgement of a place is soft anyway, and
 # thresholds in pixels mean the same at every size.
 JUDGED_HEIGHT = 160
+# A frame of at least this height is reduced to half for a second estimate. Where water or leaves change, a flow of full
+# detail follows the ripples and a reduced one the waves, and a dream that follows the middle of both is the calmest.
+COARSE_FROM_HEIGHT = 320
 
 # A flow (1, 2, h, w) with its validity (1, 1, h, w).
 FlowWithValidity = tuple[Tensor, Tensor]
@@ -42,12 +45,14 @@ class MotionField:
 class PreparedFrame:
     """A frame as motion needs it, computed once: itself, reduced for judging, and what the estimator made of it.
 
-    image: (1, 3, H, W) in [0, 1]. reduced: (1, 3, h, w), at most `JUDGED_HEIGHT` high.
+    image: (1, 3, H, W) in [0, 1]. reduced: (1, 3, h, w), at most `JUDGED_HEIGHT` high. features, coarse_features: what
+    the estimator made of the image, and of one of half the size; None for a small frame.
     """
 
     image: Tensor
     reduced: Tensor
     features: Any
+    coarse_features: Any
 
 
 def prepare_frame(estimator: FlowEstimator, image: Tensor) -> PreparedFrame:
@@ -55,7 +60,8 @@ def prepare_frame(estimator: FlowEstimator, image: Tensor) -> PreparedFrame:
     height, width = image.shape[2:]
     part = min(1.0, JUDGED_HEIGHT / height)
     size = max(1, round(height * part)), max(1, round(width * part))
-    return PreparedFrame(image, _reduce(image, size), estimator.prepare(image))
+    coarse = estimator.prepare(_reduce(image, (height // 2, width // 2))) if height >= COARSE_FROM_HEIGHT else None
+    return PreparedFrame(image, _reduce(image, size), estimator.prepare(image), coarse)
 
 
 def estimate_motion(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> MotionField:
@@ -82,10 +88,12 @@ class _Direction:
     """How a frame follows from another: the flow in full, and both frames and both flows at the size for judging.
 
     still: (1, 1, H, W), true where nothing moves; the small flows are held there, the full one when it is asked for.
-    Where the two flows disagree, the flow is that of what looks alike nearby, and it is judged by the images.
+    Where the two flows disagree, the flow is that of what looks alike nearby, and it is judged by the images. Where the
+    footage is restless it is mixed with the coarse flow, (1, 2, H', W'), if there is one.
     """
 
     flow: Tensor
+    coarse_flow: Tensor | None
     still: Tensor
     this: Tensor
     previous: Tensor
@@ -98,14 +106,20 @@ class _Direction:
         moved = warp(self.previous, small)
         sure = validity(small, torch.maximum(agrees, explained(self.this, moved)))
         sure = sure * photometric_validity(self.this, moved)
-        guess = resize_flow(small, (self.flow.shape[2], self.flow.shape[3]))
-        flow = zero_static_flow(torch.lerp(guess, self.flow, _enlarge(agrees, self.flow)), self.still)
-        return MotionField(flow, _enlarge(sure, flow), _enlarge(temporal_activity(self.this, moved), flow))
+        size = (self.flow.shape[2], self.flow.shape[3])
+        flow, activity = self.flow, _enlarge(temporal_activity(self.this, moved), self.flow)
+        if self.coarse_flow is not None:
+            flow = torch.lerp(flow, resize_flow(self.coarse_flow, size), activity)
+        flow = zero_static_flow(torch.lerp(resize_flow(small, size), flow, _enlarge(agrees, flow)), self.still)
+        return MotionField(flow, _enlarge(sure, flow), activity)
 
 
 def _estimate(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> tuple[_Direction, _Direction]:
     """Estimate both directions: backward and forward."""
     flow, reverse = estimator.estimate(this.features, previous.features)
+    coarse, coarse_reverse = None, None
+    if this.coarse_features is not None and previous.coarse_features is not None:
+        coarse, coarse_reverse = estimator.estimate(this.coarse_features, previous.coarse_features)
     now, before = this.reduced, previous.reduced
     size = (now.shape[2], now.shape[3])
     small, small_reverse = resize_flow(flow, size), resize_flow(reverse, size)
@@ -113,8 +127,8 @@ def _estimate(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedF
     small, small_reverse = zero_static_flow(small, still), zero_static_flow(small_reverse, still)
     still = _enlarge(still.to(flow.dtype), flow) > 0.5
     return (
-        _Direction(flow, still, now, before, small, small_reverse),
-        _Direction(reverse, still, before, now, small_reverse, small),
+        _Direction(flow, coarse, still, now, before, small, small_reverse),
+        _Direction(reverse, coarse_reverse, still, before, now, small_reverse, small),
     )
 
 

@@ -137,6 +137,7 @@ class AnimationProducer:
             trimmed=True,
             damage=(),
             segments=cut_segments(self._count, [], self._rate),
+            keyframes=tuple(range(self._count)),
         )
 
     def check(self, plan: Plan) -> list[str]:

@@ -13,7 +13,7 @@ from dreamvid.render.farm.finish import Finish
 from dreamvid.render.job import Job, owns_output, published
 from dreamvid.render.options import RenderKeywords, RenderOptions
 from dreamvid.render.output import OutputTarget
-from dreamvid.render.plan import Plan
+from dreamvid.render.plan import Plan, Segment
 from dreamvid.render.preview import PartialVideo, Preview
 from dreamvid.render.producer import FrameProducer
 from dreamvid.render.progress import Progress, RenderResult
@@ -181,7 +181,7 @@ class _Render:
             self.plan.count,
             tuple(self.warnings),
             resumed_from,
-            self._profile(self.plan.count - resumed_from, dreaming_seconds),
+            self._profile(unfinished, dreaming_seconds),
         )
 
     # --- before the first frame
@@ -230,7 +230,9 @@ class _Render:
             self.options.overwrite,
         )
 
-    def _profile(self, frames: int, seconds: float) -> Profile:
+    def _profile(self, segments: Sequence[Segment], seconds: float) -> Profile:
+        frames = sum(segment.count for segment in segments)
+        dreamed = sum(map(self.plan.count_keyframes, segments))
         stopwatch, gradient, roofline = self.producer.stopwatch, self.producer.ascent.gradient, None
         if self.options.trace is not None:
             try:
@@ -240,7 +242,7 @@ class _Render:
         if self.options.profile:
             flop = gradient_flop(gradient.network, gradient.evaluated)
             roofline = Roofline(flop, measured_peak(self.producer.device, gradient.dtype))
-        return Profile(frames, seconds, stopwatch.busy, dict(stopwatch.moved), roofline)
+        return Profile(frames, dreamed, seconds, stopwatch.busy, dict(stopwatch.moved), roofline)
 
     # --- when it does not come to an end
 

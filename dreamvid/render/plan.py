@@ -1,7 +1,9 @@
 """Plan a render before anything is dreamed: which frames there are, their times, and where the work is cut."""
 
+import functools
 import math
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -11,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from dreamvid.coherence.pace import Pace
 from dreamvid.errors import FfmpegError, SourceError
 from dreamvid.image.tensors import to_8_bits
 from dreamvid.settings import Settings
@@ -73,7 +76,8 @@ class Plan:
     start: number of the first frame. pts: when each frame is shown, in units of `time_base` seconds on the source's
     clock. end_pts: when the last one ends, None if the source ends with it. constant_rate, rate: as in `Scan`, of the
     result. trimmed: the render leaves out some of the source. damage: what the source has lost, as sentences.
-    irregularities: what readers of the source have to know.
+    keyframes: numbers of the frames that are dreamed, in order; those between them are interpolated. irregularities:
+    what readers of the source have to know.
     """
 
     start: int
@@ -85,6 +89,7 @@ class Plan:
     trimmed: bool
     damage: tuple[str, ...]
     segments: tuple[Segment, ...]
+    keyframes: tuple[int, ...]
     irregularities: Irregularities = ALIKE
 
     @property
@@ -95,6 +100,10 @@ class Plan:
     def segment_pts(self, segment: Segment) -> tuple[int, ...]:
         """Return when each frame of a segment is shown."""
         return self.pts[segment.start - self.start : segment.stop - self.start]
+
+    def count_keyframes(self, segment: Segment) -> int:
+        """Return how many frames of a segment are dreamed."""
+        return bisect_left(self.keyframes, segment.stop) - bisect_left(self.keyframes, segment.start)
 
     def elapsed_seconds(self, index: int) -> float:
         """Return the time from the frame before frame `index` to it; one period of the rate for the first frame."""
@@ -134,6 +143,7 @@ class Plan:
             trimmed=bool(values["trimmed"]),
             damage=tuple(values["damage"]),
             segments=tuple(Segment(**{**segment, "bars": Bars(**segment["bars"])}) for segment in values["segments"]),
+            keyframes=tuple(map(int, values["keyframes"])),
             irregularities=Irregularities(
                 **{
                     **values["irregularities"],
@@ -161,7 +171,8 @@ def make_plan(
         # One frame more than is rendered tells when the last one ends, and whether there is more.
         further, size = None if stop is None else stop + 1, detection_size(info)
         with FrameReader(source, info, scan=seen, stop=further, size=size, fps=fps, queue_frames=8, log=log) as reader:
-            return _look(reader, source, start, stop, on_frame), reader
+            pace = Pace(*settings.coherence.cadence_range(fps or info.frame_rate))
+            return _look(reader, source, start, stop, pace, on_frame), reader
 
     if isinstance(source, FfmpegSource):
         log = FrameLog()
@@ -186,7 +197,9 @@ def make_plan(
     cuts, count = found.cuts, len(found.pts)
     keeps_bars = settings.video.bars == "keep"
     bars = locate_bars(source, info, found.edges, cuts, scan=seen, start=start, fps=fps) if keeps_bars else ()
-    alone, cadence = settings.coherence.alone_at(rate), settings.coherence.cadence_at(rate)
+    coherence = settings.coherence
+    alone = coherence.alone_at(rate)
+    keys = choose_keyframes(count, cuts, coherence.cadence_at(rate), found.keyframes)
     return Plan(
         start=start,
         pts=tuple(found.pts) if fps is not None else seen.pts[start : start + count],
@@ -196,7 +209,8 @@ def make_plan(
         rate=rate,
         trimmed=start > 0 or found.end_pts is not None,
         damage=(*seen.notes, *seen.damage),
-        segments=cut_segments(count, cuts, rate, start=start, alone=alone, cadence=cadence, bars=bars),
+        segments=cut_segments(count, cuts, rate, start=start, alone=alone, keyframes=keys, bars=bars),
+        keyframes=tuple(start + key for key in keys),
         irregularities=seen.irregularities,
     )
 
@@ -206,17 +220,24 @@ class _Look:
     """What small frames tell, of the frames to render.
 
     pts: their times as they are stored. end_pts: when the last one ends, if the source goes on. cuts: positions (from
-    0) of those that begin a new shot. edges: their black borders.
+    0) of those that begin a new shot. keyframes: positions that `Pace` has chosen; empty if it has no choice. edges:
+    their black borders.
     """
 
     pts: list[int] = field(default_factory=list)
     end_pts: int | None = None
     cuts: list[int] = field(default_factory=list)
+    keyframes: list[int] = field(default_factory=list)
     edges: list[Edges | None] = field(default_factory=list)
 
 
 def _look(
-    reader: FrameReader, source: Source, start: int, stop: int | None, on_frame: Callable[[int], None] | None
+    reader: FrameReader,
+    source: Source,
+    start: int,
+    stop: int | None,
+    pace: Pace,
+    on_frame: Callable[[int], None] | None,
 ) -> _Look:
     found, began = _Look(), time.monotonic()
     distinct: list[int] = []
@@ -234,6 +255,8 @@ def _look(
             if frame.index < start:
                 continue
             found.pts.append(frame.pts)
+            if pace.least < pace.most and pace.add(functools.partial(to_8_bits, frame.pixels)):
+                found.keyframes.append(len(found.pts) - 1)
             # A repeated frame would make the next one stand out as if it were a cut.
             if shown is None or not np.array_equal(shown, frame.pixels):
                 shown = frame.pixels
@@ -263,14 +286,14 @@ def cut_segments(
     *,
     start: int = 0,
     alone: bool = False,
-    cadence: int = 1,
+    keyframes: Sequence[int] | None = None,
     bars: Sequence[Bars] = (),
 ) -> tuple[Segment, ...]:
     """Divide `count` frames into shots at `cuts` (positions from 0), and long shots into equal segments.
 
-    rate: frames per second. start: number of the first frame. alone: no frame depends on another. cadence: of a shot,
-    the first frame and every `cadence`-th after it are dreamed; segments end with such a frame, so that the next one
-    has all that it needs. bars: the black bars of each shot; empty for none.
+    rate: frames per second. start: number of the first frame. alone: no frame depends on another. keyframes: positions
+    of those that are dreamed, in order; None for all. Segments end with such a frame, so that the next one has all that
+    it needs. bars: the black bars of each shot; empty for none.
     """
     longest = max(1, round(SEGMENT_SECONDS * rate))
     segments: list[Segment] = []
@@ -278,18 +301,18 @@ def cut_segments(
     for shot, (begin, end) in enumerate(pairwise(marks)):
         kept = bars[shot] if bars else NO_BARS
         parts = -(-(end - begin) // longest)
-        inner = (begin + 1 + ((end - begin) * part // parts - 1) // cadence * cadence for part in range(1, parts))
-        for first, last in pairwise(dict.fromkeys((begin, *inner, end))):
+        inner = (_behind_keyframe(begin + (end - begin) * part // parts, keyframes) for part in range(1, parts))
+        for first, last in pairwise(dict.fromkeys((begin, *(mark for mark in inner if mark > begin), end))):
             segments.append(Segment(len(segments), start + first, start + last, alone or first == begin, kept))
     return tuple(segments)
 
 
-def split_shots(plan: Plan, split_seconds: float, half_life_seconds: float, cadence: int) -> Plan:
+def split_shots(plan: Plan, split_seconds: float, half_life_seconds: float) -> Plan:
     """Let pieces of long shots stand alone, each after a pre-roll, so that several workers can share a shot.
 
     split_seconds: how long the pieces are at most, as far as the segments' ends allow. A pre-roll begins with a frame
     that is dreamed in the whole shot as well, so that the same frames are dreamed. half_life_seconds: of the carried
-    dream; cadence: of the plan's frames.
+    dream.
     """
     longest = split_seconds * plan.rate
     wanted = math.ceil(PRE_ROLL_HALF_LIVES * half_life_seconds * plan.rate)
@@ -300,10 +323,28 @@ def split_shots(plan: Plan, split_seconds: float, half_life_seconds: float, cade
             shot_begin = piece_begin = segment.start
         elif segment.stop - piece_begin > longest:
             piece_begin = segment.start
-            aligned = 1 + -(-(wanted - 1) // cadence) * cadence
-            segment = replace(segment, pre_roll=min(max(1, aligned), segment.start - shot_begin))
+            first = max(shot_begin, segment.start - max(1, wanted))
+            keyframe = plan.keyframes[bisect_right(plan.keyframes, first) - 1]
+            segment = replace(segment, pre_roll=segment.start - keyframe)
         segments.append(segment)
     return replace(plan, segments=tuple(segments))
+
+
+def _behind_keyframe(position: int, keyframes: Sequence[int] | None) -> int:
+    """Return the last position up to `position` that follows a keyframe."""
+    return position if keyframes is None else keyframes[max(0, bisect_left(keyframes, position) - 1)] + 1
+
+
+def choose_keyframes(count: int, cuts: Sequence[int], most: int, chosen: Sequence[int] = ()) -> list[int]:
+    """List the positions of the frames to dream, in order: the first and the last one of each shot, and others.
+
+    cuts: positions (from 0) that begin a shot. most: the others are every so many frames; or those of
+    `chosen`, if there are any.
+    """
+    keys = {0, *cuts, *(cut - 1 for cut in cuts), count - 1}
+    if chosen:
+        return sorted(keys.union(chosen))
+    return sorted(keys.union(*(range(begin, end, most) for begin, end in pairwise([0, *cuts, count]))))
 
 
 def _nothing(settings: Settings, count: int | None) -> SourceError:

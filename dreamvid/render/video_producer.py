@@ -102,9 +102,7 @@ class VideoProducer:
             self._source, self._info, self._settings, on_frame=lambda done: report(Progress("scan", done, None))
         )
         if self._split_seconds is not None:
-            coherence = self._settings.coherence
-            cadence = coherence.cadence_at(plan.rate)
-            plan = split_shots(plan, self._split_seconds, coherence.half_life_seconds, cadence)
+            plan = split_shots(plan, self._split_seconds, self._settings.coherence.half_life_seconds)
         report(Progress("plan", plan.count, plan.count))
         return plan
 
@@ -241,8 +239,8 @@ class VideoProducer:
     # --- what may run in a thread of its own
 
     def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader) -> Generator[_Step]:
-        cadence, alone = self._dreamer.cadence(plan.rate), self._settings.coherence.alone_at(plan.rate)
-        shot_ends = {segment.start for segment in plan.segments if segment.new_shot} | {plan.start + plan.count}
+        cadence, alone = self._dreamer.cadence(), self._settings.coherence.alone_at(plan.rate)
+        keyframes = set(plan.keyframes)
         with self._open_mask() as mask:
             if not run[0].stands_alone:
                 before = self._next_frame(reader, run[0].start - 1, plan)
@@ -260,7 +258,7 @@ class VideoProducer:
                             frame,
                             plan.elapsed_seconds(index),
                             new_shot=alone or (segment.stands_alone and index == begin),
-                            last=index + 1 in shot_ends,
+                            key=index in keyframes,
                         )
                     yield from steps
 

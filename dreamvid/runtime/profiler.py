@@ -115,9 +115,13 @@ class Roofline:
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the time of a render went. frames: how many were dreamed, in `seconds` of wall-clock time."""
+    """Where the time of a render went: `frames` in `seconds` of wall-clock time.
+
+    dreamed_frames: how many of the frames went through the network; the others were interpolated.
+    """
 
     frames: int
+    dreamed_frames: int
     seconds: float
     busy: BusySeconds
     moved: dict[Stage, int]

@@ -219,8 +219,8 @@ class DreamSettings(SettingsGroup):
     )
 
 
-# A dream with a half-life of a second is renewed often enough at this rate; all other frames are interpolated.
-_DREAMED_PER_SECOND = 15
+# Keyframes per second where the footage is calm, and the most where it is fast; all other frames are interpolated.
+_FEWEST_PER_SECOND, _MOST_PER_SECOND = 7.5, 30
 
 
 class CoherenceSettings(SettingsGroup):
@@ -260,7 +260,8 @@ class CoherenceSettings(SettingsGroup):
         "auto",
         json_schema_extra={"unit": "frames"},
         description="Dream every Nth frame (and the last one of a shot) and interpolate the frames in between along "
-        "the motion: faster and calmer. 1 dreams every frame; auto dreams about 15 frames per second.",
+        "the motion: faster and calmer. 1 dreams every frame; auto dreams as often as the footage needs, from 7.5 "
+        "frames per second where it is calm to 30 where it is fast.",
     )
     flow: Annotated[str, AfterValidator(Choice(FLOW_ESTIMATORS))] = Field(
         "dis",
@@ -272,10 +273,17 @@ class CoherenceSettings(SettingsGroup):
     )
 
     def cadence_at(self, fps: float | Fraction) -> int:
-        """Return the distance from one dreamed frame to the next, in frames, at a frame rate."""
+        """Return the largest distance from one dreamed frame to the next, in frames, at a frame rate."""
+        return self.cadence_range(fps)[1]
+
+    def cadence_range(self, fps: float | Fraction) -> tuple[int, int]:
+        """Return the smallest and the largest distance from one dreamed frame to the next, in frames, at a rate."""
         if self.cadence != "auto":
-            return self.cadence
-        return 1 if self.half_life_seconds == 0 else max(1, round(fps / _DREAMED_PER_SECOND))
+            return self.cadence, self.cadence
+        if self.half_life_seconds == 0:
+            return 1, 1
+        least = max(1, round(fps / _MOST_PER_SECOND))
+        return least, max(least, round(fps / _FEWEST_PER_SECOND))
 
     def alone_at(self, fps: float | Fraction) -> bool:
         """Return whether every frame depends only on itself, at a frame rate."""

@@ -1,5 +1,6 @@
 """Frames that are dreamed, and those between them that are not."""
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from renders import CUT, frames_of, segments_done, start_render, tiny
 from dreamvid import Dreamer, dream_frames
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, Keyframe, blend, in_display_order
+from dreamvid.coherence.pace import PACE_HEIGHT, Pace
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.errors import InputError
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.field import FlowWithValidity, MotionField
 from dreamvid.render.engine import render_video
-from dreamvid.render.plan import SEGMENT_SECONDS, cut_segments
+from dreamvid.render.plan import SEGMENT_SECONDS, choose_keyframes, cut_segments
 from dreamvid.settings import Settings, load_settings
 from dreamvid.settings.size import Size
 
@@ -34,14 +36,19 @@ def still(now: WorkingFrame, before: WorkingFrame) -> tuple[MotionField, FlowWit
     return MotionField(flow, whole, 0 * whole), (flow, whole)
 
 
+def no_image() -> np.ndarray:
+    raise AssertionError("a fixed cadence looks at no image")
+
+
 def sort(every: int, shots: list[int], seconds: list[float]) -> list[Step]:
-    cadence: Cadence[int] = Cadence(every, lambda now, before: still(now, before)[0], still)
+    cadence: Cadence[int] = Cadence(lambda now, before: still(now, before)[0], still)
+    pace = Pace(every, every)
     steps: list[Step] = []
     index = 0
     for shot in shots:
         for place in range(shot):
-            last = place == shot - 1
-            steps += cadence.add(index, NOTHING, seconds[index], new_shot=place == 0, last=last)
+            key = pace.add(no_image, key=place in (0, shot - 1))
+            steps += cadence.add(index, NOTHING, seconds[index], new_shot=place == 0, key=key)
             index += 1
     return steps
 
@@ -76,7 +83,7 @@ def test_segments_end_with_a_key(data: st.DataObject) -> None:
     count, every = data.draw(st.integers(1, 900)), data.draw(st.integers(1, 24))
     cuts = sorted(data.draw(st.sets(st.integers(1, count), max_size=6)) - {count})
     rate = data.draw(st.integers(1, 60))
-    segments = cut_segments(count, cuts, rate, cadence=every)
+    segments = cut_segments(count, cuts, rate, keyframes=choose_keyframes(count, cuts, every))
     assert [frame for segment in segments for frame in range(segment.start, segment.stop)] == list(range(count))
     assert [segment.start for segment in segments if segment.new_shot] == [0, *cuts]
     shot = 0
@@ -90,10 +97,12 @@ def dream_sparsely(
     chosen: Settings, frames: list[torch.Tensor], masks: list[torch.Tensor] | None = None
 ) -> list[torch.Tensor]:
     dreamer = FrameDreamer(chosen)
-    cadence = dreamer.cadence(30)
+    cadence, pace = dreamer.cadence(), Pace(*chosen.coherence.cadence_range(30))
     steps: list[Step] = []
     for i, frame in enumerate(frames):
-        steps += cadence.add(i, dreamer.frame(frame), 1 / 25, new_shot=i == 0, last=i == len(frames) - 1)
+        working = dreamer.frame(frame)
+        key = pace.add(partial(working.small, PACE_HEIGHT), key=i in (0, len(frames) - 1))
+        steps += cadence.add(i, working, 1 / 25, new_shot=i == 0, key=key)
 
     def mask(i: int) -> torch.Tensor | None:
         return None if masks is None else masks[i]
@@ -179,6 +188,11 @@ def test_one_is_every_frame_from_the_one_before() -> None:
     chosen = load_settings(None, cadence=1, **SMALL)
     pairs = zip(dream_sparsely(chosen, frames), dream_all(FrameDreamer(chosen), frames), strict=True)
     assert all(torch.equal(sorted_out, plain) for sorted_out, plain in pairs)
+
+
+def test_the_recipe_says_how_many_frames_were_dreamed(third: Path) -> None:
+    """0, 3, … 15 of the first shot; 16, 19, 22 and the last one of the second."""
+    assert "dreamed_frames = 10\n" in third.with_name("dream.mkv.toml").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What a dissolve leaves of the old image's dream, by the weight with which it is carried."""
+"""What is carried: less of it in a dissolve, with an even strength, no grain, and the spectrum it began with."""
 
 from itertools import pairwise
 
@@ -6,7 +6,15 @@ import pytest
 import torch
 from motion_textures import motion_between, texture
 
-from dreamvid.coherence.residual import decay_on_scene_change, reference_image
+from dreamvid.coherence.residual import (
+    STRONGER,
+    decay_on_scene_change,
+    even_strength,
+    hold_spectrum,
+    limit_grain,
+    measure_spectrum,
+    reference_image,
+)
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.warp import warp
 
@@ -68,3 +76,49 @@ def test_another_image_is_let_go_whatever_the_flow_says():
         kept, reference = decay_on_scene_change(reference, reference_image(scene(5)), still, sure, 1.0)
         weight = kept * weight
     assert weight.mean() < 0.5
+
+
+def noise(strength: float = 1.0) -> torch.Tensor:
+    return strength * torch.randn(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+
+
+def test_strengths_come_closer_to_what_is_wanted():
+    residual = noise(0.1)
+    residual[..., 64:] *= 1.1
+    wanted = torch.full((1, 1, 96, 128), 0.1)
+    evened, power = even_strength(residual, wanted, 0.5)
+    assert float(power[..., :48].mean()) == pytest.approx(1, abs=0.05)
+    assert float(power[..., 80:].mean()) == pytest.approx(1.21, abs=0.05)
+    left, right = (evened[..., part].square().mean().sqrt() for part in (slice(0, 48), slice(80, 128)))
+    assert left.item() == pytest.approx(0.1, rel=0.02)
+    assert right.item() == pytest.approx(0.1 * 1.1**0.5, rel=0.02)
+    flat, _ = even_strength(0 * residual, wanted, 1.0)
+    assert flat.abs().max() == 0
+    strong, _ = even_strength(5 * residual, wanted, 1.0)
+    torch.testing.assert_close(strong, 5 * residual / STRONGER)
+
+
+def test_only_strong_grain_is_weakened():
+    coarse = 0.3 * texture(96, 128, 3, cell=24)
+    grainy = coarse.clone()
+    grainy[..., 32:64, 32:64] += noise(0.5)[..., 32:64, 32:64]
+    torch.testing.assert_close(limit_grain(coarse, 0.1), coarse)
+    limited = limit_grain(grainy, 0.1)
+    torch.testing.assert_close(limited[..., :24, :], coarse[..., :24, :])
+    left = (limited - coarse)[..., 36:60, 36:60].square().mean().sqrt()
+    assert left < 0.5 * (grainy - coarse)[..., 36:60, 36:60].square().mean().sqrt()
+
+
+def test_the_spectrum_goes_back_to_what_it_was():
+    whole = torch.ones(1, 1, 96, 128)
+    first = noise(0.05) + 0.3 * (texture(96, 128, 4, cell=32) - 0.5)
+    wanted = measure_spectrum(first, whole)
+    changed = 0.7 * noise(0.05) + 0.5 * (texture(96, 128, 4, cell=32) - 0.5)
+    before = measure_spectrum(changed, whole)
+    for _ in range(20):
+        changed = hold_spectrum(changed, whole, wanted, 0.5)
+    after = measure_spectrum(changed, whole)
+    assert before[1] < 0.8 * wanted[1]
+    assert before[2] > 1.3 * wanted[2]
+    torch.testing.assert_close(after[1:], wanted[1:], rtol=0.05, atol=0)
+    torch.testing.assert_close(hold_spectrum(first, whole, wanted, 1.0), first)

@@ -54,14 +54,16 @@ def test_what_is_no_place_on_the_dial_is_refused(value: str) -> None:
 
 
 def test_the_rough_end_dreams_every_frame() -> None:
-    for dial, cadence in ((0, 1), (0.2, 1), (0.5, 2), (1, 2)):
+    for dial, cadence in ((0, 1), (0.2, 1), (0.5, 4), (1, 4)):
         assert load_settings(None, coherence=dial).coherence.cadence_at(30) == cadence
     assert load_settings(None, coherence=1, cadence=1).coherence.cadence_at(30) == 1
 
 
 def test_about_as_many_frames_are_dreamed_in_a_second_at_every_rate() -> None:
-    for fps, cadence in ((8, 1), (12, 1), (Fraction(24000, 1001), 2), (25, 2), (30, 2), (48, 3), (60, 4), (240, 16)):
-        assert DEFAULT.cadence_at(fps) == cadence
+    film = Fraction(24000, 1001)
+    for fps, least, most in ((8, 1, 1), (12, 1, 2), (film, 1, 3), (30, 1, 4), (48, 2, 6), (60, 2, 8), (240, 8, 32)):
+        assert DEFAULT.cadence_range(fps) == (least, most)
+        assert DEFAULT.cadence_at(fps) == most
         assert load_settings(None, cadence=5).coherence.cadence_at(fps) == 5
         assert load_settings(None, half_life_seconds=0).coherence.cadence_at(fps) == 1
 

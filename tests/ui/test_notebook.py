@@ -101,7 +101,7 @@ def test_a_result_is_its_film(tmp_path: Path) -> None:
         3,
         ("sound & subtitles were lost",),
         0,
-        Profile(300, 10.0, BusySeconds(), {}),
+        Profile(300, 150, 10.0, BusySeconds(), {}),
     )
     html = result._repr_html_()
     assert f"data:image/gif;base64,{base64.b64encode(b'GIF89a').decode()}" in html

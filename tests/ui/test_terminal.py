@@ -14,7 +14,7 @@ from dreamvid.ui import console
 from dreamvid.ui.terminal import RenderDisplay
 
 RESULT = RenderResult(
-    Path("o.mp4"), Path("o.mp4.toml"), 300, ("some sound was lost",), 120, Profile(300, 10.0, BusySeconds(), {})
+    Path("o.mp4"), Path("o.mp4.toml"), 300, ("some sound was lost",), 120, Profile(300, 150, 10.0, BusySeconds(), {})
 )
 
 

@@ -67,6 +67,7 @@ class Finish:
             "output": self.job.destination.path.name,
             **self.origin,
             "frames": self.plan.count,
+            "dreamed_frames": len(self.plan.keyframes),
             "rate": str(self.plan.rate),
             "device": ", ".join(self.job.devices(self.plan)),
             **({"seams_within_shots": pieces} if pieces else {}),

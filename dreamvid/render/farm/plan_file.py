@@ -159,8 +159,17 @@ def _check(plan: Plan) -> None:
         raise ValueError("the segments do not follow one another")
     if any(segment.count < 1 for segment in segments) or not segments[0].new_shot:
         raise ValueError("a segment is empty, or the first one begins no shot")
+    keyframes = set(plan.keyframes)
+    if list(plan.keyframes) != sorted(keyframes) or not (
+        {segment.start for segment in segments if segment.new_shot} | {segment.stop - 1 for segment in segments}
+        <= keyframes
+        <= set(range(plan.start, plan.start + plan.count))
+    ):
+        raise ValueError("the keyframes are out of order or leave out the ends of shots or segments")
     shot = plan.start
     for segment in segments:
+        if segment.start - segment.pre_roll not in keyframes and segment.pre_roll:
+            raise ValueError(f"the pre-roll of segment {segment.index} does not begin with a keyframe")
         if segment.new_shot:
             shot = segment.start
         if segment.pre_roll < 0 or segment.start - segment.pre_roll < shot or (segment.new_shot and segment.pre_roll):

@@ -1,5 +1,6 @@
 """Dream frames as they come, on footage or as an animation without an end, with settings that change meanwhile."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +13,7 @@ from torch import Tensor
 from dreamvid.camera.camera_dreamer import CameraDreamer
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, Keyframe, in_display_order
+from dreamvid.coherence.pace import PACE_HEIGHT, Pace
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.image.tensors import to_pixels, upload
 from dreamvid.render.live.slot import LiveFrame
@@ -75,7 +77,7 @@ class FootageDream:
     def __init__(self, settings: Settings) -> None:
         self._dreamer = FrameDreamer(settings)
         self._mask: Mask | None = None
-        self._sorting = self._new_cadence()
+        self._sorting, self._pace = self._new_cadence()
         self._key: tuple[WorkingFrame, float] | None = None  # the last dreamed frame and its time
         self._last_seconds = 0.0
 
@@ -92,17 +94,16 @@ class FootageDream:
         key = None if self._key is None else self._dreamer.retake(self._key[0])
         resized = self._key is not None and key is not self._key[0]
         if resized or settings.coherence.cadence != before.coherence.cadence:
-            self._sorting = self._new_cadence()  # frames that wait to be interpolated are left out
+            self._sorting, self._pace = self._new_cadence()  # frames that wait to be interpolated are left out
             if self._key is not None and key is not None:
                 self._key = key, self._key[1]
                 self._sorting.begin(key)
                 self._last_seconds = self._key[1]
 
-    def _new_cadence(self) -> Cadence[_Shown]:
+    def _new_cadence(self) -> tuple[Cadence[_Shown], Pace]:
         every = self._dreamer.settings.coherence.cadence
-        cadence = self._dreamer.cadence(15)
-        cadence.every = 1 if every == "auto" else every
-        return cadence
+        every = 1 if every == "auto" else every
+        return self._dreamer.cadence(), Pace(every, every)
 
     def dream(self, frame: LiveFrame, moment: Moment) -> Iterator[Dreamed]:
         """Take in the next frame; yield it, or with a longer cadence nothing, or itself and those before it."""
@@ -112,8 +113,10 @@ class FootageDream:
             alone = self._dreamer.settings.coherence.half_life_seconds == 0
             elapsed = min(max(moment.time_seconds - self._last_seconds, 1e-3), _LONGEST_FADE_SECONDS)
             self._last_seconds = moment.time_seconds
+            new_shot = self._key is None or alone
+            key = self._pace.add(functools.partial(working.small, PACE_HEIGHT), key=new_shot)
             steps = self._sorting.add(
-                _Shown(frame, working, moment, mask), working, elapsed, new_shot=self._key is None or alone, last=False
+                _Shown(frame, working, moment, mask), working, elapsed, new_shot=new_shot, key=key
             )
             for shown, image in in_display_order(steps, self._dream, self._carry):
                 yield shown.frame, np.ascontiguousarray(to_pixels(image))
@@ -152,7 +155,8 @@ class FootageDream:
     def reset(self) -> None:
         """Forget the dream: the next frame is the first."""
         self._dreamer.reset()
-        self._sorting, self._key = self._new_cadence(), None
+        self._sorting, self._pace = self._new_cadence()
+        self._key = None
 
     def close(self) -> None:
         """Close the mask."""

@@ -16,6 +16,7 @@ from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, list_presets, load_settings
 from dreamvid.settings.merge import setting_fields
 from dreamvid.settings.objective_timeline import split_outside_quotes
+from dreamvid.settings.presets import presets_tagged
 from dreamvid.settings.renamed import current_name
 from dreamvid.settings.schema import flag_name
 from dreamvid.settings.size import Size
@@ -37,10 +38,11 @@ def comparison_sheet(
     """Dream a frame, uint8 RGB (H, W, 3), once for every combination of the axes' values; return the labelled sheet.
 
     given: settings by name, and "preset", that hold for all. axes: `NAME=VALUE|VALUE…`, NAME being a setting or
-    `preset`; the last one runs along the rows of the sheet. An objective with * stands for all layers of that name, and
-    `LAYER:*` for all channels; objectives over time are one value with ; between them, `objective=a; b @ 5s|c`. Without
-    axes, the presets of the same network. width: that of the shown images, in pixels; they are dreamed at the frame's
-    own. Each label has the flags that give its image. Raises DreamvidError.
+    `preset` (`preset=#painting` stands for all presets with a tag); the last one runs along the rows of the sheet. An
+    objective with * stands for all layers of that name, and `LAYER:*` for all channels; objectives over time are one
+    value with ; between them, `objective=a; b @ 5s|c`. Without axes, the presets of the same network. width: that of
+    the shown images, in pixels; they are dreamed at the frame's own. Each label has the flags that give its image.
+    Raises DreamvidError.
     """
     if not 16 <= width <= 4096:
         raise InputError(f"`width` got {width}: allowed is from 16 to 4096 pixels.")
@@ -76,9 +78,18 @@ def _axis(text: str) -> tuple[str, list[str]]:
     if name not in names.values():
         raise InputError(f"`vary` got {text!r}: there is no setting {word!r}.{nearest(word, names)} {_EXAMPLE}")
     values = [value.strip() for value in split_outside_quotes(listed, "|") if value.strip()]
+    if name == "preset":
+        values = [preset for value in values for preset in _tagged(value)]
     if not values:
         raise InputError(f"`vary` got {text!r}: it lacks values after '{name}='. {_EXAMPLE}")
     return name, values
+
+
+def _tagged(value: str) -> list[str]:
+    """Name the presets that a tag such as #painting stands for; anything else is a preset itself."""
+    if not value.startswith("#"):
+        return [value]
+    return [preset.name for preset in presets_tagged(value.removeprefix("#"))]
 
 
 def _presets(settings: Settings) -> list[str]:

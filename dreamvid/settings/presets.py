@@ -14,6 +14,8 @@ from dreamvid.settings.recipe import SCHEMA_VERSION
 from dreamvid.settings.schema import Settings, VideoSettings
 
 DEFAULT_PRESET = "animals"
+TAGS = ("creatures", "plants", "architecture", "ornament", "texture", "painting", "light", "subtle")
+"""What looks are grouped by, in the order in which they are listed."""
 DEFAULT_ZOOM_PRESET = "infinite-zoom"
 _LIST = "List them: dreamvid presets"
 
@@ -23,12 +25,13 @@ DEFAULT_ANIMATION_FORMAT = VideoSettings(frames="0:300", size="640x480", fps="30
 
 @dataclass(frozen=True)
 class Preset:
-    """A named layer of settings. tables: as in the file, {'dream': {'octaves': 3}, …}."""
+    """A named layer of settings. tables: as in the file, {'dream': {'octaves': 3}, …}. tags: what it looks like."""
 
     name: str
     description: str
     kind: str
     tables: Mapping[str, Any]
+    tags: tuple[str, ...] = ()
 
 
 def preset_folder() -> Path:
@@ -45,6 +48,13 @@ def list_presets(kind: str | None = None) -> list[Preset]:
         (preset for preset in found if kind in (None, preset.kind)),
         key=lambda preset: (preset.name != DEFAULT_PRESET, preset.kind, preset.name),
     )
+
+
+def presets_tagged(tag: str) -> list[Preset]:
+    """Read the shipped looks with a tag. Raises SettingsError for an unknown one."""
+    if tag not in TAGS:
+        raise SettingsError(f"There is no tag {tag!r}.{nearest(tag, TAGS)} Allowed: {', '.join(TAGS)}.")
+    return [preset for preset in list_presets("run") if tag in preset.tags]
 
 
 def find_preset(name: str | Path) -> Preset:
@@ -147,6 +157,9 @@ def _read(path: Path) -> Preset:
         raise SettingsError(f"The preset file {str(path)!r} is not valid TOML: {error}.") from None
     description = str(tables.pop("description", ""))
     kind = str(tables.pop("kind", "run"))
+    tags = tables.pop("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise SettingsError(f"The preset file {str(path)!r} has `tags` {tags!r}: allowed is a list of texts.")
     tables.pop("provenance", None)  # a recipe says where it came from; that sets nothing
     _check_version(tables.pop("schema_version", 1), path)
-    return Preset(name=path.stem, description=description, kind=kind, tables=tables)
+    return Preset(name=path.stem, description=description, kind=kind, tables=tables, tags=tuple(tags))

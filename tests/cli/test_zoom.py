@@ -66,7 +66,11 @@ def test_default_output() -> None:
         (("zoom", "noise", "--audio", "text.txt"), "is not there"),
         (("zoom", "noise", "--camera-path", "nowhere.txt"), "nowhere.txt"),
         (("run", "clip.mp4", "--preset", "spiral"), "dreamvid zoom --preset spiral"),
-        (("presets", "sheet", "plants"), "'plants' is for videos"),
+        (("presets", "sheet", "plants", "tunnel"), "on sheets of their own"),
+        (("presets", "sheet", "tunnel", "demo@1"), "on sheets of their own"),
+        (("presets", "sheet", "#panting"), "'painting'"),
+        (("presets", "sheet", "demo@1", "plnts"), "'plants'"),
+        (("presets", "sheet", "--width", "3"), "from 16 to 4096"),
         (("presets", "show", "infinite-zoom", "--plot", "plot.png"), "no schedule to draw"),
     ],
 )
@@ -105,6 +109,6 @@ def test_the_schedules_as_an_image(dreamvid: Run, tmp_path: Path) -> None:
 
 def test_the_table_names_both_defaults(dreamvid: Run) -> None:
     told = dreamvid("presets").out
-    assert told.count(", default") == 2
+    assert told.count("(default)") == 2
     for preset in list_presets("zoom"):
         assert preset.name in told

@@ -18,6 +18,7 @@ from dreamvid.errors import SettingsError
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 from dreamvid.settings import (
     DEFAULT_PRESET,
+    NetworkSettings,
     Recipe,
     Settings,
     find_preset,
@@ -27,6 +28,7 @@ from dreamvid.settings import (
     write_recipe,
 )
 from dreamvid.settings.merge import setting_fields, to_tables
+from dreamvid.settings.presets import TAGS, presets_tagged
 from dreamvid.settings.recipe import GROUPS_OF_KIND
 from dreamvid.settings.schema import bounds, flag_name
 from dreamvid.settings.size import Size
@@ -196,6 +198,22 @@ class TestPresets:
         load_settings(preset.name)
         assert preset.description.endswith(".")
         assert preset.kind in ("run", "zoom")
+
+    def test_at_least_thirty_looks_need_no_download_and_every_tag_has_some(self) -> None:
+        looks = [look for look in list_presets("run") if load_settings(look.name).network == NetworkSettings()]
+        assert len(looks) >= 30
+        for look in looks:
+            assert look.tags, look.name
+            assert set(look.tags) <= set(TAGS), look.name
+        for tag in TAGS:
+            assert len(presets_tagged(tag)) >= 3, tag
+
+    def test_an_unknown_tag_is_told_with_the_nearest(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="'painting'"):
+            presets_tagged("paintng")
+        (tmp_path / "mine.toml").write_text("tags = 3", encoding="utf-8")
+        with pytest.raises(SettingsError, match="list of texts"):
+            find_preset(tmp_path / "mine.toml")
 
     def test_there_are_four_looks_that_differ(self) -> None:
         looks = list_presets("run")

@@ -1,13 +1,15 @@
 """`dreamvid presets`: list the presets and show what they are made of."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tomli_w
 from cyclopts import App, Parameter
 
-from dreamvid.errors import SettingsError
+from dreamvid.errors import InputError, SettingsError, nearest
 from dreamvid.settings import DEFAULT_PRESET, DEFAULT_ZOOM_PRESET, Preset, find_preset, list_presets, load_settings
+from dreamvid.settings.presets import TAGS, presets_tagged
 from dreamvid.settings.recipe import GROUPS_OF_KIND, used_tables
 from dreamvid.settings.schema import Settings
 from dreamvid.ui import console
@@ -21,16 +23,23 @@ presets = App(
 
 @presets.default
 def table() -> None:
-    """List the shipped presets."""
+    """List the shipped presets, grouped by what they look like."""
+    looks = list_presets("run")
+    groups = [(tag, [look for look in looks if look.tags[:1] == (tag,)]) for tag in TAGS]
+    groups += [("notebooks", [look for look in looks if not look.tags]), ("animations", list_presets("zoom"))]
     rows = (
         (
-            preset.name,
-            preset.kind + (", default" if preset.name in (DEFAULT_PRESET, DEFAULT_ZOOM_PRESET) else ""),
+            title if preset is group[0] else "",
+            preset.name + (" (default)" if preset.name in (DEFAULT_PRESET, DEFAULT_ZOOM_PRESET) else ""),
+            ", ".join(f"#{tag}" for tag in preset.tags),
             preset.description,
         )
-        for preset in list_presets()
+        for title, group in groups
+        for preset in group
     )
-    console.print_table([("preset", "left"), ("for", "left"), ("description", "left")], rows, wrap_last=True)
+    columns = [("", "left"), ("preset", "left"), ("tags", "left"), ("description", "left")]
+    console.print_table(columns, rows, wrap_last=True)  # type: ignore[arg-type]
+    console.result("\nSee them on a frame of yours:  dreamvid presets sheet clip.mp4@2.5 -o looks.png")
 
 
 @presets.command
@@ -59,33 +68,74 @@ def show(
 
 @presets.command
 def sheet(
-    *names: Annotated[str, Parameter(help="Zoom presets to draw; by default all.")],
+    *what: Annotated[
+        str,
+        Parameter(
+            help="Image or VIDEO@TIME to draw looks on (by default demo@1), and which ones: names of presets, or tags "
+            "such as #painting; by default all looks. Names of animations draw a few frames of each."
+        ),
+    ],
+    animations: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Draw all animations instead of looks.")
+    ] = False,
     output: Annotated[str, Parameter(alias="-o", metavar="PATH", help="Image to write.")] = "presets.png",
-    size: Annotated[str, Parameter(metavar="WIDTHxHEIGHT", help="Size of a frame, in pixels.")] = "200x150",
+    width: Annotated[int, Parameter(help="Width of each look's image, in pixels.")] = 320,
+    size: Annotated[str, Parameter(metavar="WIDTHxHEIGHT", help="Size of each animation's frames.")] = "200x150",
     overwrite: Annotated[bool, Parameter(negative=(), show_default=False, help="Replace the image.")] = False,
 ) -> None:
-    """Draw the gallery: a few frames of each zoom preset, as one image."""
+    """Draw the gallery of presets as one image: looks on a frame of yours, or frames of animations."""
     from dreamvid.image.io import IMAGE_SUFFIXES
     from dreamvid.runtime.files import check_output_file
 
     target = Path(output).expanduser()
     check_output_file(target, IMAGE_SUFFIXES, overwrite=overwrite)
-    chosen = [_zoom_preset(name) for name in names] or list_presets("zoom")
+    if not 16 <= width <= 4096:
+        raise InputError(f"`width` got {width}: allowed is from 16 to 4096 pixels.")
+    chosen, sources = _chosen(what)
+    if animations:
+        chosen += list_presets("zoom")
+    kinds = {preset.kind for preset in chosen} or {"run"}
+    if len(kinds) > 1 or ("zoom" in kinds and sources):
+        raise InputError(
+            "Looks are drawn on a frame, and animations start from noise: draw them on sheets of their own."
+        )
     pixels = load_settings(size=size).video.size_pixels()
     assert pixels is not None
-    from dreamvid.figures.preset_gallery import draw_gallery
+    from dreamvid.api import dream_image, read_frame
+    from dreamvid.figures.preset_gallery import draw_animations, draw_looks
     from dreamvid.image.io import write_image
 
-    write_image(target, draw_gallery(chosen, size=pixels, on_preset=lambda name: console.say(f"Drawing {name}")))
+    def tell(name: str) -> None:
+        console.say(f"Drawing {name}")
+
+    if "zoom" in kinds:
+        image = draw_animations(chosen, size=pixels, on_preset=tell)
+    else:
+        frame = read_frame(sources[0] if sources else "demo@1")
+        looks = chosen or [look for look in list_presets("run") if look.tags]
+        image = draw_looks(frame, looks, dream=dream_image, width=width, on_preset=tell)
+    write_image(target, image)
     console.result_file(target)
 
 
-def _zoom_preset(name: str) -> Preset:
-    preset = find_preset(name)
-    if preset.kind != "zoom":
-        allowed = ", ".join(zoom.name for zoom in list_presets("zoom"))
-        raise SettingsError(f"The preset {name!r} is for videos, not for a zoom. Allowed: {allowed}.")
-    return preset
+def _chosen(words: Sequence[str]) -> tuple[list[Preset], list[str]]:
+    """Divide words into presets (by name, file or tag) and sources. Raises SettingsError, InputError."""
+    names = {preset.name for preset in list_presets()}
+    chosen: list[Preset] = []
+    sources: list[str] = []
+    for word in words:
+        if word.startswith("#"):
+            chosen += presets_tagged(word.removeprefix("#"))
+        elif word in names or word.endswith(".toml"):
+            chosen.append(find_preset(word))
+        else:
+            sources.append(word)
+    if len(sources) > 1:
+        raise InputError(
+            f"One frame is drawn on, got {len(sources)}: {', '.join(sources)}.{nearest(sources[-1], names)} "
+            "List the presets: dreamvid presets"
+        )
+    return list({preset.name: preset for preset in chosen}.values()), sources
 
 
 def _plot(settings: Settings, target: Path, name: str) -> None:

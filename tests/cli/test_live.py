@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,9 @@ FLAGS = [
 GRAPH = "lavfi:testsrc2=s=96x64:r=15"
 
 
-def start(folder: Path, *words: str, limit: int | None = None) -> "subprocess.Popen[str]":
+def start(
+    folder: Path, *words: str, limit: int | None = None, environment: dict[str, str] | None = None
+) -> "subprocess.Popen[str]":
     """Start `dreamvid live`; limit: of the size of files, in bytes."""
 
     def limited() -> None:
@@ -37,6 +40,7 @@ def start(folder: Path, *words: str, limit: int | None = None) -> "subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=limited,
+        env=environment,
     )
 
 
@@ -140,3 +144,37 @@ def test_a_port_in_use_is_told_with_the_flag_to_change(
         port = taken.getsockname()[1]
         assert main(["live", GRAPH, "--port", str(port), *FLAGS]) == 2
     assert "--port" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs Xvfb, a screen without a monitor")
+def test_a_window_on_a_screen_and_the_screen_as_a_source(tmp_path: Path) -> None:
+    """White footage in a window is what another session sees when it captures the screen."""
+    reading, writing = os.pipe()
+    screen = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "640x480x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        number = os.read(reading, 16).decode().strip()
+        environment = {**os.environ, "DISPLAY": f":{number}"}
+        shown = start(tmp_path, "lavfi:color=white:s=96x64:r=10", "--to", "window", *FLAGS, environment=environment)
+        seen = start(tmp_path, "screen", "--to", "seen.mp4", "--fps", "5", *FLAGS, environment=environment)
+        wait_for_line(seen, "recording to")
+        look = ["-f", "x11grab", "-i", f":{number}", "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray", "pipe:1"]
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            grabbed = subprocess.run([str(ffmpeg_path()), "-v", "error", *look], capture_output=True, check=True).stdout
+            if max(grabbed) > 200:
+                break
+            time.sleep(0.2)
+        time.sleep(2)
+        for process in (seen, shown):
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+    finally:
+        screen.kill()
+        screen.wait()
+    frames = frames_of(tmp_path / "seen.mp4")
+    assert frames.shape[1:] == (480, 640, 3)
+    assert frames[-1].max() > 200

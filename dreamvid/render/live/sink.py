@@ -22,6 +22,7 @@ ServePage = Callable[[LatestFrame], AbstractContextManager[object]]
 _WAIT_SECONDS = 0.2
 _PATIENCE_SECONDS = 2.0  # for a sink to finish what it has begun
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
+_PROVEN_SECONDS = 2.0  # without a failure: it works
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class FrameSink(ABC):
         return self._reader.get(_WAIT_SECONDS)
 
     def _work(self) -> None:
-        pause, is_open = _FIRST_PAUSE, False
+        pause, is_open, opened_seconds = _FIRST_PAUSE, False, 0.0
         while not self._closing.is_set() and not self.finished:
             frame = self.next_frame()
             if frame is None:
@@ -154,13 +155,15 @@ class FrameSink(ABC):
             try:
                 if not is_open:
                     self.open(frame)
-                    is_open = True
+                    is_open, opened_seconds = True, time.monotonic()
                 self.write(frame)
                 self._sent += 1
-                if self._error:
-                    self._error = ""
-                    self._say(f"{self.name} works again")
-                pause = _FIRST_PAUSE
+                # The first frames go into a pipe, whether somebody is at its end or not.
+                if time.monotonic() - opened_seconds > _PROVEN_SECONDS:
+                    pause = _FIRST_PAUSE
+                    if self._error:
+                        self._error = ""
+                        self._say(f"{self.name} works again")
             except Exception as error:  # whatever a sink does wrong is its own affair: the others go on
                 self._lost += 1
                 is_open = False

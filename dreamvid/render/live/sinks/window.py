@@ -11,6 +11,7 @@ from dreamvid.render.live.slot import LiveFrame
 
 _NAME = "dreamvid"
 _FORM = re.compile(r"window(?::(\d+))?")
+_LEAST_HEIGHT = 480  # of a window that is not full screen
 _USUAL_WIDTH = 1920  # OpenCV does not know where a monitor begins
 
 
@@ -29,7 +30,10 @@ class WindowSink(FrameSink):
     def open(self, frame: LiveFrame) -> None:
         """Open the window."""
         try:
-            cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+            height, width = frame.pixels.shape[:2]
+            scale = max(1.0, _LEAST_HEIGHT / height)
+            cv2.resizeWindow(_NAME, round(scale * width), round(scale * height))
             if self._monitor is not None:
                 cv2.moveWindow(_NAME, _monitor_left(self._monitor), 0)
                 cv2.setWindowProperty(_NAME, cv2.WND_PROP_FULLSCREEN, cv2.WINDOW_FULLSCREEN)

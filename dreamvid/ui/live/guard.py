@@ -77,7 +77,7 @@ class Guard:
     token: str | None = None
     changes: Rate = field(default_factory=lambda: Rate(200, 400))
     """Requests that change something, from one client address."""
-    questions: Rate = field(default_factory=lambda: Rate(100, 400))
+    questions: Rate = field(default_factory=lambda: Rate(600, 1200))
     """All others."""
     guesses: Rate = field(default_factory=lambda: Rate(0.1, 5))
     """Wrong tokens."""

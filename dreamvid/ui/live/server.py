@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from dreamvid import __version__
 from dreamvid.errors import InputError
@@ -259,8 +259,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Move the token from the address to a cookie, so that it is in no history and no picture of the screen."""
         token = self.server.guard.token
         rest = urlencode({name: value for name, value in query.items() if name != "token"})
-        # A path of slashes would lead to another host.
-        headers = {"Location": f"/{path.lstrip('/')}{f'?{rest}' if rest else ''}"}
+        # A path that begins with two slashes, or with a backslash, would lead to another host.
+        headers = {"Location": f"/{quote(path.lstrip('/'))}{f'?{rest}' if rest else ''}"}
         if token is not None:
             headers["Set-Cookie"] = f"{self.server.guard.cookie}={token}; HttpOnly; SameSite=Strict; Path=/"
         self._send(Response(303, headers=headers))

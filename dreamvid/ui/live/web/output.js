@@ -8,3 +8,8 @@ addEventListener("dblclick", fill);
 addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) fill();
 });
+
+// A projector's screen stays on.
+const stayAwake = () => document.visibilityState === "visible" && navigator.wakeLock?.request("screen").catch(() => {});
+addEventListener("visibilitychange", stayAwake);
+stayAwake();

@@ -135,6 +135,11 @@ class QualityController:
         """Steps below the full quality."""
         return self._level
 
+    @property
+    def has_looked(self) -> bool:
+        """Tell whether it has measured enough frames to choose a rung."""
+        return self._changed_seconds is not None
+
     def replace_ladder(self, rungs: Sequence[Rung]) -> None:
         """Go on with other rungs, after the user changed the settings: with the one that takes as much time."""
         if tuple(rungs) == self._rungs:

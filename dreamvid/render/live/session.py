@@ -209,7 +209,7 @@ class LiveSession:
         last: LiveFrame | None = None
         pace = 1 / (self.options.fps or _MOST_FPS)
         due = busy = 0.0
-        taken = 0
+        taken, settled = 0, False
         while not self._stop_asked():
             if all(sink.finished for sink in self._sinks) and self._sinks and self._recorder is None:
                 return
@@ -257,8 +257,13 @@ class LiveSession:
             busy += time.monotonic() - begin
             taken += 1
             if taken >= controller.rung.cadence:
-                if controller.measure(time.monotonic() - self._began, busy / taken):
+                changed = controller.measure(time.monotonic() - self._began, busy / taken)
+                if changed:
                     self._tell_quality(controller)
+                if changed and not settled:  # the first frames only measured the machine: begin in the size that fits
+                    dream.reset()
+                    controller.skip_next()
+                settled = settled or controller.has_looked
                 busy, taken = 0.0, 0
             self._publish(controller)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.motion.estimator import FlowEstimator
-from dreamvid.motion.fill import fill_flow
+from dreamvid.motion.fill import Affinity, color_affinity, fill_flow
 from dreamvid.motion.occlusion import agreement, validity
 from dreamvid.motion.photometric import explained, photometric_validity, temporal_activity
 from dreamvid.motion.static import static_mask, surround, zero_static_flow
@@ -45,12 +45,14 @@ class MotionField:
 class PreparedFrame:
     """A frame as motion needs it, computed once: itself, reduced for judging, and what the estimator made of it.
 
-    image: (1, 3, H, W) in [0, 1]. reduced: (1, 3, h, w), at most `JUDGED_HEIGHT` high. features, coarse_features: what
-    the estimator made of the image, and of one of half the size; None for a small frame.
+    image: (1, 3, H, W) in [0, 1]. reduced: (1, 3, h, w), at most `JUDGED_HEIGHT` high. affinity: that of `reduced`.
+    features, coarse_features: what the estimator made of the image, and of one of half the size; None for a small
+    frame.
     """
 
     image: Tensor
     reduced: Tensor
+    affinity: Affinity
     features: Any
     coarse_features: Any
 
@@ -60,14 +62,14 @@ def prepare_frame(estimator: FlowEstimator, image: Tensor) -> PreparedFrame:
     height, width = image.shape[2:]
     part = min(1.0, JUDGED_HEIGHT / height)
     size = max(1, round(height * part)), max(1, round(width * part))
+    reduced = _reduce(image, size)
     coarse = estimator.prepare(_reduce(image, (height // 2, width // 2))) if height >= COARSE_FROM_HEIGHT else None
-    return PreparedFrame(image, _reduce(image, size), estimator.prepare(image), coarse)
+    return PreparedFrame(image, reduced, color_affinity(reduced), estimator.prepare(image), coarse)
 
 
 def estimate_motion(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> MotionField:
     """Estimate how `this` frame follows from `previous`."""
-    backward, _ = _estimate(estimator, this, previous)
-    return backward.evaluate()
+    return MotionField(*_judge(estimator, this, previous, directions=1))
 
 
 def estimate_bidirectional(
@@ -78,58 +80,40 @@ def estimate_bidirectional(
     Returns what `estimate_motion` does; and the flow that says where in `this` each pixel of `previous` is, with its
     validity: 0 where something is about to be covered.
     """
-    backward, forward = _estimate(estimator, this, previous)
-    ahead = forward.evaluate()
-    return backward.evaluate(), (ahead.flow, ahead.validity)
+    flow, sure, activity = _judge(estimator, this, previous, directions=2)
+    return MotionField(flow[:1], sure[:1], activity), (flow[1:], sure[1:])
 
 
-@dataclass(frozen=True)
-class _Direction:
-    """How a frame follows from another: the flow in full, and both frames and both flows at the size for judging.
+def _judge(
+    estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame, *, directions: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Estimate both directions and judge them together, or the backward one alone.
 
-    still: (1, 1, H, W), true where nothing moves; the small flows are held there, the full one when it is asked for.
     Where the two flows disagree, the flow is that of what looks alike nearby, and it is judged by the images. Where the
-    footage is restless it is mixed with the coarse flow, (1, 2, H', W'), if there is one.
+    footage is restless it is mixed with the coarse flow, if there is one. Returns the flows (N, 2, H, W) and their
+    validity (N, 1, H, W), backward and then forward, and the temporal activity of `this`, (1, 1, H, W).
     """
-
-    flow: Tensor
-    coarse_flow: Tensor | None
-    still: Tensor
-    this: Tensor
-    previous: Tensor
-    small: Tensor
-    small_reverse: Tensor
-
-    def evaluate(self) -> MotionField:
-        agrees = agreement(self.small, self.small_reverse)
-        small = fill_flow(self.small, agrees, self.this)
-        moved = warp(self.previous, small)
-        sure = validity(small, torch.maximum(agrees, explained(self.this, moved)))
-        sure = sure * photometric_validity(self.this, moved)
-        size = (self.flow.shape[2], self.flow.shape[3])
-        flow, activity = self.flow, _enlarge(temporal_activity(self.this, moved), self.flow)
-        if self.coarse_flow is not None:
-            flow = torch.lerp(flow, resize_flow(self.coarse_flow, size), activity)
-        flow = zero_static_flow(torch.lerp(resize_flow(small, size), flow, _enlarge(agrees, flow)), self.still)
-        return MotionField(flow, _enlarge(sure, flow), activity)
-
-
-def _estimate(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> tuple[_Direction, _Direction]:
-    """Estimate both directions: backward and forward."""
-    flow, reverse = estimator.estimate(this.features, previous.features)
-    coarse, coarse_reverse = None, None
+    frames = (this, previous)
+    full = torch.cat(estimator.estimate(this.features, previous.features))
+    now = torch.cat([frame.reduced for frame in frames])
+    small = resize_flow(full, (now.shape[2], now.shape[3]))
+    still = static_mask(this.reduced, previous.reduced, small[:1], this.affinity)
+    still = still | surround(this.reduced, previous.reduced)
+    small = zero_static_flow(small, still)
+    agrees = agreement(small, small.flip(0))
+    now, before, full, agrees = now[:directions], now.flip(0)[:directions], full[:directions], agrees[:directions]
+    alone = [(frames[index], slice(index, index + 1)) for index in range(directions)]
+    small = torch.cat([fill_flow(small[one], agrees[one], frame.affinity) for frame, one in alone])
+    moved = warp(before, small)
+    sure = validity(small, torch.maximum(agrees, explained(now, moved))) * photometric_validity(now, moved)
+    activity = _enlarge(temporal_activity(now, moved), full)
+    size = (full.shape[2], full.shape[3])
     if this.coarse_features is not None and previous.coarse_features is not None:
-        coarse, coarse_reverse = estimator.estimate(this.coarse_features, previous.coarse_features)
-    now, before = this.reduced, previous.reduced
-    size = (now.shape[2], now.shape[3])
-    small, small_reverse = resize_flow(flow, size), resize_flow(reverse, size)
-    still = static_mask(now, before, small) | surround(now, before)
-    small, small_reverse = zero_static_flow(small, still), zero_static_flow(small_reverse, still)
-    still = _enlarge(still.to(flow.dtype), flow) > 0.5
-    return (
-        _Direction(flow, coarse, still, now, before, small, small_reverse),
-        _Direction(reverse, coarse_reverse, still, before, now, small_reverse, small),
-    )
+        coarse = torch.cat(estimator.estimate(this.coarse_features, previous.coarse_features))[:directions]
+        full = torch.lerp(full, resize_flow(coarse, size), activity)
+    flow = torch.lerp(resize_flow(small, size), full, _enlarge(agrees, full))
+    flow = zero_static_flow(flow, _enlarge(still.to(full.dtype), full) > 0.5)
+    return flow, _enlarge(sure, flow), activity[:1]
 
 
 def _reduce(frame: Tensor, size: tuple[int, int]) -> Tensor:

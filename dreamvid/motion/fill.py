@@ -5,6 +5,8 @@ object, and the object's edges and marks have a flow that can be trusted. It is 
 color (the à-trous form of a joint bilateral filter, weighted by confidence; Dammertz et al. 2010).
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,24 +25,51 @@ SPREAD_TRUST = 0.9
 Region = tuple[slice, slice, slice, slice]
 
 
-def fill_flow(flow: Tensor, trust: Tensor, image: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Affinity:
+    """How much the pixels of an image, reduced, share with their neighbors: computed once for each frame.
+
+    size: of the image that it belongs to, (H, W). weights: for each of the REACHES, pairs of regions that hold the
+    pixels and their neighbors in one direction, with a weight in [0, 1] for each pair of pixels, (N, 1, …).
+    """
+
+    size: tuple[int, int]
+    weights: list[list[tuple[Region, Region, Tensor]]]
+
+
+def color_affinity(image: Tensor) -> Affinity:
+    """Compare the colors of an image (N, 3, H, W) in [0, 1]."""
+    size = (image.shape[2], image.shape[3])
+    colors = F.interpolate(image, _reduced(size), mode="area")
+    return Affinity(size, [_weights(colors, reach) for reach in REACHES])
+
+
+def _weights(colors: Tensor, reach: int) -> list[tuple[Region, Region, Tensor]]:
+    found = []
+    for ours, theirs in _neighbors(reach, colors.shape[2], colors.shape[3]):
+        unlike = (colors[ours] - colors[theirs]).square().sum(dim=1, keepdim=True)
+        found.append((ours, theirs, torch.exp(unlike * (-0.5 / COLOR_SPREAD**2))))
+    return found
+
+
+def fill_flow(flow: Tensor, trust: Tensor, affinity: Affinity) -> Tensor:
     """Replace `flow` (N, 2, H, W), as far as it cannot be trusted, by that of trusted pixels of similar color nearby.
 
-    trust: (N, 1, H, W) in [0, 1]; where it is 1 the flow stays as it is. image: the frame that the flow belongs to,
-    (N, 3, H, W) in [0, 1]. A pixel without a trusted pixel in reach keeps its flow.
+    trust: (N, 1, H, W) in [0, 1]; where it is 1 the flow stays as it is. affinity: that of the frame to which the flow
+    belongs. A pixel without a trusted pixel in reach keeps its flow.
     """
     size = (flow.shape[2], flow.shape[3])
-    filled, _ = _fill(resize_flow(flow, _reduced(size)), trust, image)
+    filled, _ = _fill(resize_flow(flow, _reduced(size)), trust, affinity)
     return torch.lerp(resize_flow(filled, size), flow, trust)
 
 
-def fill_values(values: Tensor, trust: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+def fill_values(values: Tensor, trust: Tensor, affinity: Affinity) -> tuple[Tensor, Tensor]:
     """Spread `values` (N, C, H, W) as `fill_flow` spreads a flow.
 
     Returns them, and how well they are known, (N, 1, H, W) in [0, 1].
     """
     size = (values.shape[2], values.shape[3])
-    filled, known = _fill(F.interpolate(values, _reduced(size), mode="area"), trust, image)
+    filled, known = _fill(F.interpolate(values, _reduced(size), mode="area"), trust, affinity)
     return (
         F.interpolate(filled, size, mode="bilinear", align_corners=False),
         F.interpolate(known, size, mode="bilinear", align_corners=False),
@@ -51,39 +80,37 @@ def _reduced(size: tuple[int, int]) -> tuple[int, int]:
     return -(-size[0] // REDUCED), -(-size[1] // REDUCED)
 
 
-def _fill(values: Tensor, trust: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Spread reduced values over all distances; trust and image have the full size."""
-    size = (values.shape[2], values.shape[3])
-    known, colors = (F.interpolate(x, size, mode="area") for x in (trust, image))
-    for reach in REACHES:
-        values, known = _spread(values, known, colors, reach)
+def _fill(values: Tensor, trust: Tensor, affinity: Affinity) -> tuple[Tensor, Tensor]:
+    """Spread reduced values over all distances; trust has the full size."""
+    known = F.interpolate(trust, (values.shape[2], values.shape[3]), mode="area")
+    for weights in affinity.weights:
+        values, known = _spread(values, known, weights)
     return values, known
 
 
-def _spread(values: Tensor, known: Tensor, colors: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """Take values from eight pixels at a distance of `reach`; return them and how well they are known now."""
-    total, weights = torch.zeros_like(values), torch.zeros_like(known)
-    for ours, theirs in _neighbors(reach, values.shape[2], values.shape[3]):
-        unlike = (colors[ours] - colors[theirs]).square().sum(dim=1, keepdim=True)
-        weight = known[theirs] * torch.exp(unlike * (-0.5 / COLOR_SPREAD**2))
-        total[ours] += weight * values[theirs]
-        weights[ours] += weight
-    gained = (1 - known) * SPREAD_TRUST * (weights / 2).clamp_max(1)  # two neighbors are enough
+def _spread(values: Tensor, known: Tensor, weights: list[tuple[Region, Region, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Take values from eight pixels at one distance; return them and how well they are known now."""
+    given = torch.cat((known * values, known), dim=1)
+    taken = torch.zeros_like(given)
+    for ours, theirs, weight in weights:  # what two pixels have in common counts in both directions
+        taken[ours].addcmul_(given[theirs], weight)
+        taken[theirs].addcmul_(given[ours], weight)
+    total, heard = taken[:, :-1], taken[:, -1:]
+    gained = (1 - known) * SPREAD_TRUST * (heard / 2).clamp_max(1)  # two neighbors are enough
     share = gained / (known + gained).clamp_min(1e-6)
-    return torch.lerp(values, total / weights.clamp_min(1e-6), share), known + gained
+    return torch.lerp(values, total / heard.clamp_min(1e-6), share), known + gained
 
 
 def _neighbors(reach: int, height: int, width: int) -> list[tuple[Region, Region]]:
-    """Pair pixels with their neighbors at a distance of `reach`, as regions of one shape, in eight directions."""
+    """Pair pixels with their neighbors at a distance of `reach`, as regions of one shape, in four directions."""
 
     def spans(step: int, length: int) -> tuple[slice, slice]:
         return slice(max(0, -step), length - max(0, step)), slice(max(0, step), length - max(0, -step))
 
     pairs = []
-    for down in (-reach, 0, reach):
-        for right in (-reach, 0, reach):
-            if (down or right) and abs(down) < height and abs(right) < width:
-                (rows, their_rows), (columns, their_columns) = spans(down, height), spans(right, width)
-                everything = slice(None), slice(None)
-                pairs.append(((*everything, rows, columns), (*everything, their_rows, their_columns)))
+    for down, right in ((0, reach), (reach, -reach), (reach, 0), (reach, reach)):
+        if abs(down) < height and abs(right) < width:
+            (rows, their_rows), (columns, their_columns) = spans(down, height), spans(right, width)
+            everything = slice(None), slice(None)
+            pairs.append(((*everything, rows, columns), (*everything, their_rows, their_columns)))
     return pairs

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.image.tensors import luma
-from dreamvid.motion.fill import fill_values
+from dreamvid.motion.fill import Affinity, fill_values
 from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, local_mean, normalized_ssd
 from dreamvid.motion.warp import warp
 
@@ -24,12 +24,13 @@ ALIKE, HEARD = 1 / 4, 0.01
 KNOWN = 0.3
 
 
-def static_mask(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+def static_mask(this: Tensor, previous: Tensor, flow: Tensor, affinity: Affinity) -> Tensor:
     """Find where zero motion explains the frames as well as `flow` does, apart from their light: true; (N, 1, H, W).
 
-    this, previous: (N, 3, H, W) in [0, 1]. flow: backward (N, 2, H, W), in pixels. The error counts over a
-    surrounding square, so nothing next to a moving object counts as still. Flat regions follow the texture of similar
-    color next to them, or else most of the texture around them. An image without any texture stands still.
+    this, previous: (N, 3, H, W) in [0, 1]. flow: backward (N, 2, H, W), in pixels. affinity: that of `this`. The error
+    counts over a surrounding square, so nothing next to a moving object counts as still. Flat regions follow the
+    texture of similar color next to them, or else most of the texture around them. An image without any texture stands
+    still.
     """
     window, asked = (int(this.shape[2] * part) | 1 for part in (WINDOW_PART, ASKED_PART))
     # An estimator fits noise, so it is smoothed away.
@@ -49,7 +50,7 @@ def static_mask(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
     said_everywhere = (telling * still).mean(dim=(2, 3), keepdim=True) / everywhere.clamp_min(1e-6)
     said = torch.where(heard > HEARD, said, torch.where(everywhere > HEARD, said_everywhere, torch.ones_like(said)))
     said = torch.where(_goes_along(flow, 1 - still, asked), torch.zeros_like(said), said)
-    said_alike, known = fill_values(still, telling, this)
+    said_alike, known = fill_values(still, telling, affinity)
     said = torch.lerp(said, said_alike, (known / KNOWN).clamp_max(1))
     return (still > 0) & ((telling > 0) | (said > 0.5))
 
@@ -81,13 +82,16 @@ def surround(this: Tensor, previous: Tensor) -> Tensor:
     reached = torch.zeros_like(lightest, dtype=torch.bool)
     for flat in (lightest <= SURROUND_NOISE, darkest >= 1 - SURROUND_NOISE):
         for axis in (2, 3):
-            reached |= flat.cummin(axis).values | flat.flip(axis).cummin(axis).values.flip(axis)
+            # How much lies between a pixel and the first and the last border.
+            before = (~flat).cumsum(axis, dtype=torch.int32)
+            whole = before.narrow(axis, flat.shape[axis] - 1, 1)
+            reached |= (before == 0) | (flat & (before == whole))
     return reached
 
 
 def zero_static_flow(flow: Tensor, still: Tensor) -> Tensor:
     """Set `flow` (N, 2, H, W) to exactly zero where `still` (N, 1, H, W) is true."""
-    return torch.where(still, torch.zeros_like(flow), flow)
+    return flow * (~still).to(flow.dtype)  # on a CPU ten times as fast as choosing
 
 
 def _steepness(x: Tensor, window: int) -> Tensor:

@@ -52,8 +52,9 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
         resized = F.interpolate(flow, size, mode="area")
     else:
         resized = F.interpolate(flow, size, mode="bilinear", align_corners=False)
-    across, down = resized.unbind(1)
-    return torch.stack((across * (size[1] / width), down * (size[0] / height)), dim=1)
+    resized[:, 0].mul_(size[1] / width)
+    resized[:, 1].mul_(size[0] / height)
+    return resized
 
 
 def compose(near: tuple[Tensor, Tensor], far: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:

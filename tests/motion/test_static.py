@@ -3,13 +3,14 @@ import torch
 from motion_textures import flow_between, texture, through_a_sensor
 
 from dreamvid.motion.estimator import load_estimator
+from dreamvid.motion.fill import color_affinity
 from dreamvid.motion.static import static_mask, surround, zero_static_flow
 
 DIS = load_estimator("dis")
 
 
 def still_share(this: torch.Tensor, previous: torch.Tensor) -> float:
-    return float(static_mask(this, previous, flow_between(DIS, this, previous)).float().mean())
+    return float(static_mask(this, previous, flow_between(DIS, this, previous), color_affinity(this)).float().mean())
 
 
 @pytest.mark.parametrize("noise", [0.0, 1 / 255, 2 / 255])
@@ -40,7 +41,7 @@ def test_what_moves_before_a_still_ground_is_told_from_it():
     this[..., 48:72, 63:87] = thing
     this, previous = through_a_sensor(this, 1), through_a_sensor(previous, 2)
     flow = flow_between(DIS, this, previous)
-    still = static_mask(this, previous, flow)
+    still = static_mask(this, previous, flow, color_affinity(this))
     held = zero_static_flow(flow, still)
     assert not still[..., 48:72, 63:87].any()
     assert torch.equal(held[..., 48:72, 63:87], flow[..., 48:72, 63:87])

@@ -1,5 +1,6 @@
-"""Encode the newest picture as JPEG, once for all who watch, and only while somebody does."""
+"""Encode the newest picture as JPEG, once for all who watch, and only while somebody does; read a camera's JPEG."""
 
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -8,12 +9,15 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from dreamvid.errors import SourceError
 from dreamvid.render.live.slot import LatestFrame
 
 _QUALITY = 88
 _WIDEST = 1920  # a larger picture takes longer to encode, to send and to show than a frame lasts
 _WAIT_SECONDS = 0.2
+MOST_CAMERA_PIXELS = 1920 * 1920
 
 
 class JpegStream:
@@ -112,3 +116,19 @@ def encode_jpeg(pixels: "cv2.typing.MatLike", quality: int = _QUALITY) -> bytes:
     done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return data.tobytes()
+
+
+def read_camera_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
+    """Decode a JPEG of a browser's camera into uint8 (H, W, 3), RGB. Raises SourceError.
+
+    It is data of a stranger: one format, and a size that is checked before anything is decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            if image.width * image.height > MOST_CAMERA_PIXELS:
+                raise SourceError(
+                    f"A camera's picture may have {MOST_CAMERA_PIXELS} pixels, got {image.width}x{image.height}."
+                )
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged data
+        raise SourceError(f"The camera's picture is no JPEG: {error}.") from None

@@ -16,10 +16,9 @@ from dreamvid.errors import DreamvidError
 from dreamvid.render.live.addresses import without_passwords
 from dreamvid.render.live.controls import ACTIONS, SWITCHED
 from dreamvid.render.live.keys import KEYS, key_of
-from dreamvid.ui.live.camera import read_camera_jpeg
 from dreamvid.ui.live.command import as_command
 from dreamvid.ui.live.host import LiveHost
-from dreamvid.ui.live.jpeg import JpegStream
+from dreamvid.ui.live.jpeg import JpegStream, read_camera_jpeg
 from dreamvid.ui.live.learn import Learning
 from dreamvid.ui.live.message import BadRequest, Request, Response, json_response, refusal
 from dreamvid.ui.live.thumbnails import Thumbnails

@@ -25,9 +25,10 @@ def page(host: SmallLive) -> Iterator[LivePage]:
     page.close()
 
 
-async def ask(
-    page: LivePage, method: str, path: str, body: bytes = b"", most_parts: int = 10**9
-) -> list[dict[str, Any]]:
+Sent = list[dict[str, Any]]
+
+
+async def ask(page: LivePage, method: str, path: str, body: bytes = b"", most_parts: int = 10**9) -> Sent:
     """Send a request as a server does, mounted at /live; hang up after a number of parts."""
     sent: Sent = []
     enough = asyncio.Event()

@@ -1,10 +1,13 @@
 """Flags of what controls a live session from outside: the page, OSC and MIDI."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
+
+from dreamvid.ui import console
 
 if TYPE_CHECKING:
     from dreamvid.ui.live.host import LiveHost
@@ -53,6 +56,25 @@ class RemoteFlags:
 NO_REMOTE_FLAGS = RemoteFlags()
 
 
+def words_of(flags: RemoteFlags, own: Mapping[str, object], command: Callable[..., object]) -> list[str]:
+    """Write the flags of a session that are no settings and differ from their defaults, as words of a command line.
+
+    own: what was given for parameters of the command, by their names. command: the function that has their defaults.
+    """
+    given = {name: (value, inspect.signature(command).parameters[name].default) for name, value in own.items()}
+    given |= {name: (value, getattr(NO_REMOTE_FLAGS, name)) for name, value in asdict(flags).items()}
+    words: list[str] = []
+    for name, (value, default) in given.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value == default:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag.removeprefix('--')}")
+        else:
+            words += [word for one in (value if isinstance(value, tuple) else (value,)) for word in (flag, str(one))]
+    return words
+
+
 def open_remote(host: "LiveHost", flags: RemoteFlags, *, page: bool, say: Callable[[str], None]) -> "Remote":
     """Open the page, OSC and MIDI as the flags say, and say where they are. Raises InputError."""
     from dreamvid.ui.live.remote import Remote
@@ -68,6 +90,8 @@ def open_remote(host: "LiveHost", flags: RemoteFlags, *, page: bool, say: Callab
         midi=midi,
         report=say,
     )
+    if remote.token is not None:
+        say = console.say  # also where little is to be said: it is shown nowhere else
     if page:
         say(f"Page: {remote.url}")
         say(f"The picture alone: {remote.output_url}")

@@ -48,3 +48,28 @@ def test_what_cannot_be_opened_is_told(dreamvid: Run, flags: tuple[str, ...], wo
     done = dreamvid("live", *SMALL, "--no-osc", "--midi", "none", *flags)
     assert done.code == 2
     assert words in done.err
+
+
+def test_the_flags_that_are_no_settings_are_a_part_of_the_command() -> None:
+    from dreamvid.cli.commands.live import live
+    from dreamvid.cli.remote import RemoteFlags, words_of
+
+    own = {"fps": "24", "max_height": 720, "latency": None, "interpolate": True, "audio_in": "default"}
+    flags = RemoteFlags(port=9000, osc=False, midi=("a", "b"))
+    assert words_of(flags, own, live) == [
+        *("--fps", "24", "--interpolate", "--audio-in", "default"),
+        *("--port", "9000", "--no-osc", "--midi", "a", "--midi", "b"),
+    ]
+    assert words_of(RemoteFlags(), {}, live) == []
+
+
+def test_the_token_is_printed_once_even_where_little_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    from small_live import SmallLive
+
+    from dreamvid.cli.remote import RemoteFlags, open_remote
+
+    flags = RemoteFlags(listen="0.0.0.0", port=0, osc=False, midi=("none",))
+    with SmallLive() as host, open_remote(host, flags, page=True, say=lambda text: None) as remote:
+        assert remote.token is not None
+        err = capsys.readouterr().err
+        assert err.count(remote.token) == 2, "in the address of the page, and in that of the picture alone"

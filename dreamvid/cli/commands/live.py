@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 from dreamvid.cli.flags import MAIN, with_settings
 from dreamvid.cli.options import Overwrite, Quiet
 from dreamvid.cli.options import preset as preset_flag
-from dreamvid.cli.remote import NO_REMOTE_FLAGS, RemoteFlags, open_remote
+from dreamvid.cli.remote import NO_REMOTE_FLAGS, RemoteFlags, open_remote, words_of
 from dreamvid.errors import InputError, SettingsError
 from dreamvid.settings import DEFAULT_PRESET, DEFAULT_ZOOM_PRESET, load_settings, reject_zoom_preset
 from dreamvid.settings.rate import parse_rate
@@ -132,6 +132,8 @@ def live(
     if len(files) > 1:
         raise InputError(f"One file is recorded at a time, and there are {len(files)}: {', '.join(files)}.")
     say = (lambda text: None) if quiet else console.say
+    own = {"fps": fps, "max_height": max_height, "latency": latency, "interpolate": interpolate}
+    words = words_of(remote, {**own, "audio_in": audio_in, "record_source": record_source}, live)
     options = LiveOptions(
         fps=None if fps is None else float(_rate(fps)),
         max_height=_checked_height(max_height),
@@ -142,7 +144,7 @@ def live(
         overwrite=overwrite,
         audio_in=audio_in,
         say=say,
-        command=("dreamvid", "live", source, *(word for name in names for word in ("--to", name))),
+        command=("dreamvid", "live", source, *(word for name in names for word in ("--to", name)), *words),
     )
     controls = Controls(settings, "zoom" if is_animation else "run")
     sessions: list[LiveSession] = []

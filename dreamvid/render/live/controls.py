@@ -140,6 +140,9 @@ class Controls:
         self._start = settings
         self._inventory = inventory(settings, kind)
         self.log = ChangeLog(settings, kind, self._inventory)
+        self._presets = tuple(
+            one for one in list_presets(kind) if load_settings(one.name).network.model == settings.network.model
+        )
         self._queue: dict[str, _Change] = {}
         self._actions: deque[Action] = deque(maxlen=_MOST_ACTIONS)
         self._numbers: dict[str, _Number] = {}
@@ -176,8 +179,7 @@ class Controls:
 
     def presets(self) -> list[Preset]:
         """List the shipped presets that this session can change to: those of its kind and of its network."""
-        network = self._start.network
-        return [one for one in list_presets(self.kind) if load_settings(one.name).network.model == network.model]
+        return list(self._presets)
 
     def values(self) -> dict[str, Value | None]:
         """Return what each setting is, or is going to be when the next frame is dreamed: a value or a schedule."""

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -29,14 +28,15 @@ from dreamvid.render.live.capture.sound import SOUND_RATE, Samples, SoundDevice
 from dreamvid.render.live.capture.source import FfmpegInput, LiveInput, PushedInput, StartInput
 from dreamvid.render.live.controls import Action, Controls
 from dreamvid.render.live.dream import AnimationDream, FootageDream, LiveDream, Moment
+from dreamvid.render.live.film.recorder import default_recording_name
+from dreamvid.render.live.film.recordings import Recordings
 from dreamvid.render.live.outlet import Outlet
 from dreamvid.render.live.quality import QualityController, ladder
-from dreamvid.render.live.recording import Recorder, default_recording_name
 from dreamvid.render.live.sink import LiveSink
 from dreamvid.render.live.slot import LatestFrame, LiveFrame
 from dreamvid.render.live.state import LiveState, SourceState
 from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings
-from dreamvid.settings.recipe import write_recipe
+from dreamvid.settings.recipe import Recipe
 from dreamvid.settings.size import Size
 
 # Without `fps`, the quality is lowered for no more frames per second than a dream needs to follow, and frames come as
@@ -108,14 +108,26 @@ class LiveSession:
         self._events: Counter[str] = Counter()
         self._frozen = self._blackout = False
         self._sound = LiveSound(SOUND_RATE) if self.options.audio_in is not None else None
-        self._recorder: Recorder | None = None
-        self._source_recorder: Recorder | None = None
-        self._record_began = 0.0
+        films = self.options.record_source and not isinstance(source, StartInput)
+        self._recordings = Recordings(
+            self.output,
+            self.source if films else None,
+            settings,
+            fps=self.options.output_fps,
+            overwrite=self.options.overwrite,
+            make_recipe=self._recipe,
+            say=self._tell,
+        )
         self._receiver: Receiver | None = None
         self._camera_seconds: float | None = None
         self._size: Size | None = settings.video.size_pixels()
         self._began = time.monotonic()
         self._index = 0
+        self._reader = self.source.subscribe()
+        self._controller: QualityController | None = None
+        self._shape: tuple[object, ...] = ()  # what the controller's rungs depend on
+        self._spent: list[float] = []  # on the frames since the last one that was measured
+        self._image: npt.NDArray[np.uint8] | None = None  # the newest one, also behind a blackout
         self._fps_out = self._delay_ms = 0.0
         self._sent_seconds: float | None = None
         self._published_seconds = 0.0
@@ -183,13 +195,13 @@ class LiveSession:
             elif isinstance(self._input, PushedInput):
                 self._tell("waiting for a browser's camera: open the page and press its camera button")
             outlet = stack.enter_context(Outlet(self.output))
-            self._publish(None)
+            self._publish()
             dream = self._load()
             stack.callback(dream.close)
             self.controls.check_objective = dream.check_objective
-            stack.callback(self._stop_recording)
+            stack.callback(self._recordings.close)
             if self.options.record_to is not None:
-                self._start_recording(self.options.record_to)
+                self._record(self.options.record_to)
             self._loop(dream, outlet)
 
     def _load(self) -> LiveDream:
@@ -202,91 +214,88 @@ class LiveSession:
         return AnimationDream(settings, self._size, self._input.start)
 
     def _loop(self, dream: LiveDream, outlet: Outlet) -> None:
-        reader = self.source.subscribe()
-        kind = self.controls.kind
-        controller: QualityController | None = None
-        shape: tuple[object, ...] = ()
+        pace, due = 1 / (self.options.fps or _MOST_FPS), 0.0
         last: LiveFrame | None = None
-        pace = 1 / (self.options.fps or _MOST_FPS)
-        due = busy = 0.0
-        taken, settled = 0, False
-        while not self._stop_asked():
-            if all(sink.finished for sink in self._sinks) and self._sinks and self._recorder is None:
-                return
+        while not self._stop_asked() and not self._all_finished():
             for action in self.controls.take():
-                self._act(action, dream, controller)
+                self._act(action, dream)
             now = time.monotonic()
             if now < due:
                 self.stop.wait(min(due - now, _WAIT_SECONDS))
                 continue
-            frame = self._next(reader.get, last)
-            if frame is None:
-                self._publish(controller)
-                continue
-            last = frame
-            begin = time.monotonic()
-            due = max(due + pace, begin)
-            time_seconds = begin - self._began
-            wanted = self.controls.settings(time_seconds, self._index, self._signals(begin))
-            size = Size(*frame.pixels.shape[:2])
-            self._size = size
-            ladder_of = (
-                *(size, wanted.dream.dream_height, wanted.dream.octaves, wanted.dream.octave_scale),
-                *(wanted.coherence.warm_iterations, wanted.camera.frame_iterations),
-            )
-            if controller is None or shape != ladder_of:
-                rungs = ladder(wanted, size, kind=kind, interpolate=self.options.interpolate)
-                if controller is None:
-                    controller = QualityController(rungs, self.options.budget_seconds, kind=kind)
+            frame = self._next(last, pace)
+            if frame is not None:
+                begin = time.monotonic()
+                due, last = max(due + pace, begin), frame  # after a pause nothing is caught up with
+                if self._frozen and self._image is not None:
+                    self._send(outlet, LiveFrame(frame.pixels, frame.number, begin), self._image, 0, 1)
                 else:
-                    controller.replace_ladder(rungs)
-                shape = ladder_of
-            if self._frozen and self._index:
-                self._send_again(outlet)
-                self._publish(controller)
-                continue
-            try:
-                dream.update(controller.limit(wanted))
-            except DreamvidError as error:
-                self._count("settings refused", str(error))
-            moment = Moment(self._index, time_seconds, self._signals(begin))
-            made = list(dream.dream(frame, moment))
-            self._index += 1
-            for at, (shown, pixels) in enumerate(made):
-                self._send(outlet, shown, pixels, at, len(made))
-            busy += time.monotonic() - begin
-            taken += 1
-            if taken >= controller.rung.cadence:
-                changed = controller.measure(time.monotonic() - self._began, busy / taken)
-                if changed:
-                    self._tell_quality(controller)
-                if changed and not settled:  # the first frames only measured the machine: begin in the size that fits
-                    dream.reset()
-                    controller.skip_next()
-                settled = settled or controller.has_looked
-                busy, taken = 0.0, 0
-            self._publish(controller)
+                    self._dream(dream, frame, outlet, begin)
+            self._publish()
 
-    def _next(self, get: Callable[[float], LiveFrame | None], last: LiveFrame | None) -> LiveFrame | None:
+    def _all_finished(self) -> bool:
+        """Tell whether nobody watches any more."""
+        return bool(self._sinks) and all(sink.finished for sink in self._sinks) and not self._recordings.running
+
+    def _next(self, last: LiveFrame | None, pace_seconds: float) -> LiveFrame | None:
         """Return the next frame to dream: the newest one, or the last one again while the source gives none."""
-        now = time.monotonic()
-        if isinstance(self._input, StartInput):
-            size = self._size
-            assert size is not None
-            return last_or_blank(last, size, now, self._index)
-        frame = get(_WAIT_SECONDS)
-        if frame is not None:
-            return frame
+        if isinstance(self._input, StartInput):  # a frame only says when
+            assert self._size is not None
+            blank = np.zeros((self._size.height, self._size.width, 3), np.uint8) if last is None else last.pixels
+            return LiveFrame(blank, self._index, time.monotonic())
         receiver = self._receiver
         if receiver is not None:
+            receiver.watch()
             if receiver.failure is not None and last is None:
                 raise receiver.failure
-            receiver.watch()
-        if last is None or self._source_state().status in ("connected", "connecting"):
-            return None
+        silent = last is not None and self._source_state().status in ("stalled", "reconnecting", "ended")
+        frame = self._reader.get(pace_seconds if silent else _WAIT_SECONDS)
+        if frame is not None or last is None or not silent:
+            return frame
         return LiveFrame(last.pixels, last.number, time.monotonic())
 
+    def _dream(self, dream: LiveDream, frame: LiveFrame, outlet: Outlet, begin: float) -> None:
+        """Dream a frame with the settings of this moment, at the quality that there is time for."""
+        moment = Moment(self._index, begin - self._began, self._signals(begin))
+        wanted = self.controls.settings(moment.time_seconds, moment.index, moment.signals)
+        self._size = Size(*frame.pixels.shape[:2])
+        controller = self._controller_for(wanted, self._size)
+        try:
+            dream.update(controller.limit(wanted))
+        except DreamvidError as error:
+            self._count("settings refused", str(error))
+        made = list(dream.dream(frame, moment))
+        self._index += 1
+        for place, (shown, pixels) in enumerate(made):
+            self._send(outlet, shown, pixels, place, len(made))
+        self._spent.append(time.monotonic() - begin)
+        if len(self._spent) < controller.rung.cadence:
+            return  # a keyframe takes long and the frames before it do not: their mean counts
+        first_look = not controller.has_looked
+        changed = controller.measure(time.monotonic() - self._began, sum(self._spent) / len(self._spent))
+        self._spent.clear()
+        if changed:
+            self._tell_quality(controller)
+            if first_look:  # the first frames only measured the machine: begin in the size that fits
+                dream.reset()
+                controller.skip_next()
+
+    def _controller_for(self, wanted: Settings, size: Size) -> QualityController:
+        """Return the quality controller, with the rungs that these settings have on frames of this size."""
+        dream, kind = wanted.dream, self.controls.kind
+        steps = wanted.coherence.warm_iterations, wanted.camera.frame_iterations
+        shape = size, dream.dream_height, dream.octaves, dream.octave_scale, steps
+        if self._controller is None or shape != self._shape:
+            rungs = ladder(wanted, size, kind=kind, interpolate=self.options.interpolate)
+            self._shape = shape
+            if self._controller is None:
+                self._controller = QualityController(rungs, self.options.budget_seconds, kind=kind)
+            else:
+                self._controller.replace_ladder(rungs)
+        return self._controller
+
     def _send(self, outlet: Outlet, shown: LiveFrame, pixels: npt.NDArray[np.uint8], at: int, count: int) -> None:
+        self._image = pixels
         if self._blackout:
             pixels = np.zeros_like(pixels)
         now = time.monotonic()
@@ -300,13 +309,6 @@ class LiveSession:
         outlet.send(LiveFrame(pixels, shown.number, shown.arrived_seconds), at, count)
         delay = 1000 * (now - shown.arrived_seconds)
         self._delay_ms += _SMOOTHING * (delay - self._delay_ms) if self._delay_ms else delay
-
-    def _send_again(self, outlet: Outlet) -> None:
-        """Show the last image again, so that streams and recordings go on."""
-        shown = self.output.latest()
-        if shown is not None:
-            pixels = np.zeros_like(shown.pixels) if self._blackout else shown.pixels
-            outlet.send(LiveFrame(pixels, shown.number, time.monotonic()), 0, 1)
 
     # --- sound
 
@@ -324,16 +326,14 @@ class LiveSession:
         """Take the source's own sound."""
         if self.options.audio_in == "source":
             self._hear(samples, arrived_seconds)
-        for recorder in (self._recorder, self._source_recorder):
-            if recorder is not None:
-                recorder.hear(samples, arrived_seconds)
+        self._recordings.hear(samples, arrived_seconds)
 
     def _signals(self, now_seconds: float) -> dict[str, float]:
         return {} if self._sound is None else self._sound.at(now_seconds)
 
     # --- actions
 
-    def _act(self, action: Action, dream: LiveDream, controller: QualityController | None) -> None:
+    def _act(self, action: Action, dream: LiveDream) -> None:
         def switched(before: bool) -> bool:
             return not before if action.on is None else action.on
 
@@ -343,16 +343,19 @@ class LiveSession:
             self._blackout = switched(self._blackout)
         elif action.name == "reset":
             dream.reset()
-            if controller is not None:
-                controller.skip_next()
+            if self._controller is not None:
+                self._controller.skip_next()
         elif action.name == "snapshot":
             self._snapshot()
         elif action.name == "record":
-            on = switched(self._recorder is not None)
-            if on and self._recorder is None:
-                self._start_recording(str(self.options.folder / default_recording_name()), raises=False)
-            elif not on:
-                self._stop_recording()
+            on = switched(self._recordings.running)
+            if not on:
+                self._recordings.stop()
+            elif not self._recordings.running:
+                try:
+                    self._record(str(self.options.folder / default_recording_name()))
+                except DreamvidError as error:
+                    self._count("recordings refused", str(error))
 
     def _snapshot(self) -> None:
         shown = self.output.latest()
@@ -366,61 +369,17 @@ class LiveSession:
         else:
             self._tell(f"saved {path}")
 
-    def _start_recording(self, output: str, *, raises: bool = True) -> None:
-        fps = Fraction(self.options.output_fps).limit_denominator(1001)
-        begin = time.monotonic()
+    def _record(self, output: str) -> None:
+        """Start recording. Raises OutputError."""
         if self._receiver is not None:
             self._receiver.want_sound()
-        with_sound = self._receiver is not None and self._receiver.may_have_sound
-        try:
-            self._recorder = Recorder(
-                output,
-                self.output,
-                self.settings,
-                fps=fps,
-                begin_seconds=begin,
-                with_sound=with_sound,
-                overwrite=self.options.overwrite,
-                say=self._tell,
-            )
-            if self.options.record_source and not isinstance(self._input, StartInput):
-                path = Path(output)
-                self._source_recorder = Recorder(
-                    path.with_name(f"{path.stem}.source{path.suffix}"),
-                    self.source,
-                    self.settings,
-                    fps=fps,
-                    begin_seconds=begin,
-                    with_sound=with_sound,
-                    overwrite=self.options.overwrite,
-                    say=self._tell,
-                )
-        except DreamvidError as error:
-            if raises:
-                raise
-            self._count("recordings refused", str(error))
-            return
-        self._record_began = begin
-        self._tell(f"recording to {output}")
+        self._recordings.start(output, with_sound=self._receiver is not None and self._receiver.may_have_sound)
 
-    def _stop_recording(self) -> None:
-        recorder, self._recorder = self._recorder, None
-        source, self._source_recorder = self._source_recorder, None
-        stop = time.monotonic()
-        if source is not None and source.close():
-            self._tell(f"recorded the source: {source.path}")
-        if recorder is None:
-            return
-        if recorder.close():
-            provenance = {"output": recorder.path.name, "source": without_passwords(self._input.text)}
-            recipe = self.controls.log.recipe(
-                self._record_began - self._began, stop - self._began, self.options.output_fps, provenance
-            )
-            try:
-                write_recipe(recipe, recorder.recipe)
-            except OSError as error:
-                self._count("recipes lost", f"cannot write {recorder.recipe}: {error.strerror or error}")
-            self._tell(f"recorded {recorder.state().seconds:.1f} s: {recorder.path}")
+    def _recipe(self, begin_seconds: float, end_seconds: float, path: Path) -> Recipe:
+        """Make the recipe of what was recorded between two times of the clock `time.monotonic`."""
+        provenance = {"output": path.name, "source": without_passwords(self._input.text)}
+        begin, end = begin_seconds - self._began, end_seconds - self._began
+        return self.controls.log.recipe(begin, end, self.options.output_fps, provenance)
 
     # --- state
 
@@ -454,7 +413,7 @@ class LiveSession:
             state = SourceState(self._input.text, "connecting", "waiting for a browser's camera")
         return replace(state, width=size.width, height=size.height)
 
-    def _publish(self, controller: QualityController | None) -> None:
+    def _publish(self) -> None:
         """Let hosts see the state, some times a second."""
         now = time.monotonic()
         if now - self._published_seconds < _PUBLISH_SECONDS:
@@ -466,26 +425,20 @@ class LiveSession:
             fps_in=round(self._receiver.fps if self._receiver is not None else 0.0, 2),
             fps_out=round(self._fps_out, 2),
             delay_ms=round(self._delay_ms, 1),
-            dropped=max(0, self.source.count - self._index),
+            dropped=self._reader.dropped,
             dreamed=self._index,
             frozen=self._frozen,
             blackout=self._blackout,
             source=source,
             sinks=tuple(sink.state() for sink in self._sinks),
-            recording=None if self._recorder is None else self._recorder.state(),
+            recording=self._recordings.state(),
             signals=self._signals(now),
             events=dict(self._events),
             message=self._message,
         )
-        if controller is not None:
-            state = replace(state, quality=controller.state())
+        if self._controller is not None:
+            state = replace(state, quality=self._controller.state())
         self.controls.publish(state)
-
-
-def last_or_blank(last: LiveFrame | None, size: Size, now_seconds: float, index: int) -> LiveFrame:
-    """Make the frame that tells an animation when its next image is due."""
-    pixels = np.zeros((size.height, size.width, 3), np.uint8) if last is None else last.pixels
-    return LiveFrame(pixels, index, now_seconds)
 
 
 def _fitted(pixels: npt.NDArray[np.uint8], size: Size | None, max_height: int) -> npt.NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from renders import frames_of, names
 from dreamvid.audio.decode import decode_audio
 from dreamvid.errors import OutputError
 from dreamvid.render.engine import render_video
-from dreamvid.render.live.recording import Recorder
+from dreamvid.render.live.film.recorder import Recorder
 from dreamvid.render.live.slot import LatestFrame, LiveFrame
 from dreamvid.settings import load_settings
 from dreamvid.video.probe import probe

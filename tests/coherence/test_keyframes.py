@@ -116,7 +116,9 @@ def dream_sparsely(
             elapsed_seconds=key.elapsed_seconds,
             mask=mask(key.item),
         ),
-        lambda between: dreamer.interpolate(dreamer.frame(frames[between.item]), between, mask=mask(between.item)),
+        lambda between: dreamer.interpolate(
+            dreamer.frame(frames[between.item]), between, index=between.item, mask=mask(between.item)
+        ),
     )
     return [image for _, image in images]
 

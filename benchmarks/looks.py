@@ -6,7 +6,8 @@
 Steadiness, of each look on each clip: `excess` is the warping error of the dream minus that of the source, over the
 first `--alone` frames, as a share of the same of frames dreamed alone (with the look's own settings and no coherence).
 `drift` is the change of the RMS of what the dream adds, from the first to the last quarter of the frames after the
-first second; `clipped` is the share of pixels that it drives to black or white, as in `dreamvid score`. Bars: excess 2 %, drift 15 %.
+first second; `clipped` is the share of pixels that it drives to black or white, as in `dreamvid score`. The bars are an
+excess of 2 % and a drift of 15 %.
 
 Distances: each look dreams the frame with two random seeds. Its features are the mean and the deviation of every
 channel of four layers, from fine to coarse, and the mean and covariance of its chroma in OKLab, each divided by its

@@ -37,7 +37,8 @@ from dreamvid.runtime.device import translate_out_of_memory
 from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, DEFAULT_ZOOM_PRESET, Settings, as_settings, load_settings
 from dreamvid.settings.renamed import accept_old_arguments
 from dreamvid.settings.size import Size
-from dreamvid.video.mask import Mask, mask_notes
+from dreamvid.video.mask import Mask, mask_notes, open_mask
+from dreamvid.video.mattes.matte import Matte
 from dreamvid.video.still import read_frame as read_frame
 
 # From file to file: a video, and an animation from one image.
@@ -97,7 +98,7 @@ class Dreamer:
         self._on_step = on_step
         self._fps, self._seconds = fps, float(1 / fps)
         self._previous: WorkingFrame | None = None
-        self._mask: Mask | None = None
+        self._mask: Mask | Matte | None = None
         self._index = 0
 
     @property
@@ -125,7 +126,7 @@ class Dreamer:
         previous = None if new_shot else self._previous
         follows = previous is not None and previous.full_size == working.full_size
         motion = self._frames.motion(working, previous) if previous is not None and follows else None
-        mask = self._mask_for(working)
+        mask = self._mask_for(working, new_shot=motion is None)
         self._watch(working, mask)
         residual = self._frames.grow(
             working,
@@ -179,7 +180,7 @@ class Dreamer:
         for frame, ends in _with_ends(frames):
             working = self._frames.frame(to_image(frame, self._frames.device))
             with torch.no_grad():
-                given = _Given(self._index, frame, working, self._mask_for(working))
+                given = _Given(self._index, frame, working, self._mask_for(working, new_shot=begins))
                 key = pace.add(functools.partial(working.small, PACE_HEIGHT), key=begins or ends)
                 steps = cadence.add(given, working, self._seconds, new_shot=begins, key=key)
             yield from steps
@@ -209,18 +210,20 @@ class Dreamer:
             self._mask.close()
             self._mask = None
 
-    def _mask_for(self, frame: WorkingFrame) -> Tensor | None:
+    def _mask_for(self, frame: WorkingFrame, *, new_shot: bool) -> Tensor | None:
         """Return the mask at this time, at the image's size; None without a mask."""
         text, size = self._frames.settings.dream.mask, frame.full_size
         if text is None:
             return None
-        if self._mask is not None and self._mask.size != size:
+        if isinstance(self._mask, Mask) and self._mask.size != size:
             self._mask.close()
             self._mask = None
         if self._mask is None:
-            self._mask = Mask(text, size, self._frames.device)
+            self._mask = open_mask(text, size, self._frames.device)
             for note in mask_notes(text) if self._index == 0 else ():
                 warnings.warn(note, stacklevel=2)
+        if isinstance(self._mask, Matte):
+            return self._mask.next(frame.reduced, size, new_shot=new_shot)
         return self._mask.at(self._index * self._seconds)
 
 

@@ -25,7 +25,7 @@ from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings, merge
 from dreamvid.settings.schedule import parse_schedule
 from dreamvid.settings.size import Size
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.mask import Mask, mask_notes
+from dreamvid.video.mask import Mask, is_matte, mask_notes
 from dreamvid.video.probe import probe_sound
 from dreamvid.video.sink import Sink
 from dreamvid.video.sources.file import FileSource
@@ -146,6 +146,11 @@ class AnimationProducer:
         schedules = self._settings.schedules.items()
         moved_by_sound = [f"`{name}`" for name, text in schedules if parse_schedule(text).names]
         mask = self._settings.dream.mask
+        if mask is not None and is_matte(mask):
+            raise SettingsError(
+                f"`mask` {mask} is found in the frames of a video, and an animation is made of its own frames. Give an "
+                "image or a video; or use `dreamvid run` on a video."
+            )
         notes = [] if mask is None else mask_notes(mask)
         if self.sound is None and moved_by_sound:
             notes.append(f"{', '.join(moved_by_sound)} would move with sound, but there is none: add `audio=song.wav`")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,12 +30,14 @@ from dreamvid.settings import Settings
 from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
 from dreamvid.video.encode import StreamSpec
-from dreamvid.video.mask import Mask, mask_notes
+from dreamvid.video.mask import Mask, mask_notes, open_mask
+from dreamvid.video.mattes.matte import Matte
 from dreamvid.video.probe import VideoInfo, probe
 from dreamvid.video.sink import Sink
 from dreamvid.video.source import SOURCES, FfmpegSource, Source
 from dreamvid.video.sources.file import FileSource
 
+_MATTE = "matte."  # in front of the names of what a mask carries, in a render's state
 _MOTION_QUEUE = 2  # frames that may wait: enough to even out, few enough for 8K
 # On a CPU with fewer cores motion gets no thread of its own. It would take time from the dream's threads, which wait
 # for one another some thousand times a second, and cost them twice what it takes.
@@ -44,13 +46,17 @@ _CORES_FOR_MOTION = 4
 
 @dataclass(frozen=True)
 class _Shown:
-    """A source frame as it was decoded, its picture (rows and columns) inside black bars, and the mask of that."""
+    """A source frame as it was decoded, its picture (rows and columns) inside black bars, and the mask of that.
+
+    matte: what a mask that is computed from the frames carries to the next one.
+    """
 
     index: int
     pixels: Pixels
     picture: tuple[slice, slice]
     frame: WorkingFrame
     mask: Tensor | None
+    matte: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 _Step = Keyframe[_Shown] | InbetweenFrame[_Shown]
@@ -70,6 +76,7 @@ class VideoProducer:
         self.device = torch.device(self._dreamer.device)
         self.sound: Sound | None = Sound(source, info)
         self._signals: Callable[[float], Mapping[str, float]] = lambda time_seconds: {}
+        self._matte: Mapping[str, Tensor] = {}
         self.stopwatch = Stopwatch()
         self.ascent = self._dreamer.ascent
 
@@ -169,7 +176,7 @@ class VideoProducer:
                     fps=video.rate(),
                 )
             )
-            steps = self._prepare(run, plan, reader)
+            steps = self._prepare(run, plan, reader, state or {})
             stack.callback(steps.close)
             if self.device.type == "cpu" and torch.get_num_threads() < _CORES_FOR_MOTION:
                 yield self._dream(plan, steps, first.start)
@@ -189,6 +196,7 @@ class VideoProducer:
 
         def dream(key: Keyframe[_Shown]) -> Tensor:
             shown, motion = key.item, key.motion
+            self._matte = shown.matte
             record_on_current_stream([shown.mask, *shown.frame.tensors()])
             if motion is not None:
                 record_on_current_stream([motion.flow, motion.validity, motion.temporal_activity])
@@ -230,7 +238,8 @@ class VideoProducer:
 
     def state(self) -> dict[str, Tensor]:
         """Return what the next frame needs."""
-        return self._dreamer.state()
+        matte = {f"{_MATTE}{name}": value.cpu() for name, value in self._matte.items()}
+        return {**self._dreamer.state(), **matte}
 
     def provenance(self) -> dict[str, str]:
         """Return where the frames come from."""
@@ -238,26 +247,38 @@ class VideoProducer:
 
     # --- what may run in a thread of its own
 
-    def _prepare(self, run: Sequence[Segment], plan: Plan, reader: FrameReader) -> Generator[_Step]:
+    def _prepare(
+        self, run: Sequence[Segment], plan: Plan, reader: FrameReader, state: Mapping[str, Tensor]
+    ) -> Generator[_Step]:
         cadence, alone = self._dreamer.cadence(), self._settings.coherence.alone_at(plan.rate)
         keyframes = set(plan.keyframes)
         with self._open_mask() as mask:
             if not run[0].stands_alone:
                 before = self._next_frame(reader, run[0].start - 1, plan)
-                cadence.begin(self._upload(before[self._picture(run[0])]))
+                key = self._upload(before[self._picture(run[0])])
+                cadence.begin(key)
+                if isinstance(mask, Matte):
+                    own = {name.removeprefix(_MATTE): value for name, value in state.items() if name.startswith(_MATTE)}
+                    mask.begin(key.reduced, own)
             for segment in run:
                 picture = self._picture(segment)
                 begin = segment.start - segment.pre_roll
                 for index in range(begin, segment.stop):
                     pixels = self._next_frame(reader, index, plan)
-                    masked = None if mask is None else mask.at(plan.time_seconds(index))[:, :, *picture]
+                    begins = segment.stands_alone and index == begin
                     with self.stopwatch.work("motion"), torch.no_grad():
                         frame = self._upload(pixels[picture])
+                        shown = _Shown(index, pixels, picture, frame, None)
+                        if isinstance(mask, Matte):
+                            masked = mask.next(frame.reduced, frame.full_size, new_shot=begins)
+                            shown = replace(shown, mask=masked, matte=mask.state())
+                        elif mask is not None:
+                            shown = replace(shown, mask=mask.at(plan.time_seconds(index))[:, :, *picture])
                         steps = cadence.add(
-                            _Shown(index, pixels, picture, frame, masked),
+                            shown,
                             frame,
                             plan.elapsed_seconds(index),
-                            new_shot=alone or (segment.stands_alone and index == begin),
+                            new_shot=alone or begins,
                             key=index in keyframes,
                         )
                     yield from steps
@@ -273,11 +294,11 @@ class VideoProducer:
     def _size(self) -> Size:
         return self._settings.video.size_pixels() or self._info.size
 
-    def _open_mask(self) -> AbstractContextManager[Mask | None]:
+    def _open_mask(self) -> AbstractContextManager[Mask | Matte | None]:
         text = self._settings.dream.mask
         if text is None:
             return nullcontext()
-        return Mask(text, self._size(), self.device)
+        return open_mask(text, self._size(), self.device)
 
     def _next_frame(self, reader: FrameReader, index: int, plan: Plan) -> Pixels:
         with self.stopwatch.work("decode"):

@@ -201,7 +201,8 @@ class DreamSettings(SettingsGroup):
     mask: str | None = Field(
         None,
         description="Image or video that says where to dream: white fully, gray partly, black not at all. It is "
-        "stretched to the frame; a video runs along with the source by its own times.",
+        "stretched to the frame; a video runs along with the source by its own times. Or subject, background (found in "
+        "the frames by a small network) or motion (what moves by itself).",
     )
     keep_color: bool = Field(False, description="Dream in brightness only and keep the source's colors.")
     palette: str = Field(

@@ -1,12 +1,13 @@
 """Masks: an image or a video that says where to dream; white wholly, gray partly, black not.
 
-A mask may also have its shape in its transparency: images as `read_mask` describes, and videos that are black
-everywhere.
+Or the name of a matte, which is computed from the frames. A mask may also have its shape in its transparency: images as
+`read_mask` describes, and videos that are black everywhere.
 """
 
+import importlib
 from dataclasses import dataclass, fields
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from dreamvid.video.probing.pixel_formats import has_alpha
 from dreamvid.video.source import FILE_KINDS, Source, open_source
 from dreamvid.video.sources.images import ImagesSource
 
+if TYPE_CHECKING:
+    from dreamvid.video.mattes.matte import Matte
+
 _BLACK = 4 / 255
 """The level up to which a mask is as good as black."""
 
@@ -31,6 +35,28 @@ class _MaskImages(ImagesSource):
     def frame(self, index: int) -> Pixels:
         """Read an image."""
         return read_mask(self._path(index), page=self._page(index))
+
+
+_MATTES: dict[str, tuple[str, str]] = {
+    "subject": ("subject", "SubjectMatte"),
+    "background": ("subject", "BackgroundMatte"),
+    "motion": ("motion", "MotionMatte"),
+}
+"""The names of mattes, with the module and the class of each: loading one reads a network."""
+
+
+def is_matte(text: str) -> bool:
+    """Tell whether a mask is computed from the frames; a file of such a name is written as `./subject`."""
+    return text in _MATTES
+
+
+def open_mask(text: str, size: Size, device: torch.device | str) -> "Mask | Matte":
+    """Open a mask: a file, or a matte. Raises SettingsError, and NetworkError for a matte's network."""
+    if not is_matte(text):
+        return Mask(text, size, device)
+    module, name = _MATTES[text]
+    matte: Matte = getattr(importlib.import_module(f"dreamvid.video.mattes.{module}"), name)(device)
+    return matte
 
 
 class Mask:
@@ -112,6 +138,10 @@ _SAME_SECONDS = 0.002
 
 def mask_fingerprint(text: str) -> str:
     """Hash a mask's content. Raises SettingsError for one that cannot be read."""
+    if is_matte(text):
+        from dreamvid.networks.subject import SHA256
+
+        return f"{text} 1" if text == "motion" else f"{text} 1 {SHA256}"
     try:
         source = _open(text)
         probe(source)
@@ -122,6 +152,8 @@ def mask_fingerprint(text: str) -> str:
 
 def mask_notes(text: str) -> list[str]:
     """Say it, in a sentence, of a mask that is black everywhere. Raises SettingsError for one that cannot be read."""
+    if is_matte(text):
+        return []
     try:
         source = _open(text)
         info = probe(source)

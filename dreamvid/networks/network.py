@@ -59,7 +59,7 @@ class Network:
         self.mean = tuple(mean)
         self.std = tuple(std)
         self.input_size = input_size
-        self._module = module
+        self.module = module
         self._traced: Traced | None = None
         self._tokens: TokenNetwork | None = None
         try:
@@ -94,7 +94,7 @@ class Network:
 
     def _token_table(self) -> LayerTable:
         if self._tokens is None:
-            self._tokens = TokenNetwork(self._module, self.name, self.input_size)
+            self._tokens = TokenNetwork(self.module, self.name, self.input_size)
         return LayerTable(self.name, self._tokens.rows, _ALIASES, self._tokens.logits, self._tokens.sizes)
 
     def dataflow(self) -> dict[str, LayerInputs]:

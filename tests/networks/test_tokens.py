@@ -73,7 +73,7 @@ def test_families(name: str) -> None:
 def test_a_layer_is_the_block_without_class_and_register_tokens() -> None:
     net = network("vit_small_patch14_reg4_dinov2")
     image = torch.rand(1, 3, 56, 84)
-    module = net._module
+    module = net.module
     with torch.no_grad():
         tokens = module.blocks(module.norm_pre(module._pos_embed(module.patch_embed((image - 0.5) / 0.5))))
         expected = tokens[:, 5:].transpose(1, 2).reshape(1, -1, 4, 6)
@@ -97,7 +97,7 @@ def test_heads_are_layers() -> None:
     assert (row.channels, row.kind) == (192, "3 heads of 64")
     image = torch.rand(1, 3, 32, 48)
     found = net.truncate(["blocks.0.attn.heads", "blocks.0.attn"])(image)
-    module = net._module
+    module = net.module
     heads = found["blocks.0.attn.heads"].permute(0, 2, 3, 1)
     torch.testing.assert_close(module.blocks[0].attn.proj(heads).permute(0, 3, 1, 2), found["blocks.0.attn"])
 

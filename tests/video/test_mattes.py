@@ -125,5 +125,5 @@ def test_weights_are_those_of_this_version(monkeypatch: pytest.MonkeyPatch, tmp_
 
     (tmp_path / "other").write_bytes(b"other")
     monkeypatch.setattr(subject, "WEIGHTS", tmp_path / "other")
-    with pytest.raises(NetworkError, match="not those of this version. Reinstall dreamvid"):
+    with pytest.raises(NetworkError, match=r"not those of this version\. Reinstall dreamvid"):
         load_subject_network()

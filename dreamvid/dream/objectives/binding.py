@@ -1,5 +1,6 @@
 """Resolves an objective against a network and the image files that its terms name."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.objectives.term import TERMS, Reduction
 from dreamvid.image.io import read_image
 from dreamvid.image.tensors import resize, to_tensor
+from dreamvid.networks.class_map import find_class_map
 from dreamvid.networks.network import Network
 from dreamvid.networks.truncate import Truncated
 from dreamvid.runtime.autograd import outside_inference_mode
@@ -34,7 +36,12 @@ def resolve_objective(objective: Objective, network: Network, *, reduction: Redu
         return activation
 
     with outside_inference_mode():  # what a term keeps is read by the gradient
-        return objective.resolve(network.table, reduction=reduction, features=features)
+        return objective.resolve(
+            network.table,
+            reduction=reduction,
+            features=features,
+            class_map=functools.cache(lambda: find_class_map(network)),
+        )
 
 
 def layer_network(network: Network, layers: Sequence[str]) -> nn.Module:

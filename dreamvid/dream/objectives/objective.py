@@ -7,6 +7,8 @@ mixed4d:strongest(8)              the channels that are most active in the curre
                                   :average(8), and :strongest(10%) for a share of the layer's channels
 mixed4d:ignore(65,139-142)        the layer without these channels
 class:"golden retriever"          a class's logit; also class:peacock, class:207
+class:dog    class:"*bird*"       a group of classes, at each position those that are nearest
+class:"cat, dog, not pug"         several, and what to keep away
 guide("flowers.jpg")@mixed3b      the features of another image: each position's best match
 0.5*(mixed3 + mixed4d:65) - 0.2*mixed5
 """
@@ -24,6 +26,7 @@ from dreamvid.errors import ObjectiveError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dreamvid.networks.class_map import ClassMap
     from dreamvid.networks.layer_table import LayerTable
 
 
@@ -72,13 +75,15 @@ class Objective:
         *,
         reduction: Reduction = "auto",
         features: Callable[[str, str], Tensor] = _no_features,
+        class_map: Callable[[], ClassMap | None] = lambda: None,
     ) -> ResolvedObjective:
         """Look up its layers, channels and classes in a network's table.
 
-        features: as in `TermContext`; only terms that name an image need it. Raises NetworkError for an unknown layer,
-        ObjectiveError for channels that the layer does not have and for an unknown class.
+        features, class_map: as in `TermContext`; only terms that name an image, or classes, need them. Raises
+        NetworkError for an unknown layer, ObjectiveError for channels that the layer does not have and for an unknown
+        class.
         """
-        context = TermContext(table, reduction, features, str(self))
+        context = TermContext(table, reduction, features, str(self), class_map)
         return ResolvedObjective(tuple((weight, term.resolve(context)) for weight, term in self.terms))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dreamvid.dream.objectives.reader import ObjectiveReader
+    from dreamvid.networks.class_map import ClassMap
     from dreamvid.networks.layer_table import LayerTable
 
 Reduction = Literal["auto", "mean", "l2"]
@@ -32,13 +33,15 @@ class TermContext:
     """What a term is resolved against.
 
     table: the layers of the network that dreams. reduction: what counts of activations. features: a layer's activations
-    for an image file, (1, C, h, w) or (1, C). objective: the text of the whole objective, for messages.
+    for an image file, (1, C, h, w) or (1, C). objective: the text of the whole objective, for messages. class_map:
+    finds the layer that the classifier reads, with its weights.
     """
 
     table: LayerTable
     reduction: Reduction
     features: Callable[[str, str], Tensor]
     objective: str
+    class_map: Callable[[], ClassMap | None] = lambda: None
 
 
 class ResolvedTerm(Protocol):

@@ -1,17 +1,23 @@
-"""The term `class:NAME`: the logit of an ImageNet class."""
+"""The term `class:WORDS`: classes of ImageNet, by name, number, group or pattern."""
 
 from __future__ import annotations
 
+import fnmatch
 import functools
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from dreamvid.dream.objectives.class_groups import group, group_names
 from dreamvid.dream.objectives.layers import ResolvedChannels
 from dreamvid.dream.objectives.term import ResolvedTerm, TermContext
 from dreamvid.errors import ObjectiveError, nearest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dreamvid.dream.objectives.reader import ObjectiveReader
     from dreamvid.networks.layer_table import LayerTable
 
@@ -21,7 +27,11 @@ _NAME = re.compile(r'"([^"]*)"|([A-Za-z0-9_]+)')
 
 @dataclass(frozen=True)
 class ClassTerm:
-    """The logit of an ImageNet class, by name or number."""
+    """ImageNet classes.
+
+    name: what is written behind `class:`: a name, a number, a group such as `dog`, a pattern such as `*bird*`, or
+    several of them with commas; those behind `not` are kept away.
+    """
 
     opening: ClassVar[str] = ":"
     name: str
@@ -31,10 +41,13 @@ class ClassTerm:
 
     @classmethod
     def parse(cls, reader: ObjectiveReader) -> Self:
-        """Read NAME, "NAME" or NUMBER."""
+        """Read NAME, "NAME, NAME, not NAME" or NUMBER."""
         match = reader.match(_NAME)
         if not match or not (match[1] or match[2] or "").strip():
-            reader.fail('a class: its number, its name, or its name in double quotes ("golden retriever")')
+            reader.fail(
+                'a class: its number, its name, its name in double quotes ("golden retriever"), a group (dog), or '
+                'several ("*bird*, dog, not pug")'
+            )
         reader.skip(match.end())
         return cls(match[2] or " ".join(match[1].split()))
 
@@ -43,17 +56,24 @@ class ClassTerm:
         return (table.logits,)
 
     def resolve(self, context: TermContext) -> ResolvedTerm:
-        """Find the class's channel; raise ObjectiveError for an unknown class or a network of other classes."""
-        layer, channel = context.table.logits, class_index(self.name)
+        """Find the classes' channels; raise ObjectiveError for an unknown class or a network of other classes."""
+        wanted, unwanted = class_indices(self.name)
+        layer = context.table.logits
         count = context.table.channels(layer)
-        if channel >= count or count not in (1000, 1001):
+        if count not in (1000, 1001):
             raise ObjectiveError(
                 f"Class {self.name!r}: network {context.table.network!r} has {count} classes, not ImageNet's "
                 f"1000. Choose one by its channel: {layer}:0-{count - 1}"
             )
-        if count == 1001:  # TensorFlow's models have a background class in front
-            channel += 1
-        return ResolvedChannels(layer, ((channel, channel),), square=False)
+        first = count - CLASSES  # TensorFlow's models have a background class in front
+        if len(wanted) == 1 and not unwanted:
+            channel = wanted[0] + first
+            return ResolvedChannels(layer, ((channel, channel),), square=False)
+        found = context.class_map()
+        sets = [[index + first for index in indices] for indices in (wanted, unwanted) if indices]
+        if found is None:
+            return ResolvedClasses(layer, tuple(map(tuple, sets)))
+        return MappedClasses(found.layer, tuple((found.weight[chosen], found.bias[chosen]) for chosen in sets))
 
     def fingerprint(self) -> str:
         """Depend on nothing but the text."""
@@ -61,6 +81,97 @@ class ClassTerm:
 
 
 PLUGIN = ClassTerm
+
+
+@dataclass(frozen=True, eq=False)
+class MappedClasses:
+    """The classes that fit best at each position of the layer that the classifier reads.
+
+    sets: weights (K, C) and biases (K,) of the wanted classes and, if there are any, of the unwanted ones. A set's
+    value is the logarithm of the mean of exp(logit): near to the largest logit, so that one place becomes one of the
+    classes and not a mixture of all.
+    """
+
+    layer: str
+    sets: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+    def density(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """Compute the term at each position, (N, 1, h, w)."""
+        import torch.nn.functional as F
+
+        x = activations[self.layer].float()
+        maps = [F.conv2d(x, weight.float()[:, :, None, None], bias.float()) for weight, bias in self.sets]
+        return _wanted(maps)
+
+
+@dataclass(frozen=True)
+class ResolvedClasses:
+    """The same for a network whose classes have no map: of the logits themselves. sets: channels."""
+
+    layer: str
+    sets: tuple[tuple[int, ...], ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+    def density(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """Compute the term, (N, 1, 1, 1)."""
+        logits = activations[self.layer].float()
+        logits = logits[:, :, None, None] if logits.ndim == 2 else logits
+        return _wanted([logits[:, list(chosen)] for chosen in self.sets])
+
+
+def _wanted(maps: list[Tensor]) -> Tensor:
+    """Take the wanted classes' logits (N, K, h, w), less the unwanted ones'."""
+    values = [one.logsumexp(dim=1, keepdim=True) - math.log(one.shape[1]) for one in maps]
+    return values[0] if len(values) == 1 else values[0] - values[1]
+
+
+def class_indices(words: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Find the wanted and the unwanted classes of a list such as `dog, *fish, not pug`; none is in both.
+
+    Raises ObjectiveError for what stands for no class, and for a list in which nothing is wanted.
+    """
+    wanted: dict[int, None] = {}
+    unwanted: dict[int, None] = {}
+    for word in words.split(","):
+        negative = re.fullmatch(r"not\s+(.+)", word.strip())
+        chosen = _indices(negative[1] if negative else word)
+        (unwanted if negative else wanted).update(dict.fromkeys(chosen))
+    kept = tuple(index for index in wanted if index not in unwanted)
+    if not kept:
+        shown = words.strip().removeprefix("not ")
+        raise ObjectiveError(
+            f"class:{words!r} wants nothing. Name something to see in front of `not`; or dream less of it: "
+            f'BLOCK - class:"{shown}", with a layer for BLOCK.'
+        )
+    return kept, tuple(unwanted)
+
+
+def _indices(word: str) -> tuple[int, ...]:
+    text = _plain(word)
+    if any(sign in text for sign in "*?["):
+        found = {index for name, index in _names().items() if fnmatch.fnmatchcase(_plain(name), text)}
+        for name in fnmatch.filter(group_names(), text):
+            found.update(group(name) or ())
+        if not found:
+            raise ObjectiveError(
+                f"No ImageNet class is like {word.strip()!r}. A pattern is compared with the whole name: *bird* finds "
+                "every name with bird in it."
+            )
+        return tuple(sorted(found))
+    if not text.isdecimal() and word.strip() not in _names() and text not in _names():
+        found_group = group(text)
+        if found_group is not None:
+            return found_group
+    return (class_index(word),)
 
 
 def class_index(name_or_number: str) -> int:
@@ -78,9 +189,10 @@ def class_index(name_or_number: str) -> int:
     names = _names()
     found = names.get(text, names.get(_plain(text)))
     if found is None:
+        known = dict.fromkeys((*map(_plain, names), *group_names()))
         raise ObjectiveError(
-            f"No ImageNet class is called {text!r}.{nearest(_plain(text), dict.fromkeys(map(_plain, names)))} "
-            f"A number from 0 to {CLASSES - 1} works too."
+            f"No ImageNet class or group is called {text!r}.{nearest(_plain(text), known)} "
+            f"A number from 0 to {CLASSES - 1} works too, and a pattern such as *{_plain(text)[:4]}*."
         )
     return found
 

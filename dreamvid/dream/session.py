@@ -7,7 +7,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from dreamvid.dream.objectives.binding import fit_network, layer_network, resolve_objective
+from dreamvid.dream.objectives.binding import encoder_loader, fit_network, layer_network, resolve_objective
 from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.octaves import OctaveAscent, octave_sizes
@@ -35,6 +35,7 @@ class DreamSession:
         configure_backend(self.device)
         self._dtype: torch.dtype = getattr(torch, settings.render.precision)
         self._network = load_network(settings.network.model, settings.network.weights, device=self.device)
+        self._encoder = encoder_loader(settings.network, self.device)
         self._objectives: dict[str, ResolvedObjective] = {}
         self._gradients: OrderedDict[tuple[str, ...], TiledGradient] = OrderedDict()
         self._timeline = self._resolve(settings.dream.objective)
@@ -57,7 +58,10 @@ class DreamSession:
         found = self._objectives.get(objective)
         if found is None:
             found = resolve_objective(
-                parse_objective(objective), self._network, reduction=self.settings.dream.reduction
+                parse_objective(objective),
+                self._network,
+                reduction=self.settings.dream.reduction,
+                encoder=self._encoder,
             )
         return found
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dreamvid.dream.objectives.binding import layer_network, resolve_objective
+from dreamvid.dream.objectives.binding import encoder_loader, layer_network, resolve_objective
 from dreamvid.dream.objectives.layers import LayerTerm
 from dreamvid.dream.objectives.objective import Objective
 from dreamvid.dream.objectives.parser import parse_objective
@@ -122,8 +122,9 @@ def feature_sheet(
     device = resolve_device(settings.render.device)
     network = load_network(settings.network.model, settings.network.weights, device=device)
     objectives = [objective for target in targets for objective in _each(parse_objective(target), network)]
+    encoder = encoder_loader(settings.network, device)
     # All names are checked before the work.
-    resolved = [resolve_objective(objective, network) for objective in objectives]
+    resolved = [resolve_objective(objective, network, encoder=encoder) for objective in objectives]
     check_layout(len(objectives), Size(size, size))
     dtype: torch.dtype = getattr(torch, settings.render.precision)
     cells = []

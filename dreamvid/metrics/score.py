@@ -29,9 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.dream.draft import draft
-from dreamvid.dream.objectives.binding import fit_network, layer_network, resolve_objective
+from dreamvid.dream.objectives.binding import encoder_loader, fit_network, layer_network, resolve_objective
 from dreamvid.dream.objectives.parser import parse_objective
-from dreamvid.dream.objectives.term import Reduction
+from dreamvid.dream.objectives.term import Reduction, no_encoder
 from dreamvid.dream.tiles import read_activations
 from dreamvid.errors import InputError, SettingsError
 from dreamvid.image.tensors import to_8_bits, to_image
@@ -41,6 +41,7 @@ from dreamvid.metrics.temporal import RevealedPlaces, Tone, warping_error
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.occlusion import occlusion_mask, was_visible
 from dreamvid.motion.warp import warp
+from dreamvid.networks.clip import Clip
 from dreamvid.networks.network import load_network
 from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, find_preset, load_settings, merge
@@ -75,12 +76,13 @@ class ObjectiveMeter:
         *,
         measure: Reduction = "auto",
         device: torch.device | str = "cpu",
+        encoder: Callable[[], Clip] = no_encoder,
     ) -> None:
         network = load_network(model, weights, device=device)
         self.objective = objective
         self.model = model
         self.device = torch.device(device)
-        self._bound = resolve_objective(parse_objective(objective), network, reduction=measure)
+        self._bound = resolve_objective(parse_objective(objective), network, reduction=measure, encoder=encoder)
         self._module = layer_network(network, self._bound.layers)
 
     @classmethod
@@ -88,7 +90,14 @@ class ObjectiveMeter:
         """Make the meter of the objective and network in a render's settings, on their device."""
         network, dream = settings.network, settings.dream
         device = resolve_device(settings.render.device)
-        return cls(dream.objective, network.model, network.weights, measure=dream.reduction, device=device)
+        return cls(
+            dream.objective,
+            network.model,
+            network.weights,
+            measure=dream.reduction,
+            device=device,
+            encoder=encoder_loader(network, device),
+        )
 
     def value(self, image: Tensor) -> float:
         """Evaluate the objective on an image (1, 3, H, W) in [0, 1]; waits for the device."""

@@ -52,6 +52,8 @@ def find_class_map(network: Network) -> ClassMap | None:
         weight = head.weight.detach()
         bias = weight.new_zeros(classes) if head.bias is None else head.bias.detach()
         for layer in reversed(maps):
+            if activations[layer].shape[2:].numel() == 1:
+                continue  # behind the pooling
             found = activations[layer].mean(dim=(2, 3)) @ weight.T + bias
             if (found - logits).abs().max() <= _TOLERANCE * logits.abs().max():
                 return ClassMap(layer, weight.clone(), bias.clone())

@@ -63,6 +63,9 @@ def render_fingerprint(
         **contents,
         "the network": network_fingerprint(settings.network.model),
         "the content of the weights": "" if weights in (None, "random") else _hash(Path(weights).expanduser()),
+        "the content of the text weights": ""
+        if (text := settings.network.text_weights) in (None, "random")
+        else _hash(Path(text).expanduser()),
         "the content of the mask": "" if settings.dream.mask is None else mask_fingerprint(settings.dream.mask),
         "the content of the palette": palette_fingerprint(settings.dream.palette),
         "the content of the guides": " ".join(objective_fingerprints(settings.dream.objective)),

@@ -124,6 +124,14 @@ class NetworkSettings(SettingsGroup):
     weights: str | None = Field(
         None, description="Checkpoint file (.pth, .safetensors) to use instead of the published weights."
     )
+    text_model: str = Field(
+        "ViT-B-32-256:datacomp_s34b_b86k",
+        description='Encoder for text("…") and like("…") in objectives, by open_clip\'s names: MODEL:WEIGHTS, such as '
+        "RN50:openai. It is downloaded on first use.",
+    )
+    text_weights: str | None = Field(
+        None, description="File of weights for the text model (.safetensors, .pt), instead of the published ones."
+    )
 
 
 class DreamSettings(SettingsGroup):
@@ -133,7 +141,8 @@ class DreamSettings(SettingsGroup):
         "blocks.4.1",
         description="What to make more of: layers, channels and classes, weighted and summed. "
         "For example 'blocks.4.1', '0.5*blocks.3.2 + blocks.4.1:7', 'blocks.4.1:strongest(8)', 'class:peacock', "
-        "'guide(\"flowers.jpg\")@blocks.3.2'; or several, one after another: 'blocks.3.2 | blocks.4.1 @ 5s'.",
+        "'class:dog', 'text(\"a coral reef\")', 'guide(\"flowers.jpg\")@blocks.3.2'; or several, one after another: "
+        "'blocks.3.2 | blocks.4.1 @ 5s'.",
     )
     reduction: Literal["auto", "mean", "l2"] = Field(
         "auto",

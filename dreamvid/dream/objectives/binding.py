@@ -1,7 +1,7 @@
 """Resolves an objective against a network and the image files that its terms name."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -9,21 +9,36 @@ from torch import Tensor, nn
 
 from dreamvid.dream.objectives.objective import Objective, ResolvedObjective
 from dreamvid.dream.objectives.parser import parse_objective
-from dreamvid.dream.objectives.term import TERMS, Reduction
+from dreamvid.dream.objectives.term import TERMS, Reduction, no_encoder
 from dreamvid.image.io import read_image
 from dreamvid.image.tensors import resize, to_tensor
 from dreamvid.networks.class_map import find_class_map
+from dreamvid.networks.clip import Clip, load_clip
 from dreamvid.networks.network import Network
 from dreamvid.networks.truncate import Truncated
 from dreamvid.runtime.autograd import outside_inference_mode
+from dreamvid.settings import NetworkSettings
 from dreamvid.settings.objective_timeline import parse_timeline
 
 # Larger guides are shrunk: a network recognizes things at about the size of the images that it was trained on.
 LARGEST_SIDE = 448
 
 
-def resolve_objective(objective: Objective, network: Network, *, reduction: Reduction = "auto") -> ResolvedObjective:
+def encoder_loader(settings: NetworkSettings, device: torch.device | str) -> Callable[[], Clip]:
+    """Return a function that loads the settings' encoder of texts and images at its first call, and keeps it."""
+    return functools.cache(lambda: load_clip(settings.text_model, settings.text_weights, device))
+
+
+def resolve_objective(
+    objective: Objective,
+    network: Network,
+    *,
+    reduction: Reduction = "auto",
+    encoder: Callable[[], Clip] = no_encoder,
+) -> ResolvedObjective:
     """Resolve an objective; the files that it names are relative to the current folder.
+
+    encoder: from `encoder_loader`; only terms such as text("…") need it.
 
     Raises ObjectiveError, NetworkError, and SourceError for an image that cannot be read.
     """
@@ -41,6 +56,7 @@ def resolve_objective(objective: Objective, network: Network, *, reduction: Redu
             reduction=reduction,
             features=features,
             class_map=functools.cache(lambda: find_class_map(network)),
+            encoder=encoder,
         )
 
 

@@ -9,6 +9,7 @@ mixed4d:ignore(65,139-142)        the layer without these channels
 class:"golden retriever"          a class's logit; also class:peacock, class:207
 class:dog    class:"*bird*"       a group of classes, at each position those that are nearest
 class:"cat, dog, not pug"         several, and what to keep away
+text("a cathedral of coral")      what CLIP takes for a text; like("photo.jpg"): for another image
 guide("flowers.jpg")@mixed3b      the features of another image: each position's best match
 0.5*(mixed3 + mixed4d:65) - 0.2*mixed5
 """
@@ -20,13 +21,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dreamvid.dream.objectives.term import Reduction, ResolvedTerm, Term, TermContext
+from dreamvid.dream.objectives.term import Reduction, ResolvedTerm, Term, TermContext, no_encoder
 from dreamvid.errors import ObjectiveError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dreamvid.networks.class_map import ClassMap
+    from dreamvid.networks.clip import Clip
     from dreamvid.networks.layer_table import LayerTable
 
 
@@ -76,14 +78,15 @@ class Objective:
         reduction: Reduction = "auto",
         features: Callable[[str, str], Tensor] = _no_features,
         class_map: Callable[[], ClassMap | None] = lambda: None,
+        encoder: Callable[[], Clip] = no_encoder,
     ) -> ResolvedObjective:
         """Look up its layers, channels and classes in a network's table.
 
-        features, class_map: as in `TermContext`; only terms that name an image, or classes, need them. Raises
+        features, class_map, encoder: as in `TermContext`; only some kinds of terms need them. Raises
         NetworkError for an unknown layer, ObjectiveError for channels that the layer does not have and for an unknown
         class.
         """
-        context = TermContext(table, reduction, features, str(self), class_map)
+        context = TermContext(table, reduction, features, str(self), class_map, encoder)
         return ResolvedObjective(tuple((weight, term.resolve(context)) for weight, term in self.terms))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
+from dreamvid.errors import NetworkError
 from dreamvid.runtime.plugins import Registry
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from dreamvid.dream.objectives.reader import ObjectiveReader
     from dreamvid.networks.class_map import ClassMap
+    from dreamvid.networks.clip import Clip
     from dreamvid.networks.layer_table import LayerTable
 
 Reduction = Literal["auto", "mean", "l2"]
@@ -28,13 +30,18 @@ IMAGE = "<image>"
 """The key under which a density finds the image itself, (N, 3, H, W) in [0, 1], next to the layers' activations."""
 
 
+def no_encoder() -> Clip:
+    """Refuse terms that need an encoder where an objective is resolved without one."""
+    raise NetworkError('text("…") and like("…") cannot be used here: there is no encoder of texts and images.')
+
+
 @dataclass(frozen=True)
 class TermContext:
     """What a term is resolved against.
 
     table: the layers of the network that dreams. reduction: what counts of activations. features: a layer's activations
     for an image file, (1, C, h, w) or (1, C). objective: the text of the whole objective, for messages. class_map:
-    finds the layer that the classifier reads, with its weights.
+    finds the layer that the classifier reads, with its weights. encoder: loads the encoder of texts and images.
     """
 
     table: LayerTable
@@ -42,6 +49,7 @@ class TermContext:
     features: Callable[[str, str], Tensor]
     objective: str
     class_map: Callable[[], ClassMap | None] = lambda: None
+    encoder: Callable[[], Clip] = no_encoder
 
 
 class ResolvedTerm(Protocol):

@@ -20,7 +20,8 @@ from dreamvid.render.live.slot import LiveFrame
 from dreamvid.render.start_image import StartImage
 from dreamvid.settings import Settings
 from dreamvid.settings.size import Size
-from dreamvid.video.mask import Mask
+from dreamvid.video.mask import Mask, open_mask
+from dreamvid.video.mattes.matte import Matte
 
 # Speeds and half-lives are per second. After a pause, no more than this counts as the time since the frame before.
 LONGEST_SECONDS = 0.5
@@ -76,7 +77,7 @@ class FootageDream:
 
     def __init__(self, settings: Settings) -> None:
         self._dreamer = FrameDreamer(settings)
-        self._mask: Mask | None = None
+        self._mask: Mask | Matte | None = None
         self._sorting, self._pace = self._new_cadence()
         self._key: tuple[WorkingFrame, float] | None = None  # the last dreamed frame and its time
         self._last_seconds = 0.0
@@ -109,7 +110,7 @@ class FootageDream:
         """Take in the next frame; yield it, or with a longer cadence nothing, or itself and those before it."""
         with torch.no_grad():
             working = self._dreamer.frame(upload(frame.pixels, self._dreamer.device))
-            mask = self._mask_at(working.full_size, moment.time_seconds)
+            mask = self._mask_at(working, moment.time_seconds)
             alone = self._dreamer.settings.coherence.half_life_seconds == 0
             elapsed = min(max(moment.time_seconds - self._last_seconds, 1e-3), _LONGEST_FADE_SECONDS)
             self._last_seconds = moment.time_seconds
@@ -121,11 +122,13 @@ class FootageDream:
             for shown, image in in_display_order(steps, self._dream, self._carry):
                 yield shown.frame, np.ascontiguousarray(to_pixels(image))
 
-    def _mask_at(self, size: Size, time_seconds: float) -> Tensor | None:
+    def _mask_at(self, frame: WorkingFrame, time_seconds: float) -> Tensor | None:
         text = self._dreamer.settings.dream.mask
         if text is None:
             return None
-        self._mask = self._mask or Mask(text, size, self._dreamer.device)
+        self._mask = self._mask or open_mask(text, frame.full_size, self._dreamer.device)
+        if isinstance(self._mask, Matte):
+            return self._mask.next(frame.reduced, frame.full_size, new_shot=self._key is None)
         return self._mask.at(time_seconds)
 
     def _dream(self, key: Keyframe[_Shown]) -> Tensor:

@@ -1,6 +1,7 @@
 """Encodes images and text into one space with CLIP (Radford et al., 2021), by the package open_clip: extra `text`."""
 
 import hashlib
+import importlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def load_clip(model: str, weights: str | None, device: torch.device | str = "cpu
     be had.
     """
     try:
-        import open_clip
+        open_clip: Any = importlib.import_module("open_clip")  # without types
     except ImportError as error:
         raise NetworkError(
             f'text("…") and like("…") need the package open_clip ({error}). Install it with: pip install '
@@ -102,11 +103,10 @@ def _fill(model: nn.Module, file: Path) -> None:
 def _file(name: str, tag: str, published: dict[str, Any]) -> Path:
     """Find the published weights in the cache of the Hugging Face hub, or download them."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from open_clip import list_pretrained_tags_by_model
 
     repository = str(published.get("hf_hub", "")).strip("/")
     if not repository:
-        tags = list_pretrained_tags_by_model(name)
+        tags: list[str] = importlib.import_module("open_clip").list_pretrained_tags_by_model(name)
         raise NetworkError(
             f"`text_model`: {name} has no weights {tag!r} on the Hugging Face hub.{nearest(tag, tags)} Write "
             f"{name}:WEIGHTS with one of these: {', '.join(tags) or 'none are published'}; or give `text_weights=FILE`."

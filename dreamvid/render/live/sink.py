@@ -183,7 +183,7 @@ class FrameSink(ABC):
             self.abort()
             self.shut()
         if not self._error:
-            self._say(f"{self.name} failed: {reason}" + ("; trying again" if self.reopens else ""))
+            self._say(f"{self.name} failed: {reason.rstrip('.')}" + ("; it is tried again" if self.reopens else ""))
         self._error = reason
 
 

@@ -191,8 +191,10 @@ class LivePage:
         return json_response({})
 
     def _make_thumbnails(self, request: Request) -> Response:
-        request.fields()
-        self.thumbnails.make()
+        names = request.fields().get("names")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BadRequest("`names` must be a list of presets.")
+        self.thumbnails.make(names)
         return json_response({})
 
     def _camera(self, request: Request) -> Response:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
@@ -40,17 +41,17 @@ class Thumbnails:
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
-    def make(self) -> None:
-        """Begin to make all thumbnails anew, on the newest frame when each one's turn comes.
+    def make(self, names: Sequence[str]) -> None:
+        """Begin to make the thumbnails of presets anew, on the newest frame when each one's turn comes.
 
-        The oldest ones first; those that are waiting already stay in their place.
+        They are made before those that were asked for earlier and still wait. Names that are no presets are left out.
         """
-        names = [one.name for one in self._host.controls.presets()]
+        known = {one.name for one in self._host.controls.presets()}
+        asked = [name for name in dict.fromkeys(names) if name in known]
         with self._changed:
-            if self._closed:
+            if self._closed or not asked:
                 return
-            names.sort(key=lambda name: self._pictures.get(name, (0, b""))[0])
-            self._wanted += [name for name in names if name not in self._wanted]
+            self._wanted = asked + [name for name in self._wanted if name not in asked]
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="live thumbnails", daemon=True)
                 self._thread.start()
@@ -85,7 +86,7 @@ class Thumbnails:
                 if frame is None:
                     with self._changed:
                         self._changed.wait(1.0)
-                        self._wanted.append(name)
+                        self._wanted.insert(0, name)
                     continue
                 data = self._dreamed(name, frame.pixels)
                 if data is not None:
@@ -137,7 +138,9 @@ class Thumbnails:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C in the terminal is for the session
+                    # Ctrl-C in the terminal is for the session. No session of its own: Linux would schedule it as
+                    # another user's program, whatever its niceness.
+                    process_group=None if sys.platform == "win32" else 0,
                 )
             return self._process
 

@@ -20,14 +20,14 @@ def test_a_thumbnail_shows_the_frame_dreamed_and_the_process_ends() -> None:
     with SmallLive(fps=10) as host:
         thumbnails = Thumbnails(host)
         assert children() == before, "nothing runs before somebody asks"
-        thumbnails.make()
+        thumbnails.make(["../plants", "animals", "plants"])
         deadline = time.monotonic() + 60
         while not thumbnails.numbers() and time.monotonic() < deadline:
             time.sleep(0.05)
         [worker] = children() - before
         assert os.getpriority(os.PRIO_PROCESS, worker) > os.getpriority(os.PRIO_PROCESS, 0), "the dream goes before"
-        [first] = list(thumbnails.numbers())[:1]
-        data = thumbnails.picture(first)
+        assert list(thumbnails.numbers()) == ["animals"]
+        data = thumbnails.picture("animals")
         assert data is not None
         thumbnail = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         frame = host.source.latest()
@@ -38,7 +38,7 @@ def test_a_thumbnail_shows_the_frame_dreamed_and_the_process_ends() -> None:
         assert thumbnails.picture("no such preset") is None
         thumbnails.close()
         assert children() == before
-        thumbnails.make()
+        thumbnails.make(["plants"])
         assert children() == before, "nothing begins after the end"
     assert not [thread for thread in threading.enumerate() if thread.name == "live thumbnails"]
 

@@ -93,6 +93,12 @@ function buildPresets() {
   );
 }
 
+function watchPresets() {
+  watcher.disconnect();
+  seen.clear();
+  for (const tile of $("presets").children) watcher.observe(tile);
+}
+
 function buildOutside() {
   const lines = [];
   if (inventory.osc) {
@@ -122,6 +128,7 @@ async function build() {
   inventory = await ask("inventory");
   buildActions();
   buildPresets();
+  watchPresets();
   buildOutside();
   rows = buildKnobs($("groups"), inventory.controls, inventory.midi ? (name) => attempt(() => tell("learn", { name })) : null);
   document.body.classList.add("ready");
@@ -250,12 +257,36 @@ const showFade = () => {
 };
 $("fade").addEventListener("input", showFade);
 showFade();
-$("renew").addEventListener("click", () => attempt(() => tell("thumbnails")));
-new IntersectionObserver((entries, observer) => {
-  if (!entries.some((entry) => entry.isIntersecting)) return;
-  observer.disconnect();
-  tell("thumbnails").catch(() => {});
-}).observe($("presets"));
+// Thumbnails are dreamed for the presets that one sees, once they are seen.
+const seen = new Set();
+const wanted = new Set();
+let asking = 0;
+const watcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const { preset } = target.dataset;
+    if (isIntersecting) seen.add(preset);
+    else seen.delete(preset);
+    if (isIntersecting && !target.dataset.asked) want(target);
+  }
+});
+
+function want(tile) {
+  tile.dataset.asked = "yes";
+  wanted.add(tile.dataset.preset);
+  clearTimeout(asking);
+  asking = setTimeout(() => {
+    const names = [...wanted];
+    wanted.clear();
+    tell("thumbnails", { names }).catch(() => {});
+  }, 200); // while one scrolls past
+}
+
+$("renew").addEventListener("click", () => {
+  for (const tile of $("presets").children) {
+    delete tile.dataset.asked;
+    if (seen.has(tile.dataset.preset)) want(tile);
+  }
+});
 
 $("command").addEventListener("click", () =>
   attempt(async () => {

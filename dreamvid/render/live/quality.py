@@ -1,9 +1,10 @@
 """Hold the frame rate: lower the quality where frames take longer than there is time, and raise it again.
 
-Input frames are dropped in any case. Then, one after the other: fewer warm steps, a lower dream height, and a longer
-cadence whose in-between frames are interpolated, one frame behind. The ladder of these rungs is sorted by work, and the
-time that a rung takes is predicted from its work and the time that the present one takes. So a step goes to the rung
-that fits, at most once a second; and what turns out too slow after a step up is not tried again soon.
+Input frames are dropped in any case. Then, one after the other: fewer warm steps, a lower dream height, the last warm
+step but one, and a longer cadence whose in-between frames are interpolated, one frame behind. The ladder of these rungs
+is sorted by work, and the time that a rung takes is predicted from its work and the time that the present one takes. So
+a step goes to the rung that fits, at most once a second; and what turns out too slow after a step up is not tried again
+soon.
 
 This is logic only: times come from outside.
 """
@@ -20,6 +21,9 @@ from dreamvid.render.live.state import QualityState
 from dreamvid.settings import Settings
 from dreamvid.settings.size import Size
 
+# A single step on carried footage is grain: at the same work, two steps at a lower height are calmer and stronger. So
+# the last step but one is given up only at the lowest height.
+_CALM_STEPS = 2
 _LEAST_HEIGHT = 96  # of the finest octave; below, a network sees too little
 _HEIGHT_RATIO = 1.19  # from rung to rung: half of an octave at the default scale of 1.4
 _LEAST_GAIN = 0.92  # a rung takes at most this part of the work of the one above
@@ -57,19 +61,21 @@ def ladder(settings: Settings, size: Size, *, kind: str = "run", interpolate: bo
     footage = kind == "run"
     whole = settings.coherence.warm_iterations if footage else settings.camera.frame_iterations
     finest = min(dream.dream_height, max(size.height, enlarged_size(*size, dream_height=dream.dream_height).height))
+    fewer = _fewer(whole)
+    calm = _CALM_STEPS if footage else 1
+    kept = min([whole, *(count for count in fewer if count >= calm)])
     found = [_rung(settings, size, whole, dream.dream_height, dream.octaves, 1, footage)]
-    counts = _fewer(whole)
-    for count in counts:
-        _append(found, _rung(settings, size, count, dream.dream_height, dream.octaves, 1, footage))
-    fewest = counts[-1] if counts else whole
-    full = len(_sizes(settings, size, dream.dream_height, dream.octaves))
-    step = 1
+    for count in fewer:
+        if count >= kept:
+            _append(found, _rung(settings, size, count, dream.dream_height, dream.octaves, 1, footage))
+    full, step = len(_sizes(settings, size, dream.dream_height, dream.octaves)), 1
     while (height := 8 * round(finest / _HEIGHT_RATIO**step / 8)) >= _LEAST_HEIGHT:
         left_out = round(step * math.log(_HEIGHT_RATIO) / math.log(dream.octave_scale))
-        octaves = max(min(2, full), full - left_out)
-        _append(found, _rung(settings, size, fewest, height, octaves, 1, footage))
+        _append(found, _rung(settings, size, kept, height, max(min(2, full), full - left_out), 1, footage))
         step += 1
     lowest = found[-1]
+    fewest = min([kept, *fewer])
+    _append(found, _rung(settings, size, fewest, lowest.dream_height, lowest.octaves, 1, footage))
     for cadence in range(2, _LONGEST_CADENCE + 1) if footage and interpolate else ():
         _append(found, _rung(settings, size, fewest, lowest.dream_height, lowest.octaves, cadence, footage))
     return tuple(found)

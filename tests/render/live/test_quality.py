@@ -38,12 +38,15 @@ def speed_for(settings: Settings, rung: int, size: Size = HD, budget: float = 1 
     return ladder(settings, size)[rung].work / (0.85 * budget)
 
 
-def test_the_ladder_lowers_steps_first_then_the_height_then_the_cadence() -> None:
+def test_the_ladder_lowers_steps_first_then_the_height_then_the_last_step_then_the_cadence() -> None:
     rungs = ladder(load_settings(), HD)
     works = [rung.work for rung in rungs]
     assert works == sorted(works, reverse=True)
-    assert [rung.warm_iterations for rung in rungs[:3]] == [3, 2, 1]
-    assert {rung.dream_height for rung in rungs[:3]} == {480}
+    assert [(rung.warm_iterations, rung.dream_height) for rung in rungs[:2]] == [(3, 480), (2, 480)]
+    lowest = rungs[-1].dream_height
+    assert rungs[2].dream_height < 480
+    assert {rung.warm_iterations for rung in rungs[1:] if rung.dream_height > lowest} == {2}
+    assert rungs[-1].warm_iterations == 1
     heights = [rung.dream_height for rung in rungs]
     assert heights == sorted(heights, reverse=True)
     small = ladder(load_settings(), Size(180, 320))

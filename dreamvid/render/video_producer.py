@@ -18,7 +18,7 @@ from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_or
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.dream.draft import draft
 from dreamvid.errors import SettingsError, SourceError
-from dreamvid.image.tensors import to_tensor, upload
+from dreamvid.image.tensors import to_float, upload
 from dreamvid.render.fingerprint import render_fingerprint
 from dreamvid.render.plan import Plan, Segment, make_plan, split_shots
 from dreamvid.render.producer import OWN_SOUND, Sound
@@ -28,7 +28,7 @@ from dreamvid.runtime.profiler import Stopwatch
 from dreamvid.runtime.queues import BoundedQueue, Worker
 from dreamvid.settings import Settings
 from dreamvid.settings.size import Size
-from dreamvid.video.decode import FrameReader, Pixels, VideoFrame
+from dreamvid.video.decode import FrameReader, Pixels, VideoFrame, check_hwaccel
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.mask import Mask, mask_notes, open_mask
 from dreamvid.video.mattes.matte import Matte
@@ -46,13 +46,13 @@ _CORES_FOR_MOTION = 4
 
 @dataclass(frozen=True)
 class _Shown:
-    """A source frame as it was decoded, its picture (rows and columns) inside black bars, and the mask of that.
+    """A source frame, uploaded whole, its picture (rows and columns) inside black bars, and the mask of that.
 
     matte: what a mask that is computed from the frames carries to the next one.
     """
 
     index: int
-    pixels: Pixels
+    uploaded: Tensor
     picture: tuple[slice, slice]
     frame: WorkingFrame
     mask: Tensor | None
@@ -87,6 +87,7 @@ class VideoProducer:
         split_seconds: longer shots are planned in pieces that stand alone; None: none are.
         """
         info = probe(source)
+        check_hwaccel(settings.video.hwaccel, source, info)
         return cls(draft(settings, info), source, info, split_seconds=split_seconds)
 
     def identity(self, sink: Sink) -> dict[str, str]:
@@ -174,6 +175,7 @@ class VideoProducer:
                     stop=run[-1].stop,
                     size=video.size_pixels(),
                     fps=video.rate(),
+                    hwaccel=video.hwaccel,
                 )
             )
             steps = self._prepare(run, plan, reader, state or {})
@@ -230,9 +232,9 @@ class VideoProducer:
         return (image for shown, image in in_display_order(prepared, dream, carry) if shown.index >= start)
 
     def _with_bars(self, dreamed: Tensor, shown: _Shown) -> Tensor:
-        if dreamed.shape[2:] == shown.pixels.shape[:2]:
+        if dreamed.shape[2:] == shown.uploaded.shape[:2]:
             return dreamed
-        frame = to_tensor(shown.pixels, self.device)
+        frame = to_float(shown.uploaded)
         frame[:, :, *shown.picture] = dreamed
         return frame
 
@@ -255,7 +257,7 @@ class VideoProducer:
         with self._open_mask() as mask:
             if not run[0].stands_alone:
                 before = self._next_frame(reader, run[0].start - 1, plan)
-                key = self._upload(before[self._picture(run[0])])
+                key = self._dreamer.frame(upload(before, self.device)[self._picture(run[0])])
                 cadence.begin(key)
                 if isinstance(mask, Matte):
                     own = {name.removeprefix(_MATTE): value for name, value in state.items() if name.startswith(_MATTE)}
@@ -267,8 +269,9 @@ class VideoProducer:
                     pixels = self._next_frame(reader, index, plan)
                     begins = segment.stands_alone and index == begin
                     with self.stopwatch.work("motion"), torch.no_grad():
-                        frame = self._upload(pixels[picture])
-                        shown = _Shown(index, pixels, picture, frame, None)
+                        uploaded = upload(pixels, self.device)
+                        frame = self._dreamer.frame(uploaded[picture])
+                        shown = _Shown(index, uploaded, picture, frame, None)
                         if isinstance(mask, Matte):
                             masked = mask.next(frame.reduced, frame.full_size, new_shot=begins)
                             shown = replace(shown, mask=masked, matte=mask.state())
@@ -282,9 +285,6 @@ class VideoProducer:
                             key=index in keyframes,
                         )
                     yield from steps
-
-    def _upload(self, pixels: Pixels) -> WorkingFrame:
-        return self._dreamer.frame(upload(pixels, self.device))
 
     def _picture(self, segment: Segment) -> tuple[slice, slice]:
         """Return the rows and columns of a rendered frame that are dreamed."""

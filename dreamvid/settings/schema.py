@@ -439,6 +439,11 @@ class VideoSettings(SettingsGroup):
         description="Audio or video file whose audio drives schedules (rms, bass, mid, treble, onset, beat). In zoom "
         "it becomes the audio of the result; in run the video keeps its own audio, which 'source' stands for.",
     )
+    hwaccel: str | None = Field(
+        None,
+        description="Hardware that decodes the video, by its ffmpeg name, such as cuda for NVDEC. By default the CPU "
+        "decodes.",
+    )
     codec: str | None = Field(
         None,
         description="Video encoder by its ffmpeg name, such as libx265. By default the output's suffix decides.",

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from dreamvid.errors import FfmpegError, SourceError
+from dreamvid.errors import FfmpegError, SettingsError, SourceError, nearest
 from dreamvid.runtime.queues import BoundedQueue
 from dreamvid.settings.size import Size
-from dreamvid.video.ffmpeg import Ffmpeg
+from dreamvid.video.ffmpeg import Ffmpeg, hwaccels, run_ffmpeg
 from dreamvid.video.probe import ZSCALE_MATRICES, FrameLog, Irregularities, Scan, VideoInfo, clock_args
 from dreamvid.video.probing.pixel_formats import has_alpha
 from dreamvid.video.probing.timestamps import Clock, correction_filter, timing_args
@@ -63,6 +63,8 @@ class FrameReader:
         log: takes in what `scan_of_log` needs, from the first frame on, wherever `start` is; for sources that ffmpeg
             reads. `process` is the ffmpeg then, ended when the reader is closed.
         alpha: give the transparency of a video as grays in place of its colors: black is transparent.
+        hwaccel: ffmpeg's name of the hardware that decodes, such as `cuda`; None for the CPU. What the hardware cannot
+            decode, the CPU does. Colors may differ by a level.
 
     Raises (while iterating):
         FfmpegError: ffmpeg failed. SourceError: an image cannot be read. Frames that are damaged or missing
@@ -82,6 +84,7 @@ class FrameReader:
         queue_frames: int = 4,
         log: FrameLog | None = None,
         alpha: bool = False,
+        hwaccel: str | None = None,
     ) -> None:
         if start < 0 or (stop is not None and stop <= start):
             raise SourceError(
@@ -89,7 +92,7 @@ class FrameReader:
                 "Give START:STOP with 0 <= START < STOP."
             )
         self._source, self._info, self._scan, self._fps, self._log = source, info, scan, fps, log
-        self._alpha = alpha
+        self._alpha, self._hwaccel = alpha, hwaccel
         self._irregularities = None if scan is None else scan.irregularities
         self._start, self._stop = start, stop
         if fps is not None and scan is not None and scan.irregularities.corrections and scan.complete and scan.pts:
@@ -194,6 +197,7 @@ class FrameReader:
             args = [
                 *("-reinit_filter", "0"),  # a change of size must not start the counting of `trim` again
                 *("-max_error_rate", "1"),  # `scan` reports damage; what can be decoded is wanted
+                *hwaccel_args(self._hwaccel),
                 *self._info.decoder_args,
                 *self._source.input_args(),
                 *("-map", f"0:{self._info.stream}", "-vf", self._filters()),
@@ -245,6 +249,37 @@ class FrameReader:
             if pixels.shape[:2] != (self.height, self.width):
                 pixels = _resized(pixels, self.width, self.height)
             yield VideoFrame(index, index, float(index * self.time_base), pixels)
+
+
+def hwaccel_args(name: str | None) -> list[str]:
+    """ffmpeg's options of the input that choose the hardware that decodes; frames come back to the CPU."""
+    return [] if name is None else ["-hwaccel", name]
+
+
+def check_hwaccel(name: str | None, source: Source, info: VideoInfo) -> None:
+    """Decode a frame of the source with the hardware of that name, if it is to be used.
+
+    Raises SettingsError for a name that this ffmpeg does not know, and for hardware or a driver that is missing.
+    """
+    if name is None:
+        return
+    known = hwaccels()
+    if name not in known:
+        raise SettingsError(
+            f"`hwaccel` got {name!r}, which this ffmpeg does not know. Allowed: {', '.join(known)}."
+            f"{nearest(name, known)} Leave it out to decode on the CPU."
+        )
+    if not isinstance(source, FfmpegSource):
+        return
+    args = [*hwaccel_args(name), *info.decoder_args, *source.input_args(), "-map", f"0:{info.stream}"]
+    try:
+        run_ffmpeg([*args, "-frames:v", "1", "-f", "null", "-"], f"trying hwaccel={name}")
+    except FfmpegError as error:
+        reason = str(error).partition("): ")[2] or str(error)
+        raise SettingsError(
+            f"`hwaccel={name}` does not work here ({reason}). Leave it out to decode on the CPU, or install the "
+            "hardware's driver."
+        ) from error
 
 
 def _resampled_count(scan: Scan, info: VideoInfo, fps: Fraction) -> int:

@@ -156,6 +156,13 @@ def parse_features(kind: Feature, listing: str) -> list[str]:
     return _LISTED[kind].findall(listing)
 
 
+@functools.cache
+def hwaccels() -> tuple[str, ...]:
+    """Name the kinds of hardware with which this ffmpeg can decode, whether this machine has them or not."""
+    _, _, listed = capture_ffmpeg(["-hwaccels"]).partition("\n")
+    return tuple(listed.split())
+
+
 def require_feature(kind: Feature, name: str, purpose: str) -> None:
     """Raise UnusableFfmpegError if this ffmpeg lacks a feature; purpose: what needs it, such as `demo`."""
     if name not in features(kind):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LIVE = Group("Live", sort_key=2)
 _GROUPS = ("network", "dream", "coherence", "camera", "video", "render")
-_WITHOUT = ("frames", "bars", "draft", "fps", "input_fps", "stream", "audio", "cadence", "loop")
+_WITHOUT = ("frames", "bars", "draft", "fps", "input_fps", "stream", "hwaccel", "audio", "cadence", "loop")
 _HEIGHTS = range(64, 4321)
 
 

@@ -21,7 +21,7 @@ _DEFAULTS = load_settings(DEFAULT_ZOOM_PRESET, {"video": DEFAULT_ANIMATION_FORMA
     GROUPS_OF_KIND["zoom"],
     main=("objective", "frames", "size", "zoom", "rotate", "loop", "audio", "draft"),
     defaults=_DEFAULTS,
-    without=("bars",),
+    without=("bars", "hwaccel"),
 )
 def zoom(
     start: Annotated[

@@ -27,6 +27,7 @@ _WORDS: Mapping[str, re.Pattern[str]] = {
     "fps": re.compile(r"[\d./]+", re.ASCII),
     "input_fps": re.compile(r"[\d./]+", re.ASCII),
     "codec": re.compile(r"\w[\w-]*", re.ASCII),
+    "hwaccel": re.compile(r"\w+", re.ASCII),
     "device": re.compile(r"\w+(:\d+)?", re.ASCII),
 }
 _OBJECTIVE = "objective"

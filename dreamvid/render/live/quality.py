@@ -22,8 +22,8 @@ from dreamvid.settings import Settings
 from dreamvid.settings.size import Size
 
 # A single step on carried footage is grain: at the same work, two steps at a lower height are calmer and stronger. So
-# the last step but one is given up only at the lowest height.
-_CALM_STEPS = 2
+# the last step but one is kept down to this part of the height, below which the dream loses its strength.
+_CALM_STEPS, _CALM_PART = 2, 0.65
 _LEAST_HEIGHT = 96  # of the finest octave; below, a network sees too little
 _HEIGHT_RATIO = 1.19  # from rung to rung: half of an octave at the default scale of 1.4
 _LEAST_GAIN = 0.92  # a rung takes at most this part of the work of the one above
@@ -68,13 +68,17 @@ def ladder(settings: Settings, size: Size, *, kind: str = "run", interpolate: bo
     for count in fewer:
         if count >= kept:
             _append(found, _rung(settings, size, count, dream.dream_height, dream.octaves, 1, footage))
-    full, step = len(_sizes(settings, size, dream.dream_height, dream.octaves)), 1
+    fewest = min([kept, *fewer])
+    full, step, count = len(_sizes(settings, size, dream.dream_height, dream.octaves)), 1, kept
     while (height := 8 * round(finest / _HEIGHT_RATIO**step / 8)) >= _LEAST_HEIGHT:
         left_out = round(step * math.log(_HEIGHT_RATIO) / math.log(dream.octave_scale))
-        _append(found, _rung(settings, size, kept, height, max(min(2, full), full - left_out), 1, footage))
+        octaves = max(min(2, full), full - left_out)
+        if height < _CALM_PART * finest and count > fewest:
+            count, last = fewest, found[-1]
+            _append(found, _rung(settings, size, count, last.dream_height, last.octaves, 1, footage))
+        _append(found, _rung(settings, size, count, height, octaves, 1, footage))
         step += 1
     lowest = found[-1]
-    fewest = min([kept, *fewer])
     _append(found, _rung(settings, size, fewest, lowest.dream_height, lowest.octaves, 1, footage))
     for cadence in range(2, _LONGEST_CADENCE + 1) if footage and interpolate else ():
         _append(found, _rung(settings, size, fewest, lowest.dream_height, lowest.octaves, cadence, footage))

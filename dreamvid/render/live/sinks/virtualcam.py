@@ -28,8 +28,8 @@ class VirtualCamera(PacedSink):
             self._camera = pyvirtualcam.Camera(width=width, height=height, fps=self.fps, device=self._device)
         except (RuntimeError, ValueError) as error:
             raise OutputError(
-                f"no virtual camera: {str(error).rstrip('.')}. On Linux load v4l2loopback (sudo modprobe v4l2loopback), "
-                "elsewhere install OBS."
+                f"no virtual camera: {str(error).rstrip('.')}. "
+                "On Linux load v4l2loopback (sudo modprobe v4l2loopback), elsewhere install OBS."
             ) from None
 
     def write(self, frame: LiveFrame) -> None:

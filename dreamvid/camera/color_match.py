@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dreamvid.image.tensors import image_mean
+
 _TINY = 1e-6  # smallest variance of a channel that is stretched: an eighth of an 8-bit level
 _LARGEST_STRETCH = 4.0
 _KNEE = 0.04  # distance to black and white below which values are compressed instead of clipped
@@ -32,7 +34,8 @@ def color_statistics(image: Tensor) -> ColorStatistics:
     pixels = image[0].flatten(1)
     mean = pixels.mean(dim=1)
     deviation = pixels - mean[:, None]
-    covariance = deviation @ deviation.T / pixels.shape[1]
+    # Not a matrix product, whose last bits depend on the number of threads.
+    covariance = (deviation[:, None] * deviation).mean(dim=2)
     return ColorStatistics(mean, covariance, _rms(image - _smooth(image)))
 
 
@@ -102,7 +105,7 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 def _rms(x: Tensor) -> Tensor:
-    return x.square().mean().sqrt()
+    return image_mean(x.square()).sqrt().squeeze()
 
 
 def _knee(x: Tensor) -> Tensor:

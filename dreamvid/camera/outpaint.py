@@ -47,7 +47,7 @@ def _texture_spectrum(deviation: Tensor, seed: int | tuple[int, ...]) -> Tensor:
     removes the jump from one border to the opposite one. The texture is larger than the image by the margin.
     """
     window = torch.outer(_hann(deviation.shape[2]), _hann(deviation.shape[3])).float().to(deviation.device)
-    padded = F.pad(deviation * window / window.square().sum().sqrt(), (_MARGIN,) * 4)
+    padded = F.pad(deviation * window / window.square().sum(dim=-1).sum().sqrt(), (_MARGIN,) * 4)
     noise = np.random.default_rng(seed).standard_normal(tuple(padded.shape[2:]), dtype=np.float32)
     spectrum: Tensor = torch.fft.rfft2(padded) * torch.fft.rfft2(torch.from_numpy(noise).to(deviation))
     spectrum[..., 0, 0] = 0

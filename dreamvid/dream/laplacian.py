@@ -9,6 +9,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from dreamvid.image.tensors import image_mean
+
 _TINY = 1e-10  # RMS below which a level is numerical noise
 
 
@@ -86,11 +88,11 @@ def normalize(gradient: Tensor, levels: int, size: Literal["mean", "std", "none"
         bands = split(gradient, levels)
         gradient = merge([band / _rms(band).clamp_min(_TINY) for band in bands])
     if size == "mean":
-        return gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(_TINY)
+        return gradient / image_mean(gradient.abs()).clamp_min(_TINY)
     if size == "std":
-        return gradient / gradient.std(dim=(1, 2, 3), correction=0, keepdim=True).clamp_min(_TINY)
+        return gradient / _rms(gradient - image_mean(gradient)).clamp_min(_TINY)
     return gradient
 
 
 def _rms(x: Tensor) -> Tensor:
-    return x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return image_mean(x.square()).sqrt()

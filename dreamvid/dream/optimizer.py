@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.dream import laplacian
-from dreamvid.image.tensors import IMAGENET_STD
+from dreamvid.image.tensors import IMAGENET_STD, image_mean
 from dreamvid.settings import DreamSettings
 
 _TINY = 1e-20
@@ -160,4 +160,4 @@ def add_gray(source: Tensor, gray: Tensor) -> Tensor:
 
 
 def _size(x: Tensor) -> Tensor:
-    return x.abs().mean(dim=(1, 2, 3), keepdim=True)
+    return image_mean(x.abs())

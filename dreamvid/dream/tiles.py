@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.dream.objectives.term import IMAGE
 from dreamvid.errors import DeviceError
+from dreamvid.image.tensors import image_mean
 from dreamvid.networks.truncate import Truncated
 from dreamvid.runtime.autograd import as_normal_tensor, outside_inference_mode
 from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.runtime.device import out_of_memory
+from dreamvid.runtime.threads import measured_threads
 
 SMALLEST_TILE = 64
 _TINY = 1e-20
@@ -155,9 +157,10 @@ class TiledGradient:
         self._replays[key] = replay  # the latest comes last
         if len(self._replays) > _MOST_REPLAYS:
             del self._replays[next(iter(self._replays))]
-        if len(objectives) == 1:
-            return replay(images)
-        return replay(images, torch.stack([images.new_full((), weight) for _, weight in self.objectives]))
+        with measured_threads((tuple(images.shape), len(objectives)), images.device):
+            if len(objectives) == 1:
+                return replay(images)
+            return replay(images, torch.stack([images.new_full((), weight) for _, weight in self.objectives]))
 
     def _gradient_of(
         self, objectives: Sequence[ResolvedObjective], images: Tensor, weights: Tensor | None = None
@@ -171,7 +174,7 @@ class TiledGradient:
         mixed = torch.zeros_like(images)
         for objective, weight in zip(objectives, weights, strict=True):
             gradient = _gradient(objective, activations, x, keep_graph=objective is not objectives[-1])
-            mixed += weight * gradient / gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(_TINY)
+            mixed += weight * gradient / image_mean(gradient.abs()).clamp_min(_TINY)
         return mixed
 
 

@@ -91,6 +91,15 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=shrinks)
 
 
+def image_mean(x: Tensor) -> Tensor:
+    """Average each image (N, C, H, W) over channels and positions: (N, 1, 1, 1), the same for any number of threads.
+
+    PyTorch adds up a whole image in as many parts as it has threads, but each row by itself in one order, and so few
+    numbers as there are rows too.
+    """
+    return x.mean(dim=3, keepdim=True).mean(dim=(1, 2), keepdim=True)
+
+
 def luma(frame: Tensor) -> Tensor:
     """Luma (BT.601) of (N, 3, H, W): (N, 1, H, W)."""
     return 0.299 * frame[:, :1] + 0.587 * frame[:, 1:2] + 0.114 * frame[:, 2:]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import luma
+from dreamvid.image.tensors import image_mean, luma
 
 # Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
 NOISE_SPREAD = 0.02
@@ -77,7 +77,7 @@ def exposure(this: Tensor, previous: Tensor) -> Tensor:
     What is dark or blown out does not count. Returns (N, 1, 1, 1): 1 where nothing counts.
     """
     exposed = ((torch.minimum(this, previous) > DARK) & (torch.maximum(this, previous) < BLOWN_OUT)).to(this.dtype)
-    now, before = ((exposed * x).sum(dim=(2, 3), keepdim=True) for x in (this, previous))
+    now, before = (image_mean(exposed * x) for x in (this, previous))
     return torch.where(before > 0, now / before.clamp_min(1e-9), 1.0)
 
 

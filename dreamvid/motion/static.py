@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import luma
+from dreamvid.image.tensors import image_mean, luma
 from dreamvid.motion.fill import Affinity, fill_values
 from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, local_mean, normalized_ssd
 from dreamvid.motion.warp import warp
@@ -45,9 +45,9 @@ def static_mask(this: Tensor, previous: Tensor, flow: Tensor, affinity: Affinity
     still = (same & (unmoved <= threshold)).to(flow.dtype)
     telling = (TELLING**2 * _steepness(now, window) > threshold).to(flow.dtype)
     heard = local_mean(telling, asked)
-    everywhere = telling.mean(dim=(2, 3), keepdim=True)
+    everywhere = image_mean(telling)
     said = local_mean(telling * still, asked) / heard.clamp_min(1e-6)
-    said_everywhere = (telling * still).mean(dim=(2, 3), keepdim=True) / everywhere.clamp_min(1e-6)
+    said_everywhere = image_mean(telling * still) / everywhere.clamp_min(1e-6)
     said = torch.where(heard > HEARD, said, torch.where(everywhere > HEARD, said_everywhere, torch.ones_like(said)))
     said = torch.where(_goes_along(flow, 1 - still, asked), torch.zeros_like(said), said)
     said_alike, known = fill_values(still, telling, affinity)

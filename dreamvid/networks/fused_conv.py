@@ -61,7 +61,7 @@ class FusedConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W) to (N, C', h, w) and clamp."""
         x, kernel, padding = self._arguments(x)
-        if x.device.type == "cpu" and x.dtype == torch.float32 and _fuses_on_cpu():
+        if x.device.type == "cpu" and x.dtype == torch.float32 and fuses_on_cpu():
             result: Tensor = _FusedOnCpu.apply(x, kernel, padding, self)
             return result
         y = F.conv2d(x, kernel, self.bias, self.stride, padding, self.dilation, self.groups)
@@ -71,12 +71,21 @@ class FusedConvolution(nn.Module):
 
     def _arguments(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Return what is convolved, the kernel, and the padding (vertical, horizontal) on both sides."""
-        if not self.same:
-            return x, self.get_buffer("kernel_00"), self.padding
-        (top, bottom), (left, right) = (self._same_padding(x.shape[2 + axis], axis) for axis in (0, 1))
-        if self.dilation != (1, 1):  # a zero in front would reach further than one pixel
+        if self.same and self.dilation != (1, 1):  # a zero in front would reach further than one pixel
+            (top, bottom), (left, right) = (self._same_padding(x.shape[2 + axis], axis) for axis in (0, 1))
             return F.pad(x, (left, right, top, bottom)), self.get_buffer("kernel_00"), (0, 0)
-        return x, self.get_buffer(f"kernel_{bottom - top}{right - left}"), (bottom, right)
+        return x, *self.kernel_for(x.shape[2], x.shape[3])
+
+    def kernel_for(self, height: int, width: int) -> tuple[Tensor, tuple[int, int]]:
+        """Return the kernel for images of a size and the padding (vertical, horizontal), the same on both sides."""
+        if not self.same:
+            return self.get_buffer("kernel_00"), self.padding
+        (top, bottom), (left, right) = (self._same_padding(size, axis) for axis, size in enumerate((height, width)))
+        return self.get_buffer(f"kernel_{bottom - top}{right - left}"), (bottom, right)
+
+    def gradient_of_input(self, gradient: Tensor, x: Tensor, kernel: Tensor, padding: tuple[int, int]) -> Tensor:
+        """Compute d/dx from d/dy (before the clamp), with one of the layer's kernels; x gives the shape alone."""
+        return _gradient_of_input(gradient, x, kernel, padding, self)
 
     def _same_padding(self, size: int, axis: int) -> tuple[int, int]:
         """Padding of one axis before and after."""
@@ -86,14 +95,14 @@ class FusedConvolution(nn.Module):
 
 
 @functools.cache
-def _fuses_on_cpu() -> bool:
+def fuses_on_cpu() -> bool:
     """Try the operator that `_FusedOnCpu` calls, once: it is PyTorch's own and may change or go without notice."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     x, kernel = torch.linspace(-1, 1, 16).view(1, 1, 4, 4), torch.linspace(-1, 1, 9).view(1, 1, 3, 3)
     try:
         y = torch.ops.mkldnn._convolution_pointwise(
-            x, kernel, None, (0, 0), (1, 1), (1, 1), 1, *_post_operation(1.0), ""
+            x, kernel, None, (0, 0), (1, 1), (1, 1), 1, *post_operation(1.0), ""
         )
     except (AttributeError, RuntimeError, TypeError):
         return False
@@ -105,7 +114,7 @@ class _FusedOnCpu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, padding: tuple[int, int], layer: FusedConvolution) -> Tensor:
-        name, bounds = _post_operation(layer.ceiling)
+        name, bounds = post_operation(layer.ceiling)
         y: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, kernel, layer.bias, padding, layer.stride, layer.dilation, layer.groups, name, bounds, ""
         )
@@ -185,7 +194,8 @@ def _gradient_by_sub_pixels(
     return y[:, top : top + height, left : left + width].contiguous().permute(0, 3, 1, 2)
 
 
-def _post_operation(ceiling: float | None) -> tuple[str, list[float]]:
+def post_operation(ceiling: float | None) -> tuple[str, list[float]]:
+    """Name the activation that clamps to [0, ceiling], and its bounds, as oneDNN's operators take them."""
     if ceiling is None:
         return "none", []
     return ("relu", []) if math.isinf(ceiling) else ("hardtanh", [0.0, ceiling])

@@ -10,7 +10,8 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dreamvid.errors import NetworkError
-from dreamvid.networks.fused_conv import CEILINGS, FusedConvolution
+from dreamvid.networks.fused_conv import CEILINGS, FusedConvolution, fuses_on_cpu
+from dreamvid.networks.program.program import Program, compile_program
 from dreamvid.networks.same_padding import Conv2dSame
 from dreamvid.networks.trace import Traced
 
@@ -18,6 +19,7 @@ from dreamvid.networks.trace import Traced
 _SIDES = (1, 8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 299, 384)
 # Of what both sides may have to be multiples: of all strides, or of strides and the windows of an attention.
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 7, 14, 28, 56, 112, 224)
+_NOT_COMPILED = "not compiled yet"
 _PROBE = 64  # images this small may get through by accident: one position goes with any number of them
 
 
@@ -53,6 +55,7 @@ class Truncated(nn.Module):
         self.body = body
         self.sizes = sizes
         self.name = name
+        self._program: Program | str | None = _NOT_COMPILED
         deviation = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
         self.register_buffer("scale", 1 / deviation)
         self.register_buffer("shift", -torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1) / deviation)
@@ -66,12 +69,22 @@ class Truncated(nn.Module):
         left, right = self._padding(width)
         if top or bottom or left or right:
             x = F.pad(x, (left, right, top, bottom), mode="replicate")
-        # Not through __call__, with which fx prints a traceback of its own when an operator fails.
-        activations: dict[str, Tensor] = self.body.forward(x * self.scale + self.shift)
+        activations = self._run(x * self.scale + self.shift)
         down, across = bottom if height >= self.sizes.smallest else 0, right if width >= self.sizes.smallest else 0
         if not (down or across):
             return activations
         return {name: _without_end(value, x, down, across) for name, value in activations.items()}
+
+    def _run(self, x: Tensor) -> dict[str, Tensor]:
+        """Run the body: on a CPU as a program if it is one of convolutions and sums, elsewhere as PyTorch does."""
+        if x.device.type == "cpu" and x.dtype == torch.float32 and fuses_on_cpu():
+            if self._program is _NOT_COMPILED:
+                self._program = compile_program(self.body)
+            if isinstance(self._program, Program):
+                return self._program(x)
+        # Not through __call__, with which fx prints a traceback of its own when an operator fails.
+        activations: dict[str, Tensor] = self.body.forward(x)
+        return activations
 
     def _padding(self, size: int) -> tuple[int, int]:
         """Pixels before and behind an axis of `size` pixels."""

@@ -127,10 +127,10 @@ def test_without_pytorchs_private_operator_the_gradient_is_the_same(
     module, x = Network("stack", Stack()).truncate(("layers",)), torch.rand(1, 3, 21, 24)
     expected = _gradient(module, x, ("layers",))
     monkeypatch.setattr(torch.ops.mkldnn, "_convolution_pointwise", operator)
-    fused_conv._fuses_on_cpu.cache_clear()
+    fused_conv.fuses_on_cpu.cache_clear()
     try:
-        assert not fused_conv._fuses_on_cpu()
+        assert not fused_conv.fuses_on_cpu()
         found = _gradient(module, x, ("layers",))
     finally:
-        fused_conv._fuses_on_cpu.cache_clear()
+        fused_conv.fuses_on_cpu.cache_clear()
     assert (found - expected).norm() <= 1e-5 * expected.norm()

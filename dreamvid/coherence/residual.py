@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import luma, resize
+from dreamvid.image.tensors import image_mean, luma, resize
 from dreamvid.motion.photometric import local_mean, normalized_ssd
 from dreamvid.motion.warp import warp
 
@@ -103,8 +103,8 @@ def measure_spectrum(residual: Tensor, amount: Tensor) -> Tensor:
     amount: (1, 1, h, w), the part of a whole dream that is there; the result is that of a whole dream everywhere.
     """
     parts = residual, _grain(residual), _coarse(residual)
-    power = torch.stack([part.square().mean() for part in parts])
-    return (power / amount.square().mean().clamp_min(1e-9)).sqrt()
+    power = torch.cat([image_mean(part.square()) for part in parts]).flatten()
+    return (power / image_mean(amount.square()).flatten().clamp_min(1e-9)).sqrt()
 
 
 def hold_spectrum(residual: Tensor, amount: Tensor, wanted: Tensor, share: float) -> Tensor:

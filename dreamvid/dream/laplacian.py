@@ -6,6 +6,7 @@ as many samples after a reduction as with TensorFlow's SAME padding, ceil(n / 2)
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,21 +34,21 @@ def _halve(x: Tensor, axis: int) -> Tensor:
     half = -(-size // 2)
     padded = _pad(x, axis, 1 + size % 2, 2)
     taps = [_slice(padded, axis, tap, tap + 2 * half - 1, 2) for tap in range(5)]
-    return (taps[0] + taps[4]) * (1 / 16) + (taps[1] + taps[3]) * (4 / 16) + taps[2] * (6 / 16)
+    # (1, 4, 6, 4, 1) / 16
+    return (taps[1] + taps[3]).mul_(4).add_(taps[0]).add_(taps[4]).add_(taps[2], alpha=6).mul_(1 / 16)
 
 
 def _double(x: Tensor, axis: int, size: int) -> Tensor:
-    half = x.shape[axis]
+    half, odd = x.shape[axis], size % 2
     padded = _pad(x, axis, 1, 1)
-    before, at, after = (_slice(padded, axis, start, start + half) for start in range(3))
-    on_samples = (before + after) * (1 / 8) + at * (6 / 8)
-    between = (_slice(padded, axis, 0, half + 1) + _slice(padded, axis, 1, half + 2)) * (1 / 2)
-    odd = size % 2
+    neighbors = _slice(padded, axis, 0, half + 1) + _slice(padded, axis, 1, half + 2)
     shape = list(x.shape)
     shape[axis] = size
     doubled = x.new_empty(shape)
-    _slice(doubled, axis, 1 - odd, None, 2).copy_(on_samples)
-    _slice(doubled, axis, odd, None, 2).copy_(_slice(between, axis, odd, odd + size // 2))
+    # On a sample (1, 6, 1) / 8, which is (1, 2, 1) and 4 more of the middle, and between two samples (1, 1) / 2.
+    on_samples = (_slice(neighbors, axis, 0, half) + _slice(neighbors, axis, 1, half + 1)).add_(x, alpha=4)
+    torch.mul(on_samples, 1 / 8, out=_slice(doubled, axis, 1 - odd, None, 2))
+    torch.mul(_slice(neighbors, axis, odd, odd + size // 2), 1 / 2, out=_slice(doubled, axis, odd, None, 2))
     return doubled
 
 
@@ -74,7 +75,7 @@ def merge(bands: list[Tensor]) -> Tensor:
     """Merge a pyramid: the exact inverse of `split`, at any size."""
     x = bands[-1]
     for band in reversed(bands[:-1]):
-        x = band + expand(x, (band.shape[2], band.shape[3]))
+        x = expand(x, (band.shape[2], band.shape[3])).add_(band)
     return x
 
 
@@ -84,9 +85,10 @@ def normalize(gradient: Tensor, levels: int, size: Literal["mean", "std", "none"
     size: the mean absolute value, the standard deviation, or "none" for no second step. With `levels` = 0 there is only
     the second step. A level of zeros stays zero.
     """
+    gradient = gradient.contiguous()  # of channels-last images, each of many small operators takes longer
     if levels:
         bands = split(gradient, levels)
-        gradient = merge([band / _rms(band).clamp_min(_TINY) for band in bands])
+        gradient = merge([band.div_(_rms(band).clamp_min(_TINY)) for band in bands])
     if size == "mean":
         return gradient / image_mean(gradient.abs()).clamp_min(_TINY)
     if size == "std":

@@ -8,7 +8,7 @@ from dreamvid.runtime.threads import ThreadChoice, measured_threads
 
 
 class Machine:
-    """Two cores; another process takes none or one, and then a second thread beside it, calls take five times longer."""
+    """Two cores; with another process on one of them, a call on two threads takes five times longer."""
 
     def __init__(self) -> None:
         self.busy = False

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dreamvid.dream.objectives.layers import ResolvedChannels, ResolvedSelection
 from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.dream.objectives.term import IMAGE
 from dreamvid.errors import DeviceError
@@ -157,7 +158,8 @@ class TiledGradient:
         self._replays[key] = replay  # the latest comes last
         if len(self._replays) > _MOST_REPLAYS:
             del self._replays[next(iter(self._replays))]
-        with measured_threads((tuple(images.shape), len(objectives)), images.device):
+        any_number = _adds_in_one_order(self.network, objectives)
+        with measured_threads((tuple(images.shape), len(objectives)), images.device, any_number=any_number):
             if len(objectives) == 1:
                 return replay(images)
             return replay(images, torch.stack([images.new_full((), weight) for _, weight in self.objectives]))
@@ -176,6 +178,19 @@ class TiledGradient:
             gradient = _gradient(objective, activations, x, keep_graph=objective is not objectives[-1])
             mixed += weight * gradient / image_mean(gradient.abs()).clamp_min(_TINY)
         return mixed
+
+
+def _adds_in_one_order(network: nn.Module, objectives: Sequence[ResolvedObjective]) -> bool:
+    """Whether a gradient on the CPU has the same bits for any number of threads."""
+    return (
+        isinstance(network, Truncated)
+        and network.runs_as_program
+        and all(
+            isinstance(term, ResolvedChannels | ResolvedSelection)
+            for objective in objectives
+            for _, term in objective.terms
+        )
+    )
 
 
 def read_activations(network: nn.Module, images: Tensor) -> dict[str, Tensor]:

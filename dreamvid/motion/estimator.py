@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dreamvid.errors import SettingsError
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
+from dreamvid.runtime.threads import keep_threads
 
 
 class FlowEstimator(Protocol):
@@ -44,9 +45,15 @@ class FlowEstimatorFactory(Protocol):
         ...
 
 
+# Estimators whose flows have the same bits for any number of PyTorch's threads.
+_ANY_THREADS = frozenset({"dis", "none"})
+
+
 def load_estimator(name: str, device: torch.device | str = "cpu", *, weights: str | None = None) -> FlowEstimator:
     """Make the estimator of a name; arguments and errors as for `FlowEstimatorFactory`, InputError for a wrong name."""
     factory: FlowEstimatorFactory = FLOW_ESTIMATORS.load(name)
+    if name not in _ANY_THREADS:
+        keep_threads()
     return factory(torch.device(device), weights)
 
 

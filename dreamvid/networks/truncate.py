@@ -10,7 +10,8 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dreamvid.errors import NetworkError
-from dreamvid.networks.fused_conv import CEILINGS, FusedConvolution, fuses_on_cpu
+from dreamvid.networks.program.fused_conv import CEILINGS, FusedConvolution
+from dreamvid.networks.program.operators import operators_work
 from dreamvid.networks.program.program import Program, compile_program
 from dreamvid.networks.same_padding import Conv2dSame
 from dreamvid.networks.trace import Traced
@@ -75,9 +76,14 @@ class Truncated(nn.Module):
             return activations
         return {name: _without_end(value, x, down, across) for name, value in activations.items()}
 
+    @property
+    def runs_as_program(self) -> bool:
+        """Whether images on a CPU go through a program, which is known once one has."""
+        return isinstance(self._program, Program)
+
     def _run(self, x: Tensor) -> dict[str, Tensor]:
         """Run the body: on a CPU as a program if it is one of convolutions and sums, elsewhere as PyTorch does."""
-        if x.device.type == "cpu" and x.dtype == torch.float32 and fuses_on_cpu():
+        if x.device.type == "cpu" and x.dtype == torch.float32 and operators_work():
             if self._program is _NOT_COMPILED:
                 self._program = compile_program(self.body)
             if isinstance(self._program, Program):

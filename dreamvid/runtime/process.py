@@ -25,6 +25,7 @@ def tune_process() -> None:
       one another then sleep after some microseconds. By default they spin for milliseconds, on cores that decoding,
       motion and encoding need. It has no effect once torch is imported.
     - When the CPU dreams, glibc keeps freed memory for the next step (`mallopt`).
+    - Beside other busy processes the dreaming thread takes fewer threads than it had (`torch.set_num_threads`).
     - When a CUDA device dreams, cuDNN chooses its algorithms by trying them (`torch.backends.cudnn.benchmark`).
     """
     global _tuned

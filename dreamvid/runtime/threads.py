@@ -4,7 +4,8 @@ Each operator ends when its slowest thread does. If another process is busy on o
 for the thread that shares that core, and two threads are several times slower than one. So the time that a thread
 waits is measured; when it is long, fewer threads are tried, and now and then more of them again.
 
-The number of threads changes no result: dreamvid's operators add in one order for any number of them.
+That may change no result, so it is only for work that adds in one order for any number of threads. Matrix products of
+MKL do not.
 """
 
 import threading
@@ -59,6 +60,12 @@ class ThreadChoice:
         if self._calls >= (_ROUND if self._before is None else _TRIAL):
             self._decide()
 
+    def use_all(self) -> None:
+        """Go back to all threads, and forget the present trial."""
+        self._before = None
+        if self.threads != self.most:
+            self._set(self.most)
+
     def _decide(self) -> None:
         waiting = 1 - self._running / self._wall if self._wall > 0 else 0.0
         if self._before is not None:
@@ -96,22 +103,39 @@ class ThreadChoice:
 
 
 _of_thread = threading.local()  # as PyTorch's number of threads is
+_most: int | None = None  # of the process: a new thread begins with the number that another one has set
+_kept = False
+
+
+def keep_threads() -> None:
+    """Leave the number of threads alone from now on, in the whole process: for work whose results depend on it."""
+    global _kept
+    _kept = True
 
 
 @contextmanager
-def measured_threads(work: Hashable, device: torch.device) -> Iterator[None]:
-    """Run some hundred operators with as many threads as turn out to be best; work: what makes calls comparable.
+def measured_threads(work: Hashable, device: torch.device, *, any_number: bool) -> Iterator[None]:
+    """Run some hundred operators with as many threads as turn out to be best.
 
-    Does nothing but in a process that `tune_process` has tuned, on a CPU, with more than one thread allowed (by
-    OMP_NUM_THREADS or by the number of cores).
+    work: what makes calls comparable. any_number: the results are the same for any number of threads; if not, all
+    threads are used. Does nothing but in a process that `tune_process` has tuned, on a CPU, with more than one thread
+    allowed (by OMP_NUM_THREADS or by the number of cores).
     """
+    global _most
     if device.type != "cpu" or not process_is_tuned():
         yield
         return
     choice: ThreadChoice | None = getattr(_of_thread, "choice", None)
     if choice is None:
-        choice = _of_thread.choice = ThreadChoice(torch.get_num_threads(), torch.set_num_threads)
+        _most = _most or torch.get_num_threads()
+        if torch.get_num_threads() != _most:
+            torch.set_num_threads(_most)
+        choice = _of_thread.choice = ThreadChoice(_most, torch.set_num_threads)
     if choice.most == 1 or torch.get_num_threads() != choice.threads:  # somebody else has set it
+        yield
+        return
+    if _kept or not any_number:
+        choice.use_all()
         yield
         return
     wall, running = time.perf_counter(), time.thread_time()

@@ -1,1 +1,1 @@
-"""A network on a CPU as a fixed list of operators, forward and backward: no autograd, weights packed once."""
+"""Convolutions in the form that is fastest on a CPU, and whole networks of them as a program without autograd."""

@@ -6,13 +6,16 @@ AVX2, a fifth of this network's products have other bits on two threads than on 
 Tensors are (N, H, W, C), contiguous: a 1 × 1 convolution is then a matrix product without a copy.
 """
 
+import functools
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from dreamvid.networks.fused_conv import FusedConvolution, post_operation
+from dreamvid.networks.program.fused_conv import FusedConvolution, fuses_on_cpu, post_operation
 
-_linear = torch.ops.mkldnn._linear_pointwise
-_convolve = torch.ops.mkldnn._convolution_pointwise
+_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_convolve: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 _NOTHING: tuple[str, list[float], str] = ("none", [], "")
 
 
@@ -116,6 +119,22 @@ def _mask_in_place(gradient: Tensor, y: Tensor, ceiling: float | None) -> Tensor
     if ceiling is not None:
         torch.ops.aten.hardtanh_backward.grad_input(gradient, y, 0.0, ceiling, grad_input=gradient)
     return gradient
+
+
+@functools.cache
+def operators_work() -> bool:
+    """Try oneDNN's operators for matrix products, once: they are PyTorch's own and may change or go without notice."""
+    if not fuses_on_cpu():
+        return False
+    x, matrix = torch.linspace(-1, 1, 48).view(1, 2, 3, 8), torch.linspace(-1, 1, 32).view(4, 8)
+    try:
+        plain: Tensor = _linear.default(x, _pack_matrix(matrix), None, *post_operation(6.0), "")
+        summed: Tensor = _linear.binary(x, plain, _pack_matrix(matrix), None, "add")
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    product = x @ matrix.t()
+    expected = product.clamp(0, 6)
+    return torch.allclose(plain, expected, atol=1e-5) and torch.allclose(summed, product + expected, atol=1e-5)
 
 
 # Rows that a packed matrix is meant for; oneDNN's layout hardly depends on it, and no result does.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx
 from torch.autograd.function import once_differentiable
 
-from dreamvid.networks.fused_conv import FusedConvolution
+from dreamvid.networks.program.fused_conv import FusedConvolution
 from dreamvid.networks.program.operators import Pointwise, Spatial, Sum
 
 

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dreamvid.networks import fused_conv
-from dreamvid.networks.fused_conv import FusedConvolution
 from dreamvid.networks.network import Network
+from dreamvid.networks.program import fused_conv
+from dreamvid.networks.program.fused_conv import FusedConvolution
 from dreamvid.networks.same_padding import Conv2dSame
 
 

@@ -73,7 +73,7 @@ def test_the_browsers_camera_is_dreamed_on_and_left_again() -> None:
             return bool(np.abs(mean_and_spread()[0] - (20, 200, 60)).max() < 15)
 
         wait_for(is_green)
-        assert ask(remote, "/api/state")["state"]["source"]["text"] == "browser"
+        wait_for(lambda: is_green() and ask(remote, "/api/state")["state"]["source"]["text"] == "browser")
         ask(remote, "/api/camera/leave", {})
         running.wait(lambda state: state.source.text == GRAPH)
         wait_for(lambda: np.abs(mean_and_spread()[0] - (20, 200, 60)).max() > 40)

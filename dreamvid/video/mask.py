@@ -139,7 +139,7 @@ _SAME_SECONDS = 0.002
 def mask_fingerprint(text: str) -> str:
     """Hash a mask's content. Raises SettingsError for one that cannot be read."""
     if is_matte(text):
-        from dreamvid.networks.subject import SHA256
+        from dreamvid.networks.subject.u2netp import SHA256
 
         return f"{text} 1" if text == "motion" else f"{text} 1 {SHA256}"
     try:

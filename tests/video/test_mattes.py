@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dreamvid import dream_frames, load_settings
 from dreamvid.errors import SettingsError
-from dreamvid.networks import subject
-from dreamvid.networks.subject import load_subject_network
+from dreamvid.networks.subject import u2netp as subject
+from dreamvid.networks.subject.u2netp import load_subject_network
 from dreamvid.render.engine import render_video, render_zoom
 from dreamvid.settings.size import Size
 from dreamvid.video.mask import is_matte, mask_fingerprint, mask_notes, open_mask

@@ -52,7 +52,7 @@ def image(
     image = fetch_image(source, allow_private_addresses=allow_private_addresses) if fetched else read_image(origin)
     check_image_size(target, image.shape[1], image.shape[0])
     if snapshot_every is not None or growth_film is not None:
-        from dreamvid.render.growth import GrowthRecord, grow_image
+        from dreamvid.figures.growth import GrowthRecord, grow_image
 
         if snapshot_every is not None and snapshot_every < 1:
             raise InputError(f"`snapshot_every` got {snapshot_every}: allowed is a whole number of steps from 1.")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dreamvid.motion.field import MotionField
 from dreamvid.motion.warp import warp
-from dreamvid.networks.subject import load_subject_network
+from dreamvid.networks.subject.u2netp import load_subject_network
 from dreamvid.video.mattes.matte import Matte
 
 EVERY = 4

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dreamvid import dream_image, load_settings
+from dreamvid.figures.growth import GrowthStep, grow_image
 from dreamvid.image.io import read_image, write_image
-from dreamvid.render.growth import GrowthStep, grow_image
 
 SMALL = {"objective": "blocks.1.0", "iterations": 3, "octaves": 2, "dream_height": 64, "device": "cpu"}
 

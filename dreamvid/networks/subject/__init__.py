@@ -1,0 +1,1 @@
+"""The network that finds the subject of an image, with its weights."""

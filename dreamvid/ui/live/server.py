@@ -44,7 +44,7 @@ class LiveServer:
             raise InputError(_cannot_listen(error, address, port)) from None
         self.address, self.port = address, int(self._server.server_address[1])
         self._server.guard = Guard(address, self.port, self.token)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="live page", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="live page", daemon=True)
         self._thread.start()
 
     @property

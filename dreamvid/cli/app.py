@@ -215,13 +215,13 @@ def guarded(call: Callable[[], object], *, quiet: bool = False) -> int:
             return 0
         except OSError as error:
             if error.errno != errno.ENOSPC:
-                _report_bug(error)
+                report_bug(error)
                 return 1
             console.discard_stdout()
             console.error(f"cannot write: {error.strerror}.")
             return 1
         except Exception as error:  # anything else is a mistake in dreamvid
-            _report_bug(error)
+            report_bug(error)
             return 1
     return result if isinstance(result, int) else 0
 
@@ -253,7 +253,8 @@ def _show_warnings_once() -> None:
     warnings.showwarning = show
 
 
-def _report_bug(error: Exception) -> None:
+def report_bug(error: Exception) -> None:
+    """Write a log file about a mistake in dreamvid, and say where it is."""
     import tempfile
     import traceback
 

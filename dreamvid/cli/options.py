@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from dreamvid.cli.flags import JOB, MAIN
+from dreamvid.errors import SettingsError
+from dreamvid.render.ray.options import LOCAL, RayOptions
 from dreamvid.video.sink import output_forms
 
 Overwrite = Annotated[
@@ -92,7 +94,60 @@ class JobFlags:
     quiet: Quiet = False
 
 
-NO_FLAGS = JobFlags()
+JobsFile = Annotated[
+    str | None,
+    Parameter(
+        group=JOB,
+        metavar="FILE.toml",
+        help="Render the jobs of a file: a [[job]] for each source, with its output, preset and settings.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    Parameter(
+        group=JOB,
+        negative=(),
+        show_default=False,
+        help="Only show what would be rendered: frames, shots, and an estimate of time and disk.",
+    ),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RayFlags:
+    """The flags that put a render on the workers of a Ray cluster."""
+
+    ray: Annotated[
+        bool | str,
+        Parameter(
+            group=JOB,
+            negative=(),
+            metavar="local|ADDRESS",
+            show_default=False,
+            help="Render on the workers of a Ray cluster: one that is started on this machine, auto or HOST:PORT.",
+        ),
+    ] = False
+    gpus_per_worker: Annotated[
+        float | None,
+        Parameter(group=JOB, metavar="NUMBER", show_default="1", help="GPUs of a worker, or a share of one."),
+    ] = None
+    cpus_per_worker: Annotated[
+        float | None, Parameter(group=JOB, metavar="NUMBER", show_default="1", help="CPU cores of a worker.")
+    ] = None
+
+    def options(self) -> RayOptions | None:
+        """Return what was chosen; None for a render in this process. Raises SettingsError."""
+        sizes = {"gpus_per_worker": self.gpus_per_worker, "cpus_per_worker": self.cpus_per_worker}
+        given = {name: value for name, value in sizes.items() if value is not None}
+        if self.ray is False:
+            if given:
+                raise SettingsError(f"`{next(iter(given))}` is for renders on Ray: add `ray=local`, or leave it out.")
+            return None
+        return RayOptions(address=LOCAL if self.ray is True else str(self.ray), **given)
+
+
+NO_FLAGS, NO_RAY = JobFlags(), RayFlags()
 
 
 def output(default: str, help: str) -> Parameter:

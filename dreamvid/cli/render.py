@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dreamvid.cli.options import JobFlags
 from dreamvid.render.progress import RenderResult
-from dreamvid.settings import Settings
 from dreamvid.ui import console
 from dreamvid.ui.terminal import RenderDisplay
 
 if TYPE_CHECKING:
+    from dreamvid.render.batch.items import Item
     from dreamvid.runtime.profiler import Profile
 
 _FROM_TO = {
@@ -22,26 +22,20 @@ _FROM_TO = {
 }
 
 
-def render(
-    work: Callable[..., RenderResult],
-    source: str,
-    output: str | None,
-    default_output: str,
-    settings: Settings,
-    job: JobFlags,
-) -> None:
+def render(work: Callable[..., RenderResult], item: "Item", job: JobFlags, **options: Any) -> None:
     """Call `dream_video` or `zoom_video` with the flags of a command. Raises DreamvidError."""
     with RenderDisplay(job.progress, quiet=job.quiet) as display:
         result = work(
-            source,
-            default_output if output is None else output,
-            settings,
+            item.source,
+            item.output,
+            item.settings,
             overwrite=job.overwrite,
             restart=job.restart,
             on_progress=display.show,
             preview_every_seconds=job.preview_every_seconds,
             profile=job.profile,
             trace=job.trace,
+            **options,
         )
     display.finish(result)
     if job.profile:

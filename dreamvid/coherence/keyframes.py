@@ -160,9 +160,13 @@ def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
         frame.share * (forward_validity.square() + LEAST),
     )
     portion = weight / (weight + weight_after)
-    moved, moved_after = warp(before, flow), warp(after, forward_flow)
-    mean = portion * moved + (1 - portion) * moved_after
-    wanted = portion * moved.square() + (1 - portion) * moved_after.square()
+    return mix(warp(before, flow), warp(after, forward_flow), portion)
+
+
+def mix(before: Tensor, after: Tensor, portion: Tensor | float) -> Tensor:
+    """Mix two residuals (1, C, h, w), of the first one `portion`; the result is as strong as the two."""
+    mean = portion * before + (1 - portion) * after
+    wanted = portion * before.square() + (1 - portion) * after.square()
     return mean * (_local(wanted) / _local(mean.square()).clamp_min(1e-9)).sqrt().clamp(1, STRONGEST)
 
 

@@ -4,8 +4,9 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import NoReturn, Unpack
+from typing import TYPE_CHECKING, NoReturn, Unpack
 
 from dreamvid.errors import DreamvidError, Interrupted, OutputError
 from dreamvid.render.animation_producer import AnimationProducer, with_format
@@ -28,6 +29,11 @@ from dreamvid.settings import DEFAULT_ZOOM_PRESET, Settings, as_settings
 from dreamvid.settings.renamed import accept_old_arguments
 from dreamvid.video.encode import StreamSpec
 from dreamvid.video.source import open_for_render
+
+if TYPE_CHECKING:
+    from dreamvid.render.ray.pool import WorkerPool
+    from dreamvid.render.ray.renderer import RayRender
+    from dreamvid.video.source import Source
 
 __all__ = ["Progress", "RenderResult", "render_video", "render_zoom"]
 
@@ -53,7 +59,7 @@ def render_video(
         output: its suffix decides the format. The recipe is written next to it as `<output name>.toml`.
         settings: from `load_settings`, or the name or file of a preset; None for the default one.
         options: the fields of `RenderOptions`: overwrite, restart, on_progress, cancel, preview_every_seconds, profile,
-            trace, split_seconds.
+            trace, split_seconds, ray.
 
     Raises:
         SourceError, OutputError, NetworkError, ObjectiveError, DeviceError: before any work, or when one of them
@@ -67,12 +73,16 @@ def render_video(
     destination = OutputTarget.from_path(output, settings)
     opened = open_for_render(source, settings.video)
     _refuse_writing_to(opened.paths, destination)
-    return _render(
-        lambda: VideoProducer.from_source(opened, settings, split_seconds=chosen.split_seconds),
-        settings,
-        destination,
-        chosen,
-    )
+
+    def open_producer() -> FrameProducer:
+        return VideoProducer.from_source(opened, settings, split_seconds=chosen.split_seconds)
+
+    if chosen.ray is None or chosen.ray is False:
+        return _render(open_producer, settings, destination, chosen)
+    from dreamvid.render.ray.pool import open_pool  # Ray takes seconds to load
+
+    with open_pool(chosen.ray) as pool:
+        return _render(open_producer, settings, destination, chosen, (pool, opened))
 
 
 @accept_old_arguments(fresh="restart")
@@ -97,16 +107,29 @@ def render_zoom(
 
 
 def _render(
-    open_producer: Callable[[], FrameProducer], settings: Settings, destination: OutputTarget, options: RenderOptions
+    open_producer: Callable[[], FrameProducer],
+    settings: Settings,
+    destination: OutputTarget,
+    options: RenderOptions,
+    on_pool: "tuple[WorkerPool, Source] | None" = None,
 ) -> RenderResult:
+    """Render in this process, or where a pool of workers is given, with its source, on these."""
     if destination.exists() and not options.overwrite and (options.restart or not owns_output(destination)):
         _remove_dead_job(destination)
         destination.refuse_overwriting()
     with StopRequest(options.cancel) as stop, translate_out_of_memory():
         try:
             with Job(destination) as job:
-                render = _Render(settings, open_producer(), job, stop, options)
-                return render.run()
+                if on_pool is None:
+                    return _Render(settings, open_producer(), job, stop, options).run()
+                from dreamvid.render.ray.renderer import RayRender
+
+                pool, source = on_pool
+                remote = RayRender(pool, source, settings, destination.sink, job, stop)
+                try:
+                    return _Render(settings, open_producer(), job, stop, options, remote).run()
+                finally:
+                    remote.release()
         except KeyboardInterrupt:
             raise Interrupted("Stopped. The same command continues with what is done.", stop.exit_code) from None
 
@@ -116,11 +139,18 @@ class _Render:
 
     plan: Plan
     spec: StreamSpec
-    segments: SegmentRenderer
+    segments: "SegmentRenderer | RayRender"
 
     def __init__(
-        self, settings: Settings, producer: FrameProducer, job: Job, stop: StopRequest, options: RenderOptions
+        self,
+        settings: Settings,
+        producer: FrameProducer,
+        job: Job,
+        stop: StopRequest,
+        options: RenderOptions,
+        remote: "RayRender | None" = None,
     ) -> None:
+        self.remote = remote
         self.settings, self.producer, self.job, self.stop, self.options = settings, producer, job, stop, options
         self.warnings: list[str] = []
         producer.stopwatch.spans = [] if options.trace is not None else None
@@ -133,27 +163,13 @@ class _Render:
         self.spec = self.producer.spec(self.plan)
         joined = self.job.joined_warnings()
         unfinished = [] if joined is not None else self.job.unfinished(self.plan.segments)
-        resumed_from = self.plan.count - sum(segment.count for segment in unfinished)
+        resumed_from = self.plan.count - sum(segment.shown for segment in unfinished)
         if unfinished:
             self.job.destination.sink.check(self.spec)
         for warning in self.job.warnings:
             self.warnings.append(warning)
             self._report(Progress("dream", resumed_from, self.plan.count, message=warning))
-        every, partial = (
-            self.options.preview_every_seconds,
-            PartialVideo(self.job, self.plan, self.spec, self.producer.sound),
-        )
-        self.segments = SegmentRenderer(
-            self.producer,
-            self.job,
-            self.job.destination.sink,
-            self.plan,
-            self.spec,
-            stop=self.stop,
-            report=self._report,
-            done=resumed_from,
-            preview=None if every is None else Preview(partial, every),
-        )
+        self.segments = self._segment_renderer(resumed_from)
         if resumed_from:
             _log.info("resuming %s: %d of %d frames are done", self.job.folder, resumed_from, self.plan.count)
             message = f"Resuming: {resumed_from} of {self.plan.count} frames are done already."
@@ -184,12 +200,30 @@ class _Render:
             self._profile(unfinished, dreaming_seconds),
         )
 
+    def _segment_renderer(self, done: int) -> "SegmentRenderer | RayRender":
+        if self.remote is not None:
+            self.remote.begin(self.plan, self._report, done)
+            return self.remote
+        every = self.options.preview_every_seconds
+        unfinished = PartialVideo(self.job, self.plan, self.spec, self.producer.sound)
+        return SegmentRenderer(
+            self.producer,
+            self.job,
+            self.job.destination.sink,
+            self.plan,
+            self.spec,
+            stop=self.stop,
+            report=self._report,
+            done=done,
+            preview=None if every is None else Preview(unfinished, every),
+        )
+
     # --- before the first frame
 
     def _prepare(self) -> None:
         """Resume the plan of an unfinished render, or make a new one."""
         destination = self.job.destination
-        identity = self.producer.identity(destination.sink)
+        identity = self.producer.identity(destination.sink) if self.remote is None else self.remote.identity()
         complete = published(destination)
         # Where another render left nothing to lose, or nothing to do but to clean up, nobody has to be asked.
         if self.options.restart or (self.job.differs_from(identity) and (complete or not self.job.has_segments)):
@@ -228,18 +262,20 @@ class _Render:
             producer.kind,
             producer.provenance(),
             self.options.overwrite,
+            partial(producer.source_frames, self.plan) if isinstance(producer, VideoProducer) else None,
         )
 
     def _profile(self, segments: Sequence[Segment], seconds: float) -> Profile:
         frames = sum(segment.count for segment in segments)
         dreamed = sum(map(self.plan.count_keyframes, segments))
-        stopwatch, gradient, roofline = self.producer.stopwatch, self.producer.ascent.gradient, None
+        stopwatch, roofline = self.producer.stopwatch, None
         if self.options.trace is not None:
             try:
                 stopwatch.write_trace(Path(self.options.trace).expanduser())
             except OSError as error:
                 self.warnings.append(f"the trace could not be written to {self.options.trace}: {error.strerror}")
         if self.options.profile:
+            gradient = self.producer.ascent.gradient
             flop = gradient_flop(gradient.network, gradient.evaluated)
             roofline = Roofline(flop, measured_peak(self.producer.device, gradient.dtype))
         return Profile(frames, dreamed, seconds, stopwatch.busy, dict(stopwatch.moved), roofline)
@@ -247,7 +283,7 @@ class _Render:
     # --- when it does not come to an end
 
     def _kept(self) -> str:
-        kept = sum(segment.count for segment in self.plan.segments if self.job.is_finished(segment))
+        kept = sum(segment.shown for segment in self.plan.segments if self.job.is_finished(segment))
         if not kept:
             return "No segment was finished yet; the same command begins again."
         return f"{kept} of {self.plan.count} frames are kept; the same command again continues from there."

@@ -37,9 +37,11 @@ from dreamvid.video.source import FfmpegSource, Source
 # At most this much video is dreamed again after a crash. Each segment costs one key frame and the start of an encoder;
 # encoders put a key frame at such distances by themselves (x264 at least every 250 frames).
 SEGMENT_SECONDS = 4
-# Where a long shot is split, its pieces begin so many half-lives earlier: what is left then of the dream that the piece
-# lacks does not show at the seam (python -m benchmarks.scale measures it).
-PRE_ROLL_HALF_LIVES = 4
+# Where a long shot is split, a piece begins so many half-lives before its frames, so that its dream is grown by then.
+# It never becomes the dream of the piece before, as patterns that have grown stay. So the one dissolves into the other,
+# in this time (python -m benchmarks.scale measures both).
+PRE_ROLL_HALF_LIVES = 2
+DISSOLVE_SECONDS = 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Segment:
 
     `new_shot`: its first frame depends on nothing before it. `bars`: black bars of the source that are not dreamed, in
     pixels of the source. `pre_roll`: where a long shot is split, so many frames before `start` are dreamed and thrown
-    away, as if the shot began with them.
+    away, as if the shot began with them. `overlap`: where a long shot is split, the last segment of a piece and the
+    first one of the next have the same frames, and the result shows how the one dissolves into the other.
     """
 
     index: int
@@ -57,6 +60,17 @@ class Segment:
     new_shot: bool
     bars: Bars = NO_BARS
     pre_roll: int = 0
+    overlap: bool = False
+
+    @property
+    def ends_piece(self) -> bool:
+        """Tell if its frames are also those of the next segment, which counts them."""
+        return self.overlap and not self.pre_roll
+
+    @property
+    def shown(self) -> int:
+        """Number of frames of the result that it stands for."""
+        return 0 if self.ends_piece else self.count
 
     @property
     def stands_alone(self) -> bool:
@@ -315,18 +329,27 @@ def split_shots(plan: Plan, split_seconds: float, half_life_seconds: float) -> P
     dream.
     """
     longest = split_seconds * plan.rate
-    wanted = math.ceil(PRE_ROLL_HALF_LIVES * half_life_seconds * plan.rate)
+    wanted = max(1, math.ceil(PRE_ROLL_HALF_LIVES * half_life_seconds * plan.rate))
+    dissolve = math.ceil(DISSOLVE_SECONDS * plan.rate)
     segments: list[Segment] = []
+
+    def add(segment: Segment) -> None:
+        segments.append(replace(segment, index=len(segments)))
+
     shot_begin = piece_begin = plan.start
     for segment in plan.segments:
+        ends = min(bisect_left(plan.keyframes, segment.start + dissolve - 1), len(plan.keyframes) - 1)
         if segment.new_shot:
             shot_begin = piece_begin = segment.start
-        elif segment.stop - piece_begin > longest:
+        elif segment.stop - piece_begin > longest and plan.keyframes[ends] + 1 < segment.stop:
             piece_begin = segment.start
-            first = max(shot_begin, segment.start - max(1, wanted))
+            first = max(shot_begin, segment.start - wanted)
             keyframe = plan.keyframes[bisect_right(plan.keyframes, first) - 1]
-            segment = replace(segment, pre_roll=segment.start - keyframe)
-        segments.append(segment)
+            both = replace(segment, stop=plan.keyframes[ends] + 1, overlap=True)
+            add(both)
+            add(replace(both, pre_roll=segment.start - keyframe))
+            segment = replace(segment, start=both.stop)
+        add(segment)
     return replace(plan, segments=tuple(segments))
 
 

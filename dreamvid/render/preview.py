@@ -45,7 +45,7 @@ class PartialVideo:
         pts: list[Sequence[int]] = []
         begin = self.plan.start
         for segment in self.plan.segments:
-            if not self.job.is_finished(segment):
+            if segment.overlap or not self.job.is_finished(segment):  # a seam is made when all is there
                 break
             paths.append(self.job.segment_path(segment))
             pts.append(self.plan.segment_pts(segment))

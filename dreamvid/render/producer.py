@@ -33,14 +33,19 @@ class FrameProducer(Protocol):
     """Makes the frames of a render, segment by segment.
 
     kind: the command, for the recipe. sound: None if there is none. stopwatch: times all stages of the render.
-    ascent: the gradient ascent, for the profile.
     """
 
     kind: Literal["run", "zoom"]
-    device: torch.device
     sound: Sound | None
     stopwatch: Stopwatch
-    ascent: OctaveAscent
+
+    @property
+    def device(self) -> torch.device:
+        """What dreams."""
+
+    @property
+    def ascent(self) -> OctaveAscent:
+        """The gradient ascent, for the profile."""
 
     def identity(self, sink: Sink) -> dict[str, str]:
         """Write down what the frames depend on."""

@@ -4,7 +4,7 @@ import html
 import json
 import time
 from collections import deque
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,13 +17,28 @@ _WINDOW_FRAMES = 30
 
 
 @dataclass(frozen=True)
+class WorkerProgress:
+    """What one of several workers does.
+
+    worker: its name, such as "10.0.0.5:1234" (address and process). frames: what it renders, START:STOP. done, total:
+    frames of these. fps: frames per second lately.
+    """
+
+    worker: str
+    frames: str
+    done: int
+    total: int
+    fps: float = 0.0
+
+
+@dataclass(frozen=True)
 class Progress:
     """One moment of a render.
 
     stage: scan (the source is read), plan (shots and segments are found), dream, join. done, total: frames of this
     stage; `total` is None while it is not known. fps: frames per second lately, 0 at first. seconds_left: estimate,
     None while there is none. bottleneck: decode, motion, dream or encode, the stage that the others wait for.
-    message: something to tell the user once, or "".
+    message: something to tell the user once, or "". workers: what each worker does, where several render.
     """
 
     stage: Literal["scan", "plan", "dream", "join"]
@@ -33,9 +48,10 @@ class Progress:
     seconds_left: float | None = None
     bottleneck: str | None = None
     message: str = ""
+    workers: tuple[WorkerProgress, ...] = ()
 
-    def to_json(self) -> str:
-        """Write as one line of JSON, for other programs.
+    def to_json(self, source: str | None = None) -> str:
+        """Write as one line of JSON, for other programs. source: the one of several that this is about.
 
         An object with these keys, always all of them (docs/automation.md; the command line adds lines of other stages,
         for messages and for the end):
@@ -48,6 +64,8 @@ class Progress:
             seconds_left  of this stage, or null
             message       something to tell the user once, or ""
             bottleneck    "decode", "motion", "dream", "encode" or null
+            source        the source, where a command has several, or null
+            workers       of a render on several workers, what each does; else []
         """
         return json.dumps(
             {
@@ -59,6 +77,8 @@ class Progress:
                 "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
                 "message": self.message,
                 "bottleneck": self.bottleneck,
+                "source": source,
+                "workers": [asdict(worker) for worker in self.workers],
             }
         )
 
@@ -70,6 +90,8 @@ def describe(progress: Progress) -> str:
         parts.append(f"{progress.fps:.2f} fps" if progress.fps < 10 else f"{progress.fps:.0f} fps")
     if progress.seconds_left is not None and progress.done != progress.total:
         parts.append(f"{clock(progress.seconds_left)} left")
+    if progress.workers:
+        parts.append(f"{len(progress.workers)} workers")
     if progress.bottleneck:
         parts.append(f"slow: {progress.bottleneck}")
     return ", ".join(parts)

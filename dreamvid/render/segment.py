@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dreamvid.errors import DreamvidError, SourceError
 from dreamvid.image.tensors import Download, download
+from dreamvid.render.farm.seam import overlap_sink
 from dreamvid.render.farm.segment_store import SegmentStore, device_name, disk_errors_as_output_errors
 from dreamvid.render.plan import Plan, Segment
 from dreamvid.render.preview import Preview, PreviewChunk
@@ -144,7 +145,7 @@ class SegmentRenderer:
                     pixels = download(image, dtype)
                 stopwatch.add_bytes("dream", pixels.size)
                 dreamed.put(_Image(index, pixels))
-                self.done += 1
+                self.done += segment.shown > 0
                 self._report(meter.measure(self.done, self._plan.count, self._stopping()))
                 if self._stop.asked and index + 1 < segment.stop:
                     dreamed.put(_EarlyEnd())
@@ -216,13 +217,14 @@ class _SegmentEncoder:
     def _open(self, segment: Segment) -> None:
         _log.debug("segment %d: frames %d to %d", segment.index, segment.start, segment.stop)
         self._segment = segment
-        self._writer = self._sink.open_segment(self._store.segment_path(segment), self._spec)
+        sink = overlap_sink() if segment.overlap else self._sink
+        self._writer = sink.open_segment(self._store.segment_path(segment), self._spec)
 
     def _write(self, index: int, pixels: Pixels) -> None:
         assert self._writer is not None
         self._writer.write(pixels, self._plan.pts[index - self._plan.start])
         self._stopwatch.add_bytes("encode", pixels.nbytes)
-        if self._preview is None:
+        if self._preview is None or (self._segment is not None and self._segment.overlap):
             return
         try:
             self._preview.add(index, pixels)
@@ -238,7 +240,7 @@ class _SegmentEncoder:
         writer.close()
         if isinstance(end, _SegmentEnd):
             self._store.finish_segment(segment, end.state, device=self._device)
-        else:
+        elif not segment.overlap:
             self.chunks.append(PreviewChunk(writer.path, segment.start, segment.start + writer.count))
         self._forget_preview()
 

@@ -1,5 +1,6 @@
 """Make the frames of a dreamed video: the decoder works ahead in a thread, motion may too; the caller dreams."""
 
+import functools
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -17,6 +18,7 @@ from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.dream.draft import draft
+from dreamvid.dream.octaves import OctaveAscent
 from dreamvid.errors import SettingsError, SourceError
 from dreamvid.image.tensors import to_float, upload
 from dreamvid.render.fingerprint import render_fingerprint
@@ -72,13 +74,25 @@ class VideoProducer:
     ) -> None:
         self._settings, self._source, self._info = settings, source, info
         self._split_seconds = split_seconds
-        self._dreamer = FrameDreamer(settings)
-        self.device = torch.device(self._dreamer.device)
         self.sound: Sound | None = Sound(source, info)
         self._signals: Callable[[float], Mapping[str, float]] = lambda time_seconds: {}
         self._matte: Mapping[str, Tensor] = {}
         self.stopwatch = Stopwatch()
-        self.ascent = self._dreamer.ascent
+
+    @functools.cached_property
+    def _dreamer(self) -> FrameDreamer:
+        """The network, loaded when it is first needed: never where only workers dream."""
+        return FrameDreamer(self._settings)
+
+    @property
+    def device(self) -> torch.device:
+        """What dreams."""
+        return torch.device(self._dreamer.device)
+
+    @property
+    def ascent(self) -> OctaveAscent:
+        """The gradient ascent, for the profile."""
+        return self._dreamer.ascent
 
     @classmethod
     def from_source(cls, source: Source, settings: Settings, *, split_seconds: float | None = None) -> "VideoProducer":
@@ -237,6 +251,21 @@ class VideoProducer:
         frame = to_float(shown.uploaded)
         frame[:, :, *shown.picture] = dreamed
         return frame
+
+    def source_frames(self, plan: Plan, segment: Segment) -> Iterator[Pixels]:
+        """Read the frames of a segment at the size of the result, without dreaming."""
+        video = self._settings.video
+        with FrameReader(
+            self._source,
+            self._info,
+            scan=plan.scan(),
+            start=segment.start,
+            stop=segment.stop,
+            size=video.size_pixels(),
+            fps=video.rate(),
+        ) as reader:
+            for index in range(segment.start, segment.stop):
+                yield self._next_frame(reader, index, plan)
 
     def state(self) -> dict[str, Tensor]:
         """Return what the next frame needs."""

@@ -93,12 +93,18 @@ def translated(message: str) -> str:
     return with_flags(message, _voice.flags()) if "`" in message else message
 
 
-def write_json(stage: str, message: str = "", frame: int | None = None) -> None:
+def flag_of(parameter: str) -> str:
+    """Return the running command's flag of a parameter."""
+    return _voice.flags().get(parameter, "--" + parameter.replace("_", "-"))
+
+
+def write_json(stage: str, message: str = "", frame: int | None = None, source: str | None = None) -> None:
     """Write a JSON object that is not a state of progress to stderr; it has the keys of `Progress.to_json`."""
     from dreamvid.render.progress import JSON_VERSION  # the first screen of help does without
 
-    unknown = {"total": None, "fps": 0.0, "seconds_left": None, "bottleneck": None}
-    write_line(json.dumps({"version": JSON_VERSION, "stage": stage, "frame": frame, "message": message, **unknown}))
+    known: dict[str, object] = {"version": JSON_VERSION, "stage": stage, "frame": frame, "message": message}
+    unknown: dict[str, object] = {"total": None, "fps": 0.0, "seconds_left": None, "bottleneck": None}
+    write_line(json.dumps({**known, **unknown, "source": source, "workers": []}))
 
 
 def write_line(line: str) -> None:
@@ -120,8 +126,9 @@ def print_table(
     columns: Sequence[tuple[str, Literal["left", "right"]]],
     rows: Iterable[Sequence[str]],
     wrap_last: bool = False,
+    to_stderr: bool = False,
 ) -> None:
-    """Write rows under headings to stdout; `wrap_last` lets the last column break on a terminal."""
+    """Write rows under headings to stdout, or to stderr; `wrap_last` lets the last column break on a terminal."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -130,7 +137,13 @@ def print_table(
         table.add_column(title, justify=justify, no_wrap=not wraps, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    _write(table)
+    if to_stderr:
+        terminal = stderr()
+        with suppress(OSError, ValueError):  # it is full or closed
+            wide = terminal if terminal.is_terminal else Console(stderr=True, highlight=False, width=_UNBOUNDED)
+            wide.print(table)
+    else:
+        _write(table)
 
 
 def result(line: str) -> None:

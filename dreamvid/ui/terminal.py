@@ -23,19 +23,27 @@ class RenderDisplay:
     """Shows a render's progress on stderr and its result on stdout. A context: the bar always closes.
 
     form: bar, plain (a line now and then), json (an object for every state, docs/automation.md) or none; None for a bar
-    on a terminal and plain lines elsewhere. quiet: show neither progress nor warnings nor the result.
+    on a terminal and plain lines elsewhere. quiet: show neither progress nor warnings nor the result. source: what is
+    rendered, where a command has several sources.
     """
 
-    def __init__(self, form: Literal["bar", "plain", "json", "none"] | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        form: Literal["bar", "plain", "json", "none"] | None = None,
+        *,
+        quiet: bool = False,
+        source: str | None = None,
+    ) -> None:
         terminal = console.stderr()
         self.form = "none" if quiet else form or ("bar" if terminal.is_terminal else "plain")
-        self.quiet = quiet
+        self.quiet, self.source = quiet, source
         self._shown_messages: set[str] = set()
         self._stage = ""
         self._began = self._line_time = time.monotonic()
         self._line_share = 0.0
         self._bar: Bar | None = None
         self._task: TaskID | None = None
+        self._workers: dict[str, TaskID] = {}
         if self.form == "bar":
             self._bar = Bar(
                 TextColumn("{task.description}"),
@@ -61,11 +69,12 @@ class RenderDisplay:
         if self.form == "none":
             return
         if self.form == "json":
-            console.write_line(replace(progress, message=console.translated(progress.message)).to_json())
+            told = replace(progress, message=console.translated(progress.message))
+            console.write_line(told.to_json(self.source))
             return
         if progress.message and progress.message not in self._shown_messages:
             self._shown_messages.add(progress.message)
-            console.say(progress.message)
+            console.say(self._labelled(progress.message))
         if self._bar is not None:
             self._move_bar(self._bar, progress)
         else:
@@ -78,23 +87,39 @@ class RenderDisplay:
             return
         for text in result.warnings:
             if text not in self._shown_messages:
-                console.warning(text)
+                console.warning(self._labelled(text))
         resumed = f", {result.resumed_from} of them earlier" if result.resumed_from else ""
         took = clock(time.monotonic() - self._began)
         summary = f"Done: {result.frames} frames in {took}{resumed}."
         if self.form == "json":
-            console.write_json("done", summary, result.frames)
+            console.write_json("done", summary, result.frames, self.source)
         elif self.form != "none":
-            console.say(f"{summary} The video, and its recipe for --preset:")
+            console.say(self._labelled(f"{summary} The video, and its recipe for --preset:"))
         console.result_file(result.output)
         console.result_file(result.recipe)
+
+    def _labelled(self, text: str) -> str:
+        """Say of which source a message is, where there are several."""
+        return text if self.source is None or self.form == "json" else f"{self.source}: {text}"
 
     def _move_bar(self, bar: Bar, progress: "Progress") -> None:
         if self._task is None or progress.stage != self._stage:
             if self._task is not None:
                 bar.remove_task(self._task)
-            self._task = bar.add_task(STAGES[progress.stage], total=progress.total, state="")
+            self._task = bar.add_task(self._labelled(STAGES[progress.stage]), total=progress.total, state="")
         bar.update(self._task, completed=progress.done, total=progress.total, state=describe(progress))
+        self._move_workers(bar, progress)
+
+    def _move_workers(self, bar: Bar, progress: "Progress") -> None:
+        """Show a line for each of several workers."""
+        working = {worker.worker: worker for worker in progress.workers}
+        for name in [name for name in self._workers if name not in working]:
+            bar.remove_task(self._workers.pop(name))
+        for name, worker in working.items():
+            if name not in self._workers:
+                self._workers[name] = bar.add_task(f"  {name}", total=worker.total, state="")
+            state = f"frames {worker.frames}" + (f", {worker.fps:.2f} fps" if worker.fps else "")
+            bar.update(self._workers[name], completed=worker.done, total=worker.total, state=state)
 
     def _print_line(self, progress: "Progress") -> None:
         """Print a line after every tenth of the frames, or every ten seconds; never a flood of them."""
@@ -106,4 +131,4 @@ class RenderDisplay:
         last = progress.stage == "dream" and share == 1.0 and self._line_share < 1.0
         if tenth or last or waited >= _LINE_SECONDS:
             self._line_time, self._line_share = time.monotonic(), share
-            console.say(f"{STAGES[progress.stage]}: {describe(progress)}")
+            console.say(self._labelled(f"{STAGES[progress.stage]}: {describe(progress)}"))

@@ -142,7 +142,7 @@ def test_version(dreamvid: Run) -> None:
         (["run", "x.mp4", "--octave", "3"], ["--octave.", "--octaves"]),
         (["run", "x.mp4", "--model", "--overwrite"], ["--model", "requires an argument"]),
         (["run", "x.mp4", "--octaves", "2", "--octaves", "3"], ["--octaves", "multiple times"]),
-        (["run", "x.mp4", "y.mp4"], ["Unexpected argument 'y.mp4'", "dreamvid run --help"]),
+        (["run", "x.mp4", "y.mp4", "-o", "z.mp4"], ["2 sources need a folder", "--output out/", "'out/*.mp4'"]),
         (["presets", "shwo"], ["'shwo'", "'show'"]),
         (["image", "x.png", "--half-life", "3"], ["--half-life"]),
     ],

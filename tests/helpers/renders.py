@@ -28,18 +28,20 @@ CUT, FRAMES = 16, 25
 SEGMENTS = ((0, 7, True), (7, 16, False), (16, 25, True))
 
 
+QUICK: dict[str, object] = {
+    "objective": "blocks.1.0",
+    "dream_height": 48,
+    "octaves": 2,
+    "iterations": 2,
+    "warm_iterations": 1,
+    "cadence": 2,  # what a film of the usual rates has by itself
+    "device": "cpu",
+}
+
+
 def tiny(**overrides: object) -> Settings:
     """Settings under which a frame takes milliseconds."""
-    chosen: dict[str, object] = {
-        "objective": "blocks.1.0",
-        "dream_height": 48,
-        "octaves": 2,
-        "iterations": 2,
-        "warm_iterations": 1,
-        "cadence": 2,  # what a film of the usual rates has by itself
-        "device": "cpu",
-    }
-    return load_settings(**{**chosen, **overrides})
+    return load_settings(**{**QUICK, **overrides})
 
 
 def make_film(path: Path) -> Path:

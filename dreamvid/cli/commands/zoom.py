@@ -7,10 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dreamvid.cli.flags import MAIN, with_settings
-from dreamvid.cli.options import NO_FLAGS, VIDEOS, JobFlags
+from dreamvid.cli.options import NO_FLAGS, VIDEOS, JobFlags, JobsFile
 from dreamvid.cli.options import output as output_flag
 from dreamvid.cli.options import preset as preset_flag
 from dreamvid.cli.render import render
+from dreamvid.errors import SourceError
 from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, DEFAULT_ZOOM_PRESET, load_settings
 from dreamvid.settings.recipe import GROUPS_OF_KIND
 
@@ -24,29 +25,57 @@ _DEFAULTS = load_settings(DEFAULT_ZOOM_PRESET, {"video": DEFAULT_ANIMATION_FORMA
     without=("bars", "hwaccel"),
 )
 def zoom(
-    start: Annotated[
+    *starts: Annotated[
         str,
         Parameter(
+            name="START",
             group=MAIN,
-            help="Image to start from: a file, VIDEO@TIME (seconds, m:ss or h:mm:ss), or noise.",
+            show_default="noise",
+            help="Image to start from: a file, VIDEO@TIME (seconds, m:ss or h:mm:ss), or noise. Several, or a folder "
+            "or pattern of images, make a video each.",
         ),
-    ] = "noise",
-    /,
-    *,
+    ],
     output: Annotated[str | None, output_flag("NAME-OF-START.zoom.mp4", VIDEOS)] = None,
     preset: Annotated[str | None, preset_flag(DEFAULT_ZOOM_PRESET)] = None,
     job: JobFlags = NO_FLAGS,
+    jobs: JobsFile = None,
     **overrides: str | None,
-) -> None:
+) -> int:
     """Make a video from one image, or from noise: the camera moves and the dream grows without end.
 
     Any number can be a schedule: --zoom '0s: 1.2, 4s: 0.8 ease-in-out', --rotate '20*sin(tau*t/8)', --zoom '1.1 +
     0.5*beat' --audio song.wav. Start an interrupted run again with the same command: it resumes where it stopped.
     """
     settings = load_settings(DEFAULT_ZOOM_PRESET if preset is None else preset, **overrides)
-    from dreamvid.api import zoom_video  # imports torch; a wrong flag is told without that wait
+    if starts and jobs is not None:
+        raise SourceError("Give images, or a file of jobs, not both: --jobs names the images itself.")
+    # What follows imports torch; a wrong flag is told without that wait.
+    from dreamvid.cli.batch import render_batch, retry_command
+    from dreamvid.render.batch.items import Item, place_outputs, read_jobs
+    from dreamvid.render.batch.sources import expand_images
 
-    render(zoom_video, start, output, default_output(start), settings, job)
+    several = jobs is not None
+    if jobs is not None:
+        items = read_jobs(jobs, preset or DEFAULT_ZOOM_PRESET, default_output, **overrides)
+    else:
+        expanded = expand_images(starts or ("noise",))
+        several = expanded.several
+        if several:
+            items = place_outputs(expanded.sources, output, settings, default_output)
+        else:
+            (start,) = expanded.sources
+            items = [Item(start, default_output(start) if output is None else output, settings)]
+    from dreamvid.api import zoom_video
+    from dreamvid.render.batch.run import zoom_is_finished
+
+    if not several:
+        render(zoom_video, items[0], job)
+        return 0
+    retry = retry_command("zoom", output, preset, (job,), overrides)
+    if jobs is not None:  # with settings of its own for each image; what is finished is skipped
+        again = retry_command("zoom", None, preset, (job, {"jobs": jobs}), overrides)([])
+        return render_batch(zoom_video, items, zoom_is_finished, job, retry=lambda failed: again)
+    return render_batch(zoom_video, items, zoom_is_finished, job, retry=retry)
 
 
 def default_output(start: str) -> str:

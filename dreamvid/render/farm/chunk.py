@@ -19,12 +19,13 @@ class Chunk:
     @property
     def count(self) -> int:
         """Number of frames of its result."""
-        return sum(segment.count for segment in self.segments)
+        return sum(segment.shown for segment in self.segments)
 
     @property
     def span(self) -> str:
         """Write its frames as START:STOP, as the setting `frames` does."""
-        return f"{self.segments[0].start}:{self.segments[-1].stop}"
+        shown = [segment for segment in self.segments if segment.shown] or self.segments
+        return f"{shown[0].start}:{shown[-1].stop}"
 
 
 def chunks(plan: Plan) -> tuple[Chunk, ...]:

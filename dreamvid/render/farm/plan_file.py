@@ -6,7 +6,7 @@ segments are in the result's job folder there. The source and the files that set
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -153,10 +153,17 @@ def _check(plan: Plan) -> None:
         raise ValueError("there are no frames")
     if any(segment.index != number for number, segment in enumerate(segments)):
         raise ValueError("the segments are not numbered in order")
-    if segments[0].start != plan.start or segments[-1].stop != plan.start + plan.count:
-        raise ValueError("the segments do not cover the frames")
-    if any(this.stop != following.start for this, following in pairwise(segments)):
+    if any(this.start != at for this, at in zip(segments, _starts(plan), strict=True)):
         raise ValueError("the segments do not follow one another")
+    if segments[-1].stop != plan.start + plan.count:
+        raise ValueError("the segments do not cover the frames")
+    for this, following in pairwise([*segments, None]):
+        if (
+            this is not None
+            and this.ends_piece
+            and (following is None or not following.pre_roll or not following.overlap)
+        ):
+            raise ValueError(f"segment {this.index} dissolves into nothing")
     if any(segment.count < 1 for segment in segments) or not segments[0].new_shot:
         raise ValueError("a segment is empty, or the first one begins no shot")
     keyframes = set(plan.keyframes)
@@ -176,6 +183,14 @@ def _check(plan: Plan) -> None:
             raise ValueError(f"segment {segment.index} begins before its shot")
         if min(segment.bars.top, segment.bars.bottom, segment.bars.left, segment.bars.right) < 0:
             raise ValueError(f"segment {segment.index} has bars of less than nothing")
+
+
+def _starts(plan: Plan) -> Iterator[int]:
+    """Give the frames at which the segments have to start."""
+    at = plan.start
+    for segment in plan.segments:
+        yield at
+        at += segment.shown
 
 
 def _pretty(value: Any) -> str:

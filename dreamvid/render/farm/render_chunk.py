@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from dreamvid.dream.draft import draft
 from dreamvid.errors import Interrupted, JobError, OutputError
 from dreamvid.render.farm.chunk import Chunk, chunks, chunks_of
 from dreamvid.render.farm.finish import Finish
@@ -14,14 +14,12 @@ from dreamvid.render.farm.segment_store import SegmentRecord, SegmentStore, disk
 from dreamvid.render.fingerprint import diff_fingerprints
 from dreamvid.render.job import Job, published
 from dreamvid.render.output import OutputTarget
-from dreamvid.render.producer import Sound
 from dreamvid.render.progress import Progress
 from dreamvid.render.segment import SegmentRenderer
 from dreamvid.render.video_producer import VideoProducer
 from dreamvid.runtime.device import translate_out_of_memory
 from dreamvid.runtime.interrupt import StopRequest
 from dreamvid.settings import Settings
-from dreamvid.video.probe import probe
 from dreamvid.video.source import open_for_render
 
 _CONTENT = "the source's content"
@@ -215,16 +213,17 @@ def join_chunks(
         done = job.joined_warnings()
         if done is None:
             _refuse_incomplete(planned, job, report)
-        info = probe(opened)
+        producer = VideoProducer.from_source(opened, planned.settings)
         finish = Finish(
             job,
             planned.plan,
-            planned.plan.spec(info, draft(planned.settings, info)),
-            Sound(opened, info),
+            producer.spec(planned.plan),
+            producer.sound,
             planned.settings,
             planned.kind,
             {"source": planned.source, "source_sha256": content},
             overwrite,
+            partial(producer.source_frames, planned.plan),
         )
         report(Progress("join", planned.plan.count, planned.plan.count))
         devices = job.devices(planned.plan)

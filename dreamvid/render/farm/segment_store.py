@@ -27,6 +27,10 @@ from dreamvid.runtime.files import part_path, replace_atomically
 _log = logging.getLogger(__name__)
 
 
+OVERLAP_SUFFIX = "-overlap.mov"
+"""The end of the names of segments that dissolve into one another: they are encoded without loss."""
+
+
 @dataclass(frozen=True)
 class SegmentRecord:
     """What is known of a finished segment.
@@ -62,7 +66,15 @@ class SegmentStore:
 
     def segment_path(self, segment: Segment) -> Path:
         """Name the file of a segment."""
-        return self.folder / f"{segment.index:06d}{self._suffix}"
+        return self.folder / (f"{segment.index:06d}{OVERLAP_SUFFIX if segment.overlap else self._suffix}")
+
+    def seam_path(self, segment: Segment) -> Path:
+        """Name the file of the seam that a segment with an overlap begins with; a result plays it in its place."""
+        return self.folder / f"{segment.index:06d}-seam{self._suffix}"
+
+    def result_path(self, segment: Segment) -> Path:
+        """Name the file that a result plays for a segment."""
+        return self.seam_path(segment) if segment.overlap else self.segment_path(segment)
 
     def record_path(self, segment: Segment) -> Path:
         """Name the record of a segment."""
@@ -159,7 +171,8 @@ class SegmentStore:
         stateless: list[int] = []
         for segment in reversed(segments):
             carried = segment.stands_alone or segment.index - 1 in needed
-            if segment.index in needed and not carried and self.load_state(segment) is None:
+            known = segment.index - 1 in by_index
+            if segment.index in needed and known and not carried and self.load_state(segment) is None:
                 stateless.append(segment.index - 1)
                 needed.add(segment.index - 1)
         if damaged:

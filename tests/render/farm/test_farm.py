@@ -1,16 +1,20 @@
 """A render in chunks, by any processes in any order: the same frames, nothing lost, and a plan that is only data."""
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from renders import frames_of, names, tiny
+from renders import QUICK, frames_of, names, tiny
 
 from dreamvid.errors import DreamvidError, JobError, SourceError
 from dreamvid.render.engine import render_video
@@ -160,7 +164,14 @@ def test_pieces_dream_the_frames_that_the_whole_shot_dreams(data: st.DataObject)
     numbers = tuple(7 + position for position in keyframes)
     whole = Plan(7, tuple(range(count)), None, 1 / rate, True, rate, False, (), segments, numbers)
     split = split_shots(whole, data.draw(st.floats(4, 60)), data.draw(st.floats(0.01, 9)))
-    assert [(s.start, s.stop) for s in split.segments] == [(s.start, s.stop) for s in segments]
+    shown = [frame for segment in split.segments if segment.shown for frame in range(segment.start, segment.stop)]
+    assert shown == list(range(7, 7 + count))
+    assert [segment.index for segment in split.segments] == list(range(len(split.segments)))
+    for before, after in pairwise(split.segments):
+        assert before.ends_piece == (after.pre_roll > 0)
+        if before.ends_piece:
+            assert (before.start, before.stop, after.overlap) == (after.start, after.stop, True)
+            assert before.stop - 1 in numbers, "what follows has its keyframe"
     shot = 7
     for chunk in chunks(split):
         first = chunk.segments[0]
@@ -182,6 +193,7 @@ def test_a_pre_roll_of_the_whole_shot_changes_nothing(film: Path, tmp_path: Path
     result = render_video(film, tmp_path / "dream.mkv", tiny(**FFV1))
     assert result.resumed_from == 9
     assert (frames_of(result.output) == frames_of(undisturbed)).all()
+    assert result.frames == len(frames_of(undisturbed))
     assert "seams_within_shots = 1" in result.recipe.read_text()
 
 
@@ -193,3 +205,25 @@ def test_a_split_changes_its_piece_and_nothing_else(film: Path, tmp_path: Path) 
     assert difference[:7].max() == 0
     assert difference[7:16].min() > 0
     assert difference[16:].max() == 0
+
+
+def test_the_shell_loop_of_the_documents(film: Path, tmp_path: Path, undisturbed: Path) -> None:
+    """As it is written, with quick settings and lossless segments."""
+    text = (Path(__file__).parents[3] / "docs" / "scale.md").read_text(encoding="utf-8")
+    loop = text.partition("**A shell loop:**")[2].partition("```sh\n")[2].partition("```")[0]
+    assert loop.count("dreamvid") == 4
+    given = {name: str(value) for name, value in QUICK.items()}
+    flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
+    loop = loop.replace("--result dream.mp4", f"--result dream.mkv --codec ffv1 {flags}")
+    code = "import sys; from dreamvid.cli import main; sys.exit(main())"
+    function = f"set -e\ndreamvid() {{ '{sys.executable}' -c '{code}' \"$@\"; }}\n"
+    shutil.copy(film, tmp_path / "film.mp4")
+    done = subprocess.run(["sh", "-c", function + loop], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [(report["segment"], report["frames"], report["done_before"]) for report in reports] == [
+        (0, "0:16", False),
+        (1, "16:25", False),
+    ]
+    assert (frames_of(tmp_path / "dream.mkv") == frames_of(undisturbed)).all()
+    assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml", "film.mp4", "plan.json"]

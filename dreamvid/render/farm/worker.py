@@ -1,0 +1,297 @@
+"""Render chunks for another process, which may be on another machine: what a worker does, whatever engine runs it.
+
+A worker is told of a film once and then renders chunks of it. Where it sees the job's folder of the machine that asked,
+it writes segments there; otherwise segments travel back as bytes with their checksums, and the source comes as bytes
+too. Raw frames never travel.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from dreamvid.errors import DreamvidError, SourceError
+from dreamvid.networks.network import share_networks
+from dreamvid.render.farm.chunk import Chunk
+from dreamvid.render.farm.segment_store import SegmentRecord, SegmentStore, disk_errors_as_output_errors
+from dreamvid.render.plan import Plan, Segment
+from dreamvid.render.progress import Progress
+from dreamvid.render.segment import SegmentRenderer
+from dreamvid.render.video_producer import VideoProducer
+from dreamvid.runtime.device import translate_out_of_memory
+from dreamvid.runtime.files import hold
+from dreamvid.runtime.interrupt import StopRequest
+from dreamvid.runtime.queues import BoundedQueue, Closed
+from dreamvid.runtime.queues import Worker as Thread
+from dreamvid.settings import Settings
+from dreamvid.video.sink import Sink
+from dreamvid.video.source import Source
+
+SHARED = "shared"
+"""A file in the job's folder with a random text: a worker that reads the same text sees the same folder."""
+_FOLDER = "dreamvid-worker-"
+_LOCK = "lock"
+_NEW_SECONDS = 60  # the lock of a folder that is younger may not be taken yet
+_REPORT_SECONDS = 0.25
+_EVENTS = 8  # that may wait for the machine that asked
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker has to know of a render.
+
+    source, sink: as opened by the machine that asks. folder: of the job there, absolute. token: what its file `SHARED`
+    says. content: the source's fingerprint.
+    """
+
+    source: Source
+    content: str
+    settings: Settings
+    sink: Sink
+    folder: Path
+    token: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a worker answers when it is told of a render.
+
+    identity: what its frames would depend on. shared: it sees the job's folder. lacks_source: it needs the source's
+    files first. error: why it cannot render, or "".
+    """
+
+    identity: Mapping[str, str]
+    shared: bool
+    lacks_source: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class FramesDone:
+    """So many frames of the chunk are dreamed."""
+
+    count: int
+    fps: float
+
+
+@dataclass(frozen=True)
+class SegmentDone:
+    """A segment is finished. content, state: the bytes of its files; None where they are in the job's folder."""
+
+    index: int
+    record: SegmentRecord
+    content: bytes | None
+    state: bytes | None
+
+
+@dataclass(frozen=True)
+class ChunkFailed:
+    """The chunk cannot be rendered here; the worker itself goes on. message: for the user."""
+
+    message: str
+
+
+Event = FramesDone | SegmentDone | ChunkFailed
+
+
+class FilmWorker:
+    """Renders chunks of one film after the other. Not for several threads, except that `stop` may come from any."""
+
+    def __init__(self) -> None:
+        self._temporary = _Temporary()
+        self._stopping = threading.Event()
+        self._work: Work | None = None
+        self._source: Source | None = None
+        self._producer: VideoProducer | None = None
+        self._sharing = share_networks()  # as long as the worker lives
+        self._context = copy_context()
+        self._context.run(self._sharing.__enter__)
+
+    def open(self, work: Work) -> Opened:
+        """Take in what is to be rendered. Raises nothing that a user could mend: that is in the answer."""
+        self._producer, self._stopping = None, threading.Event()
+        self._work = work
+        shared = _sees(work)
+        self._source = source = self._local(work)
+        if source is None:
+            return Opened({}, shared, lacks_source=True)
+        try:
+            producer, identity = self._context.run(_prepare, source, work)
+        except DreamvidError as error:
+            return Opened({}, shared, error=str(error))
+        self._producer = producer
+        return Opened(identity, shared)
+
+    def receive(self, number: int, offset: int, block: bytes) -> None:
+        """Take in a part of the source's file of this number. Raises OutputError when there is no space."""
+        assert self._work is not None
+        path = self._temporary.file(self._work, number)
+        with disk_errors_as_output_errors(path.parent), path.open("wb" if offset == 0 else "r+b") as file:
+            file.seek(offset)
+            file.write(block)
+
+    def _local(self, work: Work) -> Source | None:
+        """Find the source here: under the same path, or as it was received; None if it has to be sent."""
+        received = [self._temporary.file(work, number) for number in range(len(work.source.paths))]
+        here = replace(work.source, paths=tuple(received)) if received and all(p.is_file() for p in received) else None
+        for source in (work.source, here):
+            try:
+                if source is not None and source.fingerprint() == work.content:
+                    return source
+            except SourceError:
+                continue
+        return None
+
+    def stop(self) -> None:
+        """End the chunk in work after its frame; what it has finished is kept."""
+        self._stopping.set()
+
+    def render(self, token: str, plan: Plan, chunk: Chunk, state: bytes | None) -> Iterator[Event]:
+        """Render a chunk; yield what happens. A stop ends it early.
+
+        token: of the work that was opened last, so that no other film is rendered by mistake. state: the bytes of the
+        state at the end of the segment before, where the folder is not shared and the chunk's first segment needs it.
+        """
+        work, producer = self._work, self._producer
+        if work is None or producer is None or work.token != token:
+            yield ChunkFailed("the worker was told of another render.")
+            return
+        events: BoundedQueue[Event] = BoundedQueue(_EVENTS)
+        shared = _sees(work)
+        folder = work.folder if shared else self._temporary.folder
+        store = _Reporting(folder, work.sink.segment_suffix, events, sends=not shared)
+        told = 0.0
+
+        def report(progress: Progress) -> None:
+            nonlocal told
+            if time.monotonic() - told > _REPORT_SECONDS:
+                told = time.monotonic()
+                events.put(FramesDone(progress.done, progress.fps))
+
+        def dream() -> None:
+            try:
+                if state is not None:
+                    with disk_errors_as_output_errors(folder):
+                        store.state_before(chunk.segments[0]).write_bytes(state)
+                producer.check(plan)
+                spec = producer.spec(plan)
+                with StopRequest(self._stopping) as stop, translate_out_of_memory():
+                    renderer = SegmentRenderer(producer, store, work.sink, plan, spec, stop=stop, report=report, done=0)
+                    renderer.render(chunk.segments)
+                events.put(FramesDone(renderer.done, 0.0))
+            except Closed:
+                return
+            except DreamvidError as error:
+                events.put(ChunkFailed(str(error)))
+            except Exception as error:  # a mistake in dreamvid must not look like a lost machine
+                events.put(ChunkFailed(f"{type(error).__name__}: {error}"))
+            events.finish()
+
+        with Thread("chunk", dream):
+            try:
+                yield from events
+            finally:
+                self._stopping.set()
+                events.close()
+        self._stopping = threading.Event()
+
+    def close(self) -> None:
+        """Remove what was kept here."""
+        self._temporary.remove()
+
+
+class _Reporting(SegmentStore):
+    """A store that tells of every finished segment, and sends what it has instead of keeping it."""
+
+    def __init__(self, folder: Path, suffix: str, events: BoundedQueue[Event], *, sends: bool) -> None:
+        super().__init__(folder, suffix)
+        self._events, self._sends = events, sends
+
+    def finish_segment(self, segment: Segment, state: Mapping[str, Tensor] | None, *, device: str) -> None:
+        super().finish_segment(segment, state, device=device)
+        record = self.record(segment)
+        assert record is not None
+        content = packed = None
+        if self._sends:
+            with disk_errors_as_output_errors(self.folder):
+                content = self.segment_path(segment).read_bytes()
+                packed = None if state is None else self.state_path(segment).read_bytes()
+                for path in (self.segment_path(segment), self.record_path(segment), self.state_path(segment)):
+                    path.unlink(missing_ok=True)
+        self._events.put(SegmentDone(segment.index, record, content, packed))
+
+
+class _Temporary:
+    """A worker's folder for what does not come from a shared one; made when it is needed, removed by `remove`.
+
+    What killed workers have left is removed by the next one on the machine.
+    """
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder itself."""
+        if self._folder is None:
+            _remove_abandoned()
+            self._folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
+            (self._folder / _LOCK).touch()
+            hold(self._folder / _LOCK)
+        return self._folder
+
+    def file(self, work: Work, number: int) -> Path:
+        """Name a file of a render's source; it keeps its own name, as the order of images depends on it."""
+        name = f"{hashlib.sha256(work.content.encode()).hexdigest()[:16]}"
+        folder = self.folder / name / f"{number:06d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / work.source.paths[number].name
+
+    def remove(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def _remove_abandoned() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        try:
+            status = folder.lstat()
+            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _NEW_SECONDS and hold(folder / _LOCK):
+                shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, AttributeError):  # another's, or Windows, which has no users
+            continue
+
+
+def _prepare(source: Source, work: Work) -> tuple[VideoProducer, dict[str, str]]:
+    """Load the network; find out what the frames depend on here. Raises DreamvidError."""
+    with translate_out_of_memory():
+        producer = VideoProducer.from_source(source, work.settings)
+        identity = producer.identity(work.sink)
+        work.sink.check()
+    return producer, identity
+
+
+def _sees(work: Work) -> bool:
+    """Tell if this process can write into the job's folder of the machine that asked."""
+    try:
+        return (
+            os.access(work.folder, os.W_OK | os.X_OK)
+            and (work.folder / SHARED).read_text(encoding="ascii") == work.token
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def worker_name(address: str) -> str:
+    """Name a worker for the user: its machine's address or name, and its process."""
+    return f"{address or platform.node()}:{os.getpid()}"

@@ -1,0 +1,234 @@
+"""Keep workers on the nodes of a Ray cluster: as many as fit, new ones for those that are lost, warm between films.
+
+Each worker is bound to a node, so that it is known which node is lost, and a node that renders other frames is left
+out. Several threads may render with one pool; a worker belongs to one of them at a time.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from dreamvid.errors import DeviceError, SettingsError
+from dreamvid.render.ray.actor import WorkerActor
+from dreamvid.render.ray.options import LOCAL, RayOptions
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0  # how often the nodes of the cluster are looked at
+_LOCAL_STORE_BYTES = 200 * 2**20
+_CLOSE_SECONDS = 5
+_WARM = 16
+_FAILED_STARTS = 5  # of a node, after which it is left out
+
+
+def import_ray() -> Any:
+    """Import Ray. Raises SettingsError if it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise SettingsError("`ray` needs Ray, which is not installed: pip install 'dreamvid[ray]'") from error
+    return ray
+
+
+@dataclass(eq=False)
+class PooledWorker:
+    """A worker of the pool. node: the id of its node. name: for the user; "" until it is up.
+
+    shared: it sees the job's folder of the render that it belongs to.
+    """
+
+    actor: Any
+    node: str
+    starting: Any
+    name: str = ""
+    shared: bool = False
+
+
+class WorkerPool:
+    """The workers of a cluster; a context manager. Raises SettingsError without Ray, DeviceError without a cluster."""
+
+    def __init__(self, options: RayOptions) -> None:
+        self.options = options
+        self._lock = threading.Lock()
+        self._free: list[PooledWorker] = []
+        self._all: list[PooledWorker] = []
+        self._refused: dict[str, str] = {}
+        self._slots: dict[str, int] = {}
+        self._failed_starts: Counter[str] = Counter()
+        self._looked = 0.0
+        self._own = False
+        self._before: dict[str, str | None] = {}
+
+    def __enter__(self) -> Self:
+        self.ray = ray = import_ray()
+        if not ray.is_initialized():
+            self._connect(ray)
+            self._own = True
+        self._class = ray.remote(WorkerActor)
+        return self
+
+    def _connect(self, ray: Any) -> None:
+        handler = signal.getsignal(signal.SIGTERM)
+        quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+        try:
+            if self.options.address == LOCAL:
+                if "RAY_AUTH_MODE" not in os.environ:  # known since 2.52; without it any program here could run code
+                    self._set({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+                ray.init(
+                    address="local",
+                    _node_ip_address="127.0.0.1",
+                    object_store_memory=_LOCAL_STORE_BYTES,
+                    **quiet,
+                )
+            else:
+                ray.init(address=self.options.address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            first_line = str(error).strip().partition("\n")[0]
+            where = "cannot be started" if self.options.address == LOCAL else f"at {self.options.address} is not there"
+            raise DeviceError(
+                f"the Ray cluster {where} ({first_line[:300]}). Start one on its first machine: ray start --head"
+            ) from error
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)  # Ray's own would end the program at once
+
+    def _set(self, variables: dict[str, str]) -> None:
+        """Set variables of the environment until the pool is closed."""
+        for name, value in variables.items():
+            self._before.setdefault(name, os.environ.get(name))
+            os.environ[name] = value
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(Exception):  # the cluster may be gone
+            closing = [worker.actor.close.remote() for worker in self._free]
+            self.ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_SECONDS) if closing else None
+        for worker in list(self._all):
+            self.drop(worker)
+        if self._own:
+            self.ray.shutdown()
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    def warm_up(self) -> None:
+        """Start workers before it is known how many are wanted: they take seconds to load their network."""
+        with self._lock:
+            self._start(_WARM)
+
+    def take(self, wanted: int) -> list[PooledWorker]:
+        """Take workers that are up and free, at most so many; others are started meanwhile. It does not wait."""
+        with self._lock:
+            self._start(wanted)
+            self._check_starting()
+            ready = [worker for worker in self._free if worker.name][: max(0, wanted)]
+            for worker in ready:
+                self._free.remove(worker)
+        return ready
+
+    def give(self, worker: PooledWorker) -> None:
+        """Give a worker back."""
+        with self._lock:
+            self._free.append(worker)
+
+    def drop(self, worker: PooledWorker, refuse: str = "") -> None:
+        """Let a worker go that is lost or not to be used. refuse: why no worker of its node is to be used, or ""."""
+        with self._lock:
+            for workers in (self._all, self._free):
+                if worker in workers:
+                    workers.remove(worker)
+            if refuse:
+                self._refused[worker.node] = refuse
+        with suppress(Exception):
+            self.ray.kill(worker.actor, no_restart=True)
+
+    def hopeless(self) -> str:
+        """Say why there will be no worker; "" while there is one, or a node that may still get one."""
+        with self._lock:
+            if self._all or any(node not in self._refused for node in self._slots):
+                return ""
+            if self._refused:
+                return "; ".join(dict.fromkeys(self._refused.values()))
+            needs = f"{self.options.cpus_per_worker:g} CPU cores" + (
+                f" and {self.options.gpus_per_worker:g} GPUs" if self._uses_gpus() else ""
+            )
+            return f"no node of the cluster has {needs} for a worker"
+
+    def _start(self, wanted: int) -> None:
+        """Start workers until so many are free, as far as there is room; evenly over the nodes."""
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self._slots = self._look()
+            for worker in [w for w in self._free if w.node not in self._slots]:
+                self._free.remove(worker)  # its node is lost
+                self._all.remove(worker)
+        while len(self._free) < wanted:
+            used = Counter(worker.node for worker in self._all)
+            room = [n for n, slots in self._slots.items() if used[n] < slots and n not in self._refused]
+            if not room:
+                return
+            node = min(room, key=lambda name: used[name])
+            worker = self._launch(node)
+            self._all.append(worker)
+            self._free.append(worker)
+
+    def _launch(self, node: str) -> PooledWorker:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        _log.info("a worker is started on node %s", node)
+        actor = self._class.options(
+            num_cpus=self.options.cpus_per_worker,
+            num_gpus=self.options.gpus_per_worker if self._uses_gpus() else 0,
+            max_restarts=0,
+            max_concurrency=3,  # `stop` and `ping` while a chunk is rendered
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False),
+        ).remote()
+        return PooledWorker(actor, node, actor.ping.remote())
+
+    def _check_starting(self) -> None:
+        for worker in [worker for worker in self._free if not worker.name]:
+            ready, _ = self.ray.wait([worker.starting], timeout=0)
+            if not ready:
+                continue
+            try:
+                worker.name, _process = self.ray.get(worker.starting)
+            except Exception as error:  # it died while it started: Ray has many errors for that
+                _log.info("a worker did not start: %s", error)
+                self._free.remove(worker)
+                self._all.remove(worker)
+                self._failed_starts[worker.node] += 1
+                if self._failed_starts[worker.node] > _FAILED_STARTS:
+                    first_line = str(error).strip().partition("\n")[0]
+                    self._refused[worker.node] = f"workers do not start on a node: {first_line[:300]}"
+
+    def _uses_gpus(self) -> bool:
+        return any(node["Alive"] and node["Resources"].get("GPU", 0) > 0 for node in self.ray.nodes())
+
+    def _look(self) -> dict[str, int]:
+        """Count how many workers each node has room for."""
+        gpus, slots = self._uses_gpus(), {}
+        for node in self.ray.nodes():
+            resources = node["Resources"]
+            count = int(resources.get("CPU", 0) / self.options.cpus_per_worker + 1e-9)
+            if gpus:
+                count = min(count, int(resources.get("GPU", 0) / self.options.gpus_per_worker + 1e-9))
+            if node["Alive"] and count:
+                slots[node["NodeID"]] = count
+        return slots
+
+
+def open_pool(given: "str | bool | RayOptions | WorkerPool") -> "AbstractContextManager[WorkerPool]":
+    """Open a pool for one render; one that the host has opened is used as it is."""
+    return nullcontext(given) if isinstance(given, WorkerPool) else WorkerPool(RayOptions.from_choice(given))

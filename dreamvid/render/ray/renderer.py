@@ -1,0 +1,334 @@
+"""Render the segments of a job on the workers of a pool: chunks, longest first, again where a worker is lost.
+
+It has what `SegmentRenderer` has, so that a render is the same from its plan to its join, wherever its frames are
+dreamed. Only this process records segments that arrive as bytes; those in a shared folder are recorded by the workers.
+"""
+
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dreamvid.errors import DeviceError, DreamvidError, Interrupted
+from dreamvid.render.farm.chunk import Chunk, chunks_of
+from dreamvid.render.farm.segment_store import SegmentStore, write_atomically
+from dreamvid.render.farm.worker import SHARED, ChunkFailed, FramesDone, Opened, SegmentDone, Work
+from dreamvid.render.fingerprint import diff_fingerprints
+from dreamvid.render.job import Job
+from dreamvid.render.plan import Plan, Segment
+from dreamvid.render.preview import PreviewChunk
+from dreamvid.render.progress import Progress, WorkerProgress
+from dreamvid.render.ray.pool import PooledWorker, WorkerPool
+from dreamvid.runtime.interrupt import StopRequest
+from dreamvid.settings import Settings
+from dreamvid.video.sink import Sink
+from dreamvid.video.source import Source
+
+_log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""How often a chunk is tried that finishes no segment, before the render goes on without it."""
+_WAIT_SECONDS = 0.1
+_STOP_SECONDS = 60.0  # for the frames in work after a stop was asked for
+_BLOCK_BYTES = 16 * 2**20
+_RATE_SECONDS = 20.0
+
+
+@dataclass
+class _Assignment:
+    """A chunk at work: what is left of it, who renders it, and how far it is."""
+
+    worker: PooledWorker
+    chunk: Chunk
+    stream: Any
+    total: int
+    done: int = 0
+    fps: float = 0.0
+    failed: str = ""
+
+
+class RayRender:
+    """One render on a pool: it finds out what the frames depend on there, and renders segments."""
+
+    def __init__(
+        self, pool: WorkerPool, source: Source, settings: Settings, sink: Sink, job: Job, stop: StopRequest
+    ) -> None:
+        self._pool, self._job, self._stop = pool, job, stop
+        self._token = secrets.token_hex(16)
+        folder = job.folder.absolute()
+        self._work = Work(source, source.fingerprint(), settings, sink, folder, self._token)
+        self._identity: Mapping[str, str] | None = None
+        self._crew: list[PooledWorker] = []
+        self._opening: list[tuple[PooledWorker, Any]] = []
+        self.warnings: list[str] = []
+        self.chunks: list[PreviewChunk] = []
+
+    def identity(self) -> Mapping[str, str]:
+        """Ask the first worker that is up what the frames depend on. Raises DreamvidError if there will be none."""
+        self._share()
+        self._pool.warm_up()
+        while not self._crew:
+            self._hire(1)
+            if not self._crew:
+                if self._stop.asked:
+                    raise Interrupted("Stopped before the first frame.", self._stop.exit_code)
+                time.sleep(_WAIT_SECONDS)
+        assert self._identity is not None
+        return self._identity
+
+    def begin(self, plan: Plan, report: Callable[[Progress], None], done: int) -> None:
+        """Take in the plan; `done`: how many of its frames are there already."""
+        self._plan, self._report, self.done = plan, report, done
+        self._kept = done
+        self._share()
+
+    def _share(self) -> None:
+        """Put the file into the job's folder by which workers know it; `Job.begin` empties the folder."""
+        with suppress(OSError):
+            write_atomically(self._job.folder / SHARED, self._token.encode("ascii"))
+
+    # --- workers
+
+    def _hire(self, wanted: int) -> None:
+        """Take workers from the pool, at most so many, and tell them of this render. It does not wait for them.
+
+        Those that have answered join the crew. Raises DeviceError if there will be none.
+        """
+        for worker in self._pool.take(wanted - len(self._opening)):
+            self._opening.append((worker, worker.actor.open.remote(self._work)))
+        ray = self._pool.ray
+        for item in list(self._opening):
+            worker, answer = item
+            if not ray.wait([answer], timeout=0)[0]:
+                continue
+            self._opening.remove(item)
+            try:
+                opened: Opened = ray.get(answer)
+                if opened.lacks_source:
+                    self._send_source(worker)
+                    opened = ray.get(worker.actor.open.remote(self._work))
+            except DreamvidError:
+                raise
+            except Exception as error:  # it was lost meanwhile: Ray has many errors for that
+                self._lost(worker, error)
+                continue
+            self._welcome(worker, opened)
+        if not self._crew and not self._opening and (reason := self._pool.hopeless()):
+            raise DeviceError(f"no worker of the Ray cluster can render this: {reason}")
+
+    def _welcome(self, worker: PooledWorker, opened: Opened) -> None:
+        if refusal := self._refusal(opened):
+            self._tell(f"the worker {worker.name} is left out: {refusal}")
+            self._pool.drop(worker, refuse=refusal)
+            return
+        self._identity = self._identity or opened.identity
+        worker.shared = opened.shared
+        self._crew.append(worker)
+
+    def _send_source(self, worker: PooledWorker) -> None:
+        """Send the source's files in blocks; the worker checks their content."""
+        ray = self._pool.ray
+        for number, path in enumerate(self._work.source.paths):
+            with path.open("rb") as file:
+                offset = 0
+                while block := file.read(_BLOCK_BYTES):
+                    ray.get(worker.actor.receive.remote(number, offset, block))
+                    offset += len(block)
+
+    def _refusal(self, opened: Opened) -> str:
+        if opened.lacks_source:
+            return "the source could not be sent to it whole"
+        if opened.error:
+            return opened.error
+        changed = [] if self._identity is None else diff_fingerprints(self._identity, opened.identity)
+        return "; ".join(changed)
+
+    def _lost(self, worker: PooledWorker, error: object) -> None:
+        _log.info("worker %s is lost: %s", worker.name, error)
+        self._pool.drop(worker)
+        if worker in self._crew:
+            self._crew.remove(worker)
+
+    def release(self) -> None:
+        """Give all workers back to the pool."""
+        for worker in self._crew:
+            self._pool.give(worker)
+        for worker, _ in self._opening:
+            self._pool.drop(worker)  # it is still taking this render in, and must not mistake it for the next one
+        self._crew.clear()
+        self._opening.clear()
+        with suppress(OSError):
+            (self._job.folder / SHARED).unlink(missing_ok=True)
+
+    # --- chunks
+
+    def render(self, segments: Sequence[Segment]) -> None:
+        """Render segments of the plan, in any order. Ends early, after a frame, when a stop is asked for.
+
+        Raises DreamvidError, at the end, for chunks that fail on every worker; the others are finished then.
+        """
+        waiting = deque(sorted(chunks_of(segments, self._plan), key=lambda chunk: -chunk.count))
+        running: list[_Assignment] = []
+        attempts: dict[int, int] = {}
+        avoided: dict[int, set[PooledWorker]] = {}
+        hopeless: list[tuple[Chunk, str]] = []
+        plan = self._pool.ray.put(self._plan)
+        self._began, self._moments = time.monotonic(), deque([(time.monotonic(), self.done)])
+        self._stop.gently = True
+        try:
+            while waiting or running:
+                if self._stop.asked:
+                    self._wind_up(running)
+                    return
+                self._assign(waiting, running, plan, avoided)
+                for assignment in self._listen(running):
+                    chunk = self._rest(assignment)
+                    if not chunk.segments:
+                        attempts.pop(chunk.number, None)
+                        continue
+                    if len(chunk.segments) < len(assignment.chunk.segments):
+                        attempts[chunk.number] = 0
+                    attempts[chunk.number] = attempts.get(chunk.number, 0) + 1
+                    avoided.setdefault(chunk.number, set()).add(assignment.worker)
+                    if attempts[chunk.number] < ATTEMPTS:
+                        self._tell(
+                            f"frames {chunk.span} failed on {assignment.worker.name} and are tried again: "
+                            f"{assignment.failed}"
+                        )
+                        waiting.appendleft(chunk)
+                    else:
+                        hopeless.append((chunk, assignment.failed))
+                self._show(running)
+        except BaseException:
+            for assignment in running:
+                self._lost(assignment.worker, "stopped at once")
+            raise
+        finally:
+            self._stop.gently = False
+        if hopeless:
+            spans = ", ".join(chunk.span for chunk, _ in hopeless)
+            raise DreamvidError(
+                f"these frames could not be rendered: {spans}. {ATTEMPTS} workers failed on them, the last one so: "
+                f"{hopeless[-1][1]} The other frames are finished; the same command tries these again."
+            )
+
+    def _assign(
+        self,
+        waiting: "deque[Chunk]",
+        running: list[_Assignment],
+        plan: object,
+        avoided: Mapping[int, set[PooledWorker]],
+    ) -> None:
+        busy = {id(assignment.worker) for assignment in running}
+        idle = [worker for worker in self._crew if id(worker) not in busy]
+        if len(idle) < len(waiting):
+            before = len(self._crew)
+            self._hire(len(waiting) - len(idle))
+            idle += self._crew[before:]
+        for worker in idle:
+            if not waiting:
+                if len(self._crew) > 1:  # others may need it: a batch renders several films with one pool
+                    self._crew.remove(worker)
+                    self._pool.give(worker)
+                continue
+            fits = [chunk for chunk in waiting if worker not in avoided.get(chunk.number, ())]
+            if not fits and len(self._crew) > 1:
+                continue  # another one is to try it
+            chunk = fits[0] if fits else waiting[0]
+            waiting.remove(chunk)
+            state = None
+            first = chunk.segments[0]
+            if not worker.shared and not first.stands_alone:
+                state = self._job.state_before(first).read_bytes()
+            stream = worker.actor.render.options(num_returns="streaming").remote(self._token, plan, chunk, state)
+            running.append(_Assignment(worker, chunk, stream, chunk.count))
+
+    def _listen(self, running: list[_Assignment]) -> list[_Assignment]:
+        """Take in what the workers say; return the assignments that have ended, in whichever way."""
+        if not running:
+            time.sleep(_WAIT_SECONDS)
+            return []
+        ray = self._pool.ray
+        ready, _ = ray.wait([assignment.stream for assignment in running], timeout=_WAIT_SECONDS, fetch_local=False)
+        ended = []
+        for assignment in [assignment for assignment in running if assignment.stream in ready]:
+            try:
+                event = ray.get(next(assignment.stream))
+            except StopIteration:
+                ended.append(assignment)
+                assignment.failed = assignment.failed or "it ended early."
+            except DreamvidError:
+                raise
+            except Exception as error:  # the process or the node is gone: Ray has many errors for that
+                assignment.failed = f"it was lost ({_reason(error)})."
+                self._lost(assignment.worker, error)
+                ended.append(assignment)
+            else:
+                self._take_in(assignment, event)
+        for assignment in ended:
+            running.remove(assignment)
+        return ended
+
+    def _take_in(self, assignment: _Assignment, event: object) -> None:
+        if isinstance(event, FramesDone):
+            assignment.done, assignment.fps = event.count, event.fps or assignment.fps
+        elif isinstance(event, ChunkFailed):
+            assignment.failed = event.message
+        elif isinstance(event, SegmentDone):
+            segment = self._plan.segments[event.index]
+            if event.content is not None and not self._job.take_in(segment, event.record, event.content, event.state):
+                assignment.failed = "what it sent does not have its checksum."
+                return
+
+    def _rest(self, assignment: _Assignment) -> Chunk:
+        """Say what is left of a chunk: the job's folder is the truth, whatever the worker had time to tell."""
+        store: SegmentStore = self._job
+        left = store.unfinished(assignment.chunk.segments)
+        self._kept += assignment.total - sum(segment.shown for segment in left)
+        return replace(assignment.chunk, segments=tuple(left))
+
+    def _wind_up(self, running: list[_Assignment]) -> None:
+        """Let the workers finish the frames in work; record what they still send."""
+        for assignment in running:
+            with suppress(Exception):
+                assignment.worker.actor.stop.remote()
+        deadline = time.monotonic() + _STOP_SECONDS
+        while running and time.monotonic() < deadline:
+            for assignment in self._listen(running):
+                self._rest(assignment)
+            self._show(running, "Stopping.")
+        for assignment in running:
+            self._lost(assignment.worker, "it did not stop")
+
+    # --- what the user sees
+
+    def _show(self, running: Sequence[_Assignment], message: str = "") -> None:
+        self.done = self._kept + sum(assignment.done for assignment in running)
+        now = time.monotonic()
+        if now - self._moments[-1][0] < 0.2 and not message:
+            return
+        self._moments.append((now, self.done))
+        while now - self._moments[0][0] > _RATE_SECONDS and len(self._moments) > 2:
+            self._moments.popleft()
+        (began, before), total = self._moments[0], self._plan.count
+        fps = max(0.0, (self.done - before) / max(now - began, 1e-9))
+        left = (total - self.done) / fps if fps > 0 else None
+        workers = tuple(
+            WorkerProgress(item.worker.name, item.chunk.span, item.done, item.total, round(item.fps, 3))
+            for item in running
+        )
+        self._report(Progress("dream", self.done, total, fps, left, None, message, workers))
+
+    def _tell(self, message: str) -> None:
+        self.warnings.append(message)
+        _log.info("%s", message)
+
+
+def _reason(error: BaseException) -> str:
+    """Say in a few words what Ray says of a lost worker."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

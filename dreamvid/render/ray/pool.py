@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -29,9 +30,16 @@ _WARM = 16
 _FAILED_STARTS = 5  # of a node, after which it is left out
 
 
-def import_ray() -> Any:
-    """Import Ray. Raises SettingsError if it is not installed."""
+def import_ray(address: str = "") -> Any:
+    """Import Ray. Raises SettingsError if it is not installed.
+
+    address: of the cluster. A local one gets a token, without which any program of this machine could run code in it;
+    Ray reads it when it is imported. Where the host has imported Ray before, Ray makes a token in ~/.ray itself.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == LOCAL and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
         import ray
     except ImportError as error:
@@ -66,10 +74,9 @@ class WorkerPool:
         self._failed_starts: Counter[str] = Counter()
         self._looked = 0.0
         self._own = False
-        self._before: dict[str, str | None] = {}
 
     def __enter__(self) -> Self:
-        self.ray = ray = import_ray()
+        self.ray = ray = import_ray(self.options.address)
         if not ray.is_initialized():
             self._connect(ray)
             self._own = True
@@ -81,8 +88,6 @@ class WorkerPool:
         quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if self.options.address == LOCAL:
-                if "RAY_AUTH_MODE" not in os.environ:  # known since 2.52; without it any program here could run code
-                    self._set({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
                 ray.init(
                     address="local",
                     _node_ip_address="127.0.0.1",
@@ -101,12 +106,6 @@ class WorkerPool:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)  # Ray's own would end the program at once
 
-    def _set(self, variables: dict[str, str]) -> None:
-        """Set variables of the environment until the pool is closed."""
-        for name, value in variables.items():
-            self._before.setdefault(name, os.environ.get(name))
-            os.environ[name] = value
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -117,11 +116,6 @@ class WorkerPool:
             self.drop(worker)
         if self._own:
             self.ray.shutdown()
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
     def warm_up(self) -> None:
         """Start workers before it is known how many are wanted: they take seconds to load their network."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -223,7 +223,11 @@ class _Render:
     def _prepare(self) -> None:
         """Resume the plan of an unfinished render, or make a new one."""
         destination = self.job.destination
-        identity = self.producer.identity(destination.sink) if self.remote is None else self.remote.identity()
+        identity: Mapping[str, str]
+        if self.remote is None:
+            identity = self.producer.identity(destination.sink)
+        else:
+            identity = self.remote.identity(self._report)
         complete = published(destination)
         # Where another render left nothing to lose, or nothing to do but to clean up, nobody has to be asked.
         if self.options.restart or (self.job.differs_from(identity) and (complete or not self.job.has_segments)):

@@ -5,6 +5,7 @@ dreamed. Only this process records segments that arrive as bytes; those in a sha
 """
 
 import logging
+import math
 import secrets
 import time
 from collections import deque
@@ -36,6 +37,7 @@ _WAIT_SECONDS = 0.1
 _STOP_SECONDS = 60.0  # for the frames in work after a stop was asked for
 _BLOCK_BYTES = 16 * 2**20
 _RATE_SECONDS = 20.0
+_PATIENCE_SECONDS = 30.0
 
 
 @dataclass
@@ -67,12 +69,16 @@ class RayRender:
         self.warnings: list[str] = []
         self.chunks: list[PreviewChunk] = []
 
-    def identity(self) -> Mapping[str, str]:
+    def identity(self, report: Callable[[Progress], None]) -> Mapping[str, str]:
         """Ask the first worker that is up what the frames depend on. Raises DreamvidError if there will be none."""
         self._share()
         self._pool.warm_up()
+        told = time.monotonic() + _PATIENCE_SECONDS
         while not self._crew:
             self._hire(1)
+            if time.monotonic() > told and not self._crew:
+                told = math.inf
+                report(Progress("scan", 0, None, message="Waiting for a worker: the cluster is busy or slow to start."))
             if not self._crew:
                 if self._stop.asked:
                     raise Interrupted("Stopped before the first frame.", self._stop.exit_code)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from renders import QUICK, frames_of, names, tiny
 
@@ -22,13 +22,12 @@ from dreamvid.render.farm.chunk import chunks
 from dreamvid.render.farm.plan_file import PlanFile
 from dreamvid.render.farm.render_chunk import join_chunks, plan_render, render_chunk, unfinished_chunks
 from dreamvid.render.plan import Plan, choose_keyframes, cut_segments, split_shots
-from dreamvid.settings import Settings
 
 FFV1 = {"codec": "ffv1"}
 
 
-def planned(film: Path, folder: Path, settings: Settings | None = None, **options: Any) -> PlanFile:
-    return plan_render(film, folder / "plan.json", "dream.mkv", settings or tiny(**FFV1), **options)
+def planned(film: Path, folder: Path, **options: Any) -> PlanFile:
+    return plan_render(film, folder / "plan.json", "dream.mkv", tiny(**FFV1), **options)
 
 
 def test_chunks_in_any_order_and_twice_are_the_whole(film: Path, tmp_path: Path, undisturbed: Path) -> None:
@@ -154,6 +153,7 @@ def test_a_graph_is_not_planned(tmp_path: Path) -> None:
         planned(Path("lavfi:testsrc2=size=32x32:rate=5:d=1"), tmp_path)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_pieces_dream_the_frames_that_the_whole_shot_dreams(data: st.DataObject) -> None:
     count, rate = data.draw(st.integers(1, 3000)), Fraction(data.draw(st.integers(1, 60)))
@@ -198,9 +198,9 @@ def test_a_pre_roll_of_the_whole_shot_changes_nothing(film: Path, tmp_path: Path
 
 
 def test_a_split_changes_its_piece_and_nothing_else(film: Path, tmp_path: Path) -> None:
-    settings = tiny(**FFV1, half_life_seconds=0.1)
-    whole = render_video(film, tmp_path / "whole.mkv", settings)
-    split = render_video(film, tmp_path / "split.mkv", settings, split_seconds=4)
+    quick = tiny(**FFV1, half_life_seconds=0.1)
+    whole = render_video(film, tmp_path / "whole.mkv", quick)
+    split = render_video(film, tmp_path / "split.mkv", quick, split_seconds=4)
     difference = abs(frames_of(whole.output).astype(int) - frames_of(split.output)).mean(axis=(1, 2, 3))
     assert difference[:7].max() == 0
     assert difference[7:16].min() > 0
@@ -209,14 +209,15 @@ def test_a_split_changes_its_piece_and_nothing_else(film: Path, tmp_path: Path) 
 
 def test_the_shell_loop_of_the_documents(film: Path, tmp_path: Path, undisturbed: Path) -> None:
     """As it is written, with quick settings and lossless segments."""
-    text = (Path(__file__).parents[3] / "docs" / "scale.md").read_text(encoding="utf-8")
+    root = Path(__file__).parents[3]
+    text = (root / "docs" / "scale.md").read_text(encoding="utf-8")
     loop = text.partition("**A shell loop:**")[2].partition("```sh\n")[2].partition("```")[0]
     assert loop.count("dreamvid") == 4
     given = {name: str(value) for name, value in QUICK.items()}
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
     loop = loop.replace("--result dream.mp4", f"--result dream.mkv --codec ffv1 {flags}")
     code = "import sys; from dreamvid.cli import main; sys.exit(main())"
-    function = f"set -e\ndreamvid() {{ '{sys.executable}' -c '{code}' \"$@\"; }}\n"
+    function = f"set -e\nexport PYTHONPATH='{root}'\ndreamvid() {{ '{sys.executable}' -c '{code}' \"$@\"; }}\n"
     shutil.copy(film, tmp_path / "film.mp4")
     done = subprocess.run(["sh", "-c", function + loop], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

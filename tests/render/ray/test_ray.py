@@ -152,8 +152,13 @@ def _drive(film: str, output: str, address: str) -> None:
 
 
 @needs_ray
-def test_a_killed_driver_is_started_again(cluster: Any, film: Path, tmp_path: Path, undisturbed: Path) -> None:
+def test_a_killed_driver_is_started_again(
+    cluster: Any, pool: WorkerPool, film: Path, tmp_path: Path, undisturbed: Path
+) -> None:
     output = tmp_path / "dream.mkv"
+    while workers := pool.take(2):  # they would keep the cores of the cluster from the other driver
+        for worker in workers:
+            pool.drop(worker)
     process = multiprocessing.get_context("spawn").Process(
         target=_drive, args=(str(film), str(output), cluster.address)
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 from dreamvid.errors import DreamvidError, Interrupted, OutputError
 from dreamvid.render.animation_producer import AnimationProducer, with_format
 from dreamvid.render.farm.finish import Finish
+from dreamvid.render.farm.segment_renderer import SegmentRenderer
 from dreamvid.render.job import Job, owns_output, published
 from dreamvid.render.options import RenderKeywords, RenderOptions
 from dreamvid.render.output import OutputTarget
@@ -18,7 +19,6 @@ from dreamvid.render.plan import Plan, Segment
 from dreamvid.render.preview import PartialVideo, Preview
 from dreamvid.render.producer import FrameProducer
 from dreamvid.render.progress import Progress, RenderResult
-from dreamvid.render.segment import SegmentRenderer
 from dreamvid.render.start_image import StartImage
 from dreamvid.render.video_producer import VideoProducer
 from dreamvid.runtime.device import translate_out_of_memory

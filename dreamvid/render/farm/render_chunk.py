@@ -10,12 +10,12 @@ from dreamvid.errors import Interrupted, JobError, OutputError
 from dreamvid.render.farm.chunk import Chunk, chunks, chunks_of
 from dreamvid.render.farm.finish import Finish
 from dreamvid.render.farm.plan_file import PlanFile, source_for
+from dreamvid.render.farm.segment_renderer import SegmentRenderer
 from dreamvid.render.farm.segment_store import SegmentRecord, SegmentStore, disk_errors_as_output_errors
 from dreamvid.render.fingerprint import diff_fingerprints
 from dreamvid.render.job import Job, published
 from dreamvid.render.output import OutputTarget
 from dreamvid.render.progress import Progress
-from dreamvid.render.segment import SegmentRenderer
 from dreamvid.render.video_producer import VideoProducer
 from dreamvid.runtime.device import translate_out_of_memory
 from dreamvid.runtime.interrupt import StopRequest

@@ -22,10 +22,10 @@ from torch import Tensor
 from dreamvid.errors import DreamvidError, SourceError
 from dreamvid.networks.network import share_networks
 from dreamvid.render.farm.chunk import Chunk
+from dreamvid.render.farm.segment_renderer import SegmentRenderer
 from dreamvid.render.farm.segment_store import SegmentRecord, SegmentStore, disk_errors_as_output_errors
 from dreamvid.render.plan import Plan, Segment
 from dreamvid.render.progress import Progress
-from dreamvid.render.segment import SegmentRenderer
 from dreamvid.render.video_producer import VideoProducer
 from dreamvid.runtime.device import translate_out_of_memory
 from dreamvid.runtime.files import hold

@@ -87,7 +87,7 @@ class LiveSession:
     """One live dream. `run` returns when `stop` is set or every sink has ended.
 
     source: what it is made of. sinks: where it goes. controls: what may change meanwhile; `settings` are those that the
-    session began with. output, source_frames: the newest finished frame, and the newest one that came in.
+    session began with. output, source: the newest finished frame, and the newest one that came in.
     """
 
     def __init__(

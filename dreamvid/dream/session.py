@@ -77,6 +77,7 @@ class DreamSession:
             layer_network(self._network, layers).to(self._dtype),
             self._objectives[self._timeline.objectives[0]],
             tile=self.settings.dream.tile,
+            runtime=self.settings.render.runtime,
         )
         self._gradients[layers] = gradient  # the latest comes last
         if len(self._gradients) > _MOST_GRADIENTS:

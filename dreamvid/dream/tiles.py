@@ -4,7 +4,8 @@ import functools
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.dream.objectives.term import IMAGE
 from dreamvid.errors import DeviceError
 from dreamvid.image.tensors import image_mean
+from dreamvid.networks.program.openvino_gradient import OpenVinoGradient, require_openvino
 from dreamvid.networks.truncate import Truncated
 from dreamvid.runtime.autograd import as_normal_tensor, outside_inference_mode
 from dreamvid.runtime.cuda import CudaGraphCache
@@ -38,9 +40,20 @@ class TiledGradient:
 
     `objectives` may be set to several with weights, for a cross-fade between them. `evaluated` counts the gradients by
     the shape of the batch.
+
+    runtime: "openvino" computes the gradients of whole images on a CPU by `OpenVinoGradient`, where the network and the
+    objective allow it. Raises DeviceError if it is not installed.
     """
 
-    def __init__(self, network: nn.Module, objective: ResolvedObjective, *, tile: int, halo: int = 32) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: ResolvedObjective,
+        *,
+        tile: int,
+        halo: int = 32,
+        runtime: Literal["torch", "openvino"] = "torch",
+    ) -> None:
         self.network = network
         self.objectives: Sequence[tuple[ResolvedObjective, float]] = ((objective, 1.0),)
         self.tile = tile
@@ -48,6 +61,10 @@ class TiledGradient:
         self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
         self.evaluated: Counter[tuple[int, ...]] = Counter()
         self._replays: dict[tuple[int, ...], CudaGraphCache] = {}
+        if runtime == "openvino":
+            require_openvino()
+        self._runtime = runtime
+        self._compiled: OpenVinoGradient | None = None
 
     def __call__(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """Compute the gradient (1, 3, H, W) of an image (1, 3, H, W) in [0, 1], rolled by shift (down, right).
@@ -107,7 +124,8 @@ class TiledGradient:
     def _rolled_gradient(self, image: Tensor) -> Tensor:
         height, width = image.shape[2:]
         if max(height, width) <= self.tile:
-            return self._network_gradient(image)
+            found = self._openvino_gradient(image)
+            return self._network_gradient(image) if found is None else found
         rows, columns = -(-height // self.tile), -(-width // self.tile)
         tile_h, tile_w = -(-height // rows), -(-width // columns)
         # The rolled image is a torus: surroundings beyond a border are those at the opposite one.
@@ -128,6 +146,23 @@ class TiledGradient:
             for (y, x), part in zip(chosen, inner, strict=True):
                 gradient[0, :, y : y + tile_h, x : x + tile_w] = part
         return gradient[:, :, :height, :width]
+
+    def _openvino_gradient(self, image: Tensor) -> Tensor | None:
+        """Compute the gradient of a whole image by OpenVINO; None where that is not asked for or not possible."""
+        if self._runtime != "openvino" or not isinstance(self.network, Truncated):
+            return None
+        program = self.network.program_for(image.shape[2], image.shape[3])
+        if program is None:
+            return None
+        slopes = [found for objective, _ in self.objectives if (found := objective.slopes(program.channels))]
+        if len(slopes) < len(self.objectives):
+            return None
+        self.evaluated[tuple(image.shape)] += 1
+        compiled = self._compiled = self._compiled or OpenVinoGradient(program, self.network.scale, self.network.shift)
+        with measured_threads((tuple(image.shape), self._runtime, len(slopes)), image.device, any_number=False):
+            if len(slopes) == 1:
+                return compiled(image, slopes[0])
+            return _mix((compiled(image, chosen) for chosen in slopes), [weight for _, weight in self.objectives])
 
     def _network_gradient(self, images: Tensor) -> Tensor:
         side = self.network.sizes.only if isinstance(self.network, Truncated) else None
@@ -172,12 +207,18 @@ class TiledGradient:
             activations = read_activations(self.network, x)
         if weights is None:
             return _gradient(objectives[0], activations, x)
-        # A cross-fade: objectives differ by orders of magnitude, so each one's gradient is brought to one size first.
-        mixed = torch.zeros_like(images)
-        for objective, weight in zip(objectives, weights, strict=True):
-            gradient = _gradient(objective, activations, x, keep_graph=objective is not objectives[-1])
-            mixed += weight * gradient / image_mean(gradient.abs()).clamp_min(_TINY)
-        return mixed
+        last = objectives[-1]
+        gradients = (_gradient(one, activations, x, keep_graph=one is not last) for one in objectives)
+        return _mix(gradients, weights)
+
+
+def _mix(gradients: Iterable[Tensor], weights: Iterable[Tensor | float]) -> Tensor:
+    """Add the gradients of a cross-fade: objectives differ by orders of magnitude, so each is brought to one size."""
+    parts = [
+        weight * gradient / image_mean(gradient.abs()).clamp_min(_TINY)
+        for gradient, weight in zip(gradients, weights, strict=True)
+    ]
+    return torch.stack(parts).sum(dim=0)
 
 
 def _adds_in_one_order(network: nn.Module, objectives: Sequence[ResolvedObjective]) -> bool:

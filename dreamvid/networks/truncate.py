@@ -81,13 +81,24 @@ class Truncated(nn.Module):
         """Whether images on a CPU go through a program, which is known once one has."""
         return isinstance(self._program, Program)
 
+    def program_for(self, height: int, width: int) -> Program | None:
+        """Return the program of float32 images of a size on a CPU; None where there is none or they need a border."""
+        if self.scale.device.type != "cpu" or self.scale.dtype != torch.float32:
+            return None
+        if any((*self._padding(height), *self._padding(width))):
+            return None
+        return self._compiled()
+
+    def _compiled(self) -> Program | None:
+        """Turn the body into a program, once; None if it is not one of convolutions and sums."""
+        if self._program is _NOT_COMPILED:
+            self._program = compile_program(self.body) if operators_work() else None
+        return self._program if isinstance(self._program, Program) else None
+
     def _run(self, x: Tensor) -> dict[str, Tensor]:
         """Run the body: on a CPU as a program if it is one of convolutions and sums, elsewhere as PyTorch does."""
-        if x.device.type == "cpu" and x.dtype == torch.float32 and operators_work():
-            if self._program is _NOT_COMPILED:
-                self._program = compile_program(self.body)
-            if isinstance(self._program, Program):
-                return self._program(x)
+        if x.device.type == "cpu" and x.dtype == torch.float32 and (program := self._compiled()) is not None:
+            return program(x)
         # Not through __call__, with which fx prints a traceback of its own when an operator fails.
         activations: dict[str, Tensor] = self.body.forward(x)
         return activations

@@ -58,6 +58,7 @@ def render_fingerprint(
         if name not in _UNFINGERPRINTED
     }
     weights = settings.network.weights
+    by_openvino = settings.render.runtime == "openvino" and device.type == "cpu"
     return {
         **chosen,
         **contents,
@@ -70,6 +71,7 @@ def render_fingerprint(
         "the content of the palette": palette_fingerprint(settings.dream.palette),
         "the content of the guides": " ".join(objective_fingerprints(settings.dream.objective)),
         "the device": str(device),
+        "OpenVINO": f"{_version('openvino')} on {torch.get_num_threads()} threads" if by_openvino else "",
         "the encoding": sink_fingerprint(sink, bit_depth, hdr),
         **versions(),
     }

@@ -161,6 +161,21 @@ class ResolvedChannels:
             total = total + part
         return total / sum(last - first + 1 for first, last in self.runs)
 
+    def slopes(self, channels: int) -> tuple[Tensor, Tensor]:
+        """Return the derivative of the density at a position, for each channel: `square · activation + linear`.
+
+        channels: how many the layer has. Both are (channels,).
+        """
+        import torch
+
+        runs = ((0, channels - 1),) if self.runs is None else self.runs
+        chosen = torch.zeros(channels)
+        for first, last in runs:
+            chosen[first : last + 1] = 1
+        chosen /= chosen.sum()
+        nothing = torch.zeros(channels)
+        return (2 * chosen, nothing) if self.square else (nothing, chosen)
+
 
 @dataclass(frozen=True)
 class ResolvedSelection:

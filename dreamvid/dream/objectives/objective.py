@@ -109,6 +109,25 @@ class ResolvedObjective:
             total = total + value
         return total
 
+    def slopes(self, channels: Mapping[str, int]) -> dict[str, tuple[Tensor, Tensor]] | None:
+        """Return its derivative where that is `square · activation + linear` for each channel; None where it is not.
+
+        channels: how many each layer has. The result has `square` and `linear` of each of these layers, as in
+        `ResolvedChannels.slopes`.
+        """
+        import torch
+
+        from dreamvid.dream.objectives.layers import ResolvedChannels
+
+        found = {layer: (torch.zeros(count), torch.zeros(count)) for layer, count in channels.items()}
+        for weight, term in self.terms:
+            if not isinstance(term, ResolvedChannels) or term.layer not in found:
+                return None
+            square, linear = term.slopes(channels[term.layer])
+            before = found[term.layer]
+            found[term.layer] = before[0] + weight * square, before[1] + weight * linear
+        return found
+
     def density(self, activations: Mapping[str, Tensor]) -> Tensor:
         """Map where the objective is: (N, 1, h, w) on the finest layer's grid; its mean is the objective.
 

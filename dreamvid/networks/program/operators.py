@@ -24,6 +24,7 @@ class Pointwise:
 
     def __init__(self, layer: FusedConvolution) -> None:
         matrix = layer.get_buffer("kernel_00").flatten(1)
+        self.layer = layer
         self.bias = layer.bias
         self.ceiling = layer.ceiling
         self._after = (*post_operation(layer.ceiling), "")

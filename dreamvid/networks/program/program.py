@@ -46,6 +46,17 @@ class Program:
         self.outputs = dict(outputs)
         self.steps = _with_last_uses(steps, set(outputs.values()))
 
+    @property
+    def channels(self) -> dict[str, int]:
+        """The number of channels of each layer."""
+        found: dict[str, int] = {}  # by value
+        for step in self.steps:
+            if isinstance(step.operator, Sum):
+                found[step.target] = found[step.source]
+            else:
+                found[step.target] = step.operator.layer.get_buffer("kernel_00").shape[0]
+        return {layer: found[value] for layer, value in self.outputs.items()}
+
     def __deepcopy__(self, memo: object) -> Program:
         return self  # it is never changed
 

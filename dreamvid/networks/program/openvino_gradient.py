@@ -1,0 +1,190 @@
+"""Computes the gradient of simple objectives by OpenVINO: forward, objective and backward as one graph of fixed shape.
+
+Below some 300 lines, PyTorch spends more time on preparing each of a gradient's 84 operators than on their arithmetic.
+OpenVINO (Apache-2.0, `pip install openvino`) compiles all of them into one program for the image's size, with buffers
+that are planned once; that takes about a quarter of a second for each size.
+
+The graph holds objectives that are a mean over a layer's positions of Σ (square · y² / 2 + linear · y), with two
+numbers for each channel: layers and channels, in any weighted sum. The numbers are inputs of the graph, so that a
+cross-fade needs no new one. The bits of a result depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dreamvid.errors import DeviceError
+from dreamvid.networks.program.operators import Pointwise, Spatial, Sum
+from dreamvid.networks.program.program import Program, Step
+
+_MOST_GRAPHS = 16  # compiled ones that are kept; each holds the buffers of its size
+
+Array = npt.NDArray[np.float32]
+Slopes = Mapping[str, tuple[Tensor, Tensor]]
+"""By layer: `square` and `linear`, each (C,). The derivative at one of n positions is (square · y + linear) / n."""
+
+
+def require_openvino() -> Any:
+    """Import OpenVINO. Raises DeviceError without it."""
+    try:
+        import openvino
+    except ImportError:
+        raise DeviceError(
+            "`runtime=openvino` needs OpenVINO: pip install 'dreamvid[openvino]'. Without it: `runtime=torch`."
+        ) from None
+    return openvino
+
+
+class OpenVinoGradient:
+    """The gradient of a program's objective with respect to the image. Raises DeviceError without OpenVINO.
+
+    scale, shift: (1, 3, 1, 1), what brings an image in [0, 1] to the network's range.
+    """
+
+    def __init__(self, program: Program, scale: Tensor, shift: Tensor) -> None:
+        self._openvino = require_openvino()
+        self._core = self._openvino.Core()
+        self._program, self._scale, self._shift = program, scale, shift
+        self._requests: dict[tuple[int, ...], Any] = {}
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """The number of channels of each layer."""
+        return self._program.channels
+
+    def __call__(self, images: Tensor, slopes: Slopes) -> Tensor:
+        """Compute the gradients (N, 3, H, W) of images (N, 3, H, W) in [0, 1], float32 on the CPU."""
+        inputs: list[Array] = [images.contiguous().numpy()]
+        for layer in self._program.outputs:
+            inputs += [slope.view(1, -1, 1, 1).numpy() for slope in slopes[layer]]
+        request = self._request(tuple(images.shape))
+        return torch.from_numpy(request.infer(inputs, share_inputs=True)[0].copy())
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        threads = torch.get_num_threads()
+        key = (*shape, threads)
+        request = self._requests.pop(key, None)
+        if request is None:
+            model = _Graph(self._openvino, self._program, shape).model(self._scale, self._shift)
+            options = {
+                "INFERENCE_NUM_THREADS": threads,
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": "f32",
+            }
+            request = self._core.compile_model(model, "CPU", options).create_infer_request()
+        self._requests[key] = request  # the latest comes last
+        if len(self._requests) > _MOST_GRAPHS:
+            del self._requests[next(iter(self._requests))]
+        return request
+
+
+class _Graph:
+    """Builds the graph of a program for images of one shape."""
+
+    def __init__(self, openvino: Any, program: Program, shape: tuple[int, ...]) -> None:
+        self._openvino, self._program, self._shape = openvino, program, shape
+        self._op: Any = openvino.opset13
+
+    def model(self, scale: Tensor, shift: Tensor) -> Any:
+        """Build the graph: the image and the slopes of each layer in, the gradient out."""
+        op = self._op
+        image = op.parameter(list(self._shape), np.float32)
+        values = {self._program.image: op.add(op.multiply(image, _array(scale)), _array(shift))}
+        for step in self._program.steps:
+            values[step.target] = self._forward(step, values)
+        inputs, found = [image], dict[str, Any]()
+        for name in self._program.outputs.values():
+            channels = _sizes(values[name])[1]
+            square, linear = (op.parameter([1, channels, 1, 1], np.float32) for _ in range(2))
+            inputs += [square, linear]
+            positions = math.prod(_sizes(values[name])[2:])
+            gradient = op.multiply(op.add(op.multiply(values[name], square), linear), np.float32(1 / positions))
+            found[name] = op.add(found[name], gradient) if name in found else gradient
+        for step in reversed(self._program.steps):
+            self._backward(step, values, found)
+        result = op.multiply(found[self._program.image], _array(scale))
+        return self._openvino.Model([result], inputs, "gradient")
+
+    def _forward(self, step: Step, values: Mapping[str, Any]) -> Any:
+        op, operator, x = self._op, step.operator, values[step.source]
+        if isinstance(operator, Sum):
+            return x if step.add is None else op.add(x, values[step.add])
+        layer = operator.layer
+        kernel, padding = layer.kernel_for(*_sizes(x)[2:])
+        y = self._convolve(x, kernel, padding, layer.stride, layer.groups)
+        if layer.bias is not None:
+            y = op.add(y, _array(layer.bias.view(1, -1, 1, 1)))
+        if operator.ceiling is not None:
+            y = op.relu(y) if math.isinf(operator.ceiling) else op.clamp(y, 0.0, operator.ceiling)
+        return y if step.add is None else op.add(y, values[step.add])
+
+    def _backward(self, step: Step, values: Mapping[str, Any], found: dict[str, Any]) -> None:
+        """Turn the gradient of a step's result into those of what it reads."""
+        op, operator = self._op, step.operator
+        gradient = found.pop(step.target, None)
+        if gradient is None:
+            return
+        if step.add is not None:
+            found[step.add] = op.add(found[step.add], gradient) if step.add in found else gradient
+        if not isinstance(operator, Sum):
+            gradient = self._masked(gradient, values[step.target], operator)
+            gradient = self._gradient_of_input(operator, gradient, values[step.source])
+        found[step.source] = op.add(gradient, found[step.source]) if step.source in found else gradient
+
+    def _masked(self, gradient: Any, y: Any, operator: Pointwise | Spatial) -> Any:
+        """Zero a gradient where y was clamped."""
+        if operator.ceiling is None:
+            return gradient
+        op = self._op
+        inside = op.greater(y, np.float32(0))
+        if not math.isinf(operator.ceiling):
+            inside = op.logical_and(inside, op.less(y, np.float32(operator.ceiling)))
+        return op.select(inside, gradient, np.float32(0))
+
+    def _gradient_of_input(self, operator: Pointwise | Spatial, gradient: Any, x: Any) -> Any:
+        op, layer, size = self._op, operator.layer, _sizes(x)[2:]
+        kernel, padding = layer.kernel_for(*size)
+        if layer.stride == (1, 1) and (layer.groups == 1 or kernel.shape[1] == 1 == kernel.shape[0] // layer.groups):
+            # Without a stride it is a convolution with the flipped kernel.
+            flipped = kernel.flip(2, 3) if layer.groups > 1 else kernel.transpose(0, 1).flip(2, 3)
+            around = (kernel.shape[2] - 1 - padding[0], kernel.shape[3] - 1 - padding[1])
+            return self._convolve(gradient, flipped, around, (1, 1), layer.groups)
+        lines = _sizes(gradient)[2:]
+        reached = [(lines[i] - 1) * layer.stride[i] - 2 * padding[i] + kernel.shape[2 + i] for i in (0, 1)]
+        # Pixels at the end that no position of the kernel reaches; below 0, padding that the image does not have.
+        more = [size[i] - reached[i] for i in (0, 1)]
+        transposed = op.group_convolution_backprop_data if layer.groups > 1 else op.convolution_backprop_data
+        return transposed(
+            gradient,
+            _array(self._grouped(kernel, layer.groups)),
+            strides=list(layer.stride),
+            pads_begin=list(padding),
+            pads_end=[padding[i] - min(more[i], 0) for i in (0, 1)],
+            dilations=[1, 1],
+            auto_pad="explicit",
+            output_padding=[max(pixels, 0) for pixels in more],
+        )
+
+    def _convolve(self, x: Any, kernel: Tensor, padding: tuple[int, int], stride: tuple[int, int], groups: int) -> Any:
+        convolution = self._op.group_convolution if groups > 1 else self._op.convolution
+        return convolution(x, _array(self._grouped(kernel, groups)), list(stride), list(padding), list(padding), [1, 1])
+
+    @staticmethod
+    def _grouped(kernel: Tensor, groups: int) -> Tensor:
+        return kernel if groups == 1 else kernel.reshape(groups, kernel.shape[0] // groups, *kernel.shape[1:])
+
+
+def _sizes(node: Any) -> list[int]:
+    return list(node.output(0).get_shape())
+
+
+def _array(tensor: Tensor) -> Array:
+    array: Array = tensor.detach().contiguous().numpy()
+    return array

@@ -60,7 +60,7 @@ def live(
         Parameter(
             group=LIVE,
             metavar="RATE",
-            help="Frames per second to hold, and the most that are dreamed. Without it the quality is lowered until 15 "
+            help="Frames per second to hold, and the most that are dreamed. Without it the quality is lowered until 13 "
             "frames per second are dreamed, and up to 30 are where there is time.",
         ),
     ] = None,

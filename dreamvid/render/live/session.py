@@ -41,7 +41,7 @@ from dreamvid.settings.size import Size
 
 # Without `fps`, the quality is lowered for no more frames per second than a dream needs to follow, and frames come as
 # fast as the source's where there is time.
-_HELD_FPS, _MOST_FPS = 15.0, 30.0
+_HELD_FPS, _MOST_FPS = 13.0, 30.0
 _WAIT_SECONDS = 0.2
 _PUBLISH_SECONDS, _TELL_SECONDS = 0.1, 5.0
 _SMOOTHING = 0.1  # of the numbers shown: the weight of the newest frame
@@ -52,7 +52,7 @@ _CAMERA_SECONDS = 2.0  # without a frame of the browser's camera: the session's 
 class LiveOptions:
     """How a session runs, as opposed to what it dreams.
 
-    fps: frames per second to hold, and the most that are dreamed; None holds 15 and goes up to the source's, at most
+    fps: frames per second to hold, and the most that are dreamed; None holds 13 and goes up to the source's, at most
     30. max_height: of the frames. latency_seconds: the longest time that a frame may take. interpolate: allow a longer
     cadence, one frame behind. record_to: a video file to record to from the beginning. record_source: record the
     source's frames too. overwrite: replace files that exist. folder: where snapshots and recordings go. audio_in: a

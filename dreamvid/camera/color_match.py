@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import image_mean
+from dreamvid.image.tensors import enlarge_bilinear, image_mean
 
 _TINY = 1e-6  # smallest variance of a channel that is stretched: an eighth of an 8-bit level
 _LARGEST_STRETCH = 4.0
@@ -101,7 +101,7 @@ def _smooth(x: Tensor) -> Tensor:
     cell = max(1, size[0] // 32)
     small = F.interpolate(x, (max(1, size[0] // cell), max(1, size[1] // cell)), mode="area")
     small = F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    return F.interpolate(small, size, mode="bilinear", align_corners=False)
+    return enlarge_bilinear(small, size)
 
 
 def _rms(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import image_mean, luma, resize
+from dreamvid.image.tensors import enlarge_bilinear, image_mean, luma, resize
 from dreamvid.motion.photometric import local_mean, normalized_ssd
 from dreamvid.motion.warp import warp
 
@@ -125,14 +125,14 @@ def _grain(residual: Tensor) -> Tensor:
 
 def _coarse(residual: Tensor) -> Tensor:
     cells = F.avg_pool2d(residual, COARSE_CELL, ceil_mode=True, count_include_pad=False)
-    return F.interpolate(cells, (residual.shape[2], residual.shape[3]), mode="bilinear", align_corners=False)
+    return enlarge_bilinear(cells, (residual.shape[2], residual.shape[3]))
 
 
 def _local_power(x: Tensor, cell: int) -> Tensor:
     """Average the squares of (1, C, h, w) over channels and cells, interpolated between these: (1, 1, h, w)."""
     power = x.square().mean(dim=1, keepdim=True)
     cells = F.avg_pool2d(power, cell, ceil_mode=True, count_include_pad=False)
-    return F.interpolate(cells, (x.shape[2], x.shape[3]), mode="bilinear", align_corners=False)
+    return enlarge_bilinear(cells, (x.shape[2], x.shape[3]))
 
 
 def limit_to_mask(residual: Tensor, amount: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -100,6 +100,15 @@ def image_mean(x: Tensor) -> Tensor:
     return x.mean(dim=3, keepdim=True).mean(dim=(1, 2), keepdim=True)
 
 
+def enlarge_bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarge (N, C, H, W) bilinearly to (h, w), pixel areas aligned; the same for any number of threads.
+
+    Of three channels together PyTorch computes other bits on one thread than on several.
+    """
+    planes = x.reshape(-1, 1, x.shape[2], x.shape[3])
+    return F.interpolate(planes, size, mode="bilinear", align_corners=False).view(x.shape[0], x.shape[1], *size)
+
+
 def luma(frame: Tensor) -> Tensor:
     """Luma (BT.601) of (N, 3, H, W): (N, 1, H, W)."""
     return 0.299 * frame[:, :1] + 0.587 * frame[:, 1:2] + 0.114 * frame[:, 2:]

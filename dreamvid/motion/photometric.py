@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import image_mean, luma
+from dreamvid.image.tensors import enlarge_bilinear, image_mean, luma
 
 # Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
 NOISE_SPREAD = 0.02
@@ -37,9 +37,9 @@ def local_mean(x: Tensor, window: int) -> Tensor:
     """
     cell = window // CELLS
     if cell > 1:
-        size = x.shape[2:]
+        size = x.shape[2], x.shape[3]
         small = F.interpolate(x, (-(-size[0] // cell), -(-size[1] // cell)), mode="area")
-        return F.interpolate(local_mean(small, CELLS + 1), size, mode="bilinear", align_corners=False)
+        return enlarge_bilinear(local_mean(small, CELLS + 1), size)
     return _mean_along(_mean_along(x, window, 2), window, 3)
 
 

@@ -103,6 +103,7 @@ def _fill(model: nn.Module, file: Path) -> None:
 def _file(name: str, tag: str, published: dict[str, Any]) -> Path:
     """Find the published weights in the cache of the Hugging Face hub, or download them."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     repository = str(published.get("hf_hub", "")).strip("/")
     if not repository:
@@ -121,7 +122,9 @@ def _file(name: str, tag: str, published: dict[str, Any]) -> Path:
             found = Path(hf_hub_download(repository, file))
         except Exception as error:  # of whichever HTTP library the hub's client uses
             failure = failure or error
-            continue
+            if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+                continue  # the repository has the file under the other name
+            break
         _check(found)
         return found
     raise NetworkError(

@@ -141,15 +141,11 @@ class FilmWorker:
 
     def _local(self, work: Work) -> Source | None:
         """Find the source here: under the same path, or as it was received; None if it has to be sent."""
-        received = [self._temporary.file(work, number) for number in range(len(work.source.paths))]
-        here = replace(work.source, paths=tuple(received)) if received and all(p.is_file() for p in received) else None
-        for source in (work.source, here):
-            try:
-                if source is not None and source.fingerprint() == work.content:
-                    return source
-            except SourceError:
-                continue
-        return None
+        if _is(work.source, work.content):
+            return work.source
+        received = self._temporary.received(work)
+        here = replace(work.source, paths=tuple(received)) if received else None
+        return here if here is not None and _is(here, work.content) else None
 
     def stop(self) -> None:
         """End the chunk in work after its frame; what it has finished is kept."""
@@ -256,7 +252,15 @@ class _Temporary:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / work.source.paths[number].name
 
+    def received(self, work: Work) -> list[Path]:
+        """List the files of a render's source that have come; empty unless all have. It makes no folder."""
+        if self._folder is None or not work.source.paths:
+            return []
+        files = [self.file(work, number) for number in range(len(work.source.paths))]
+        return files if all(file.is_file() for file in files) else []
+
     def remove(self) -> None:
+        """Remove the folder."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -279,6 +283,13 @@ def _prepare(source: Source, work: Work) -> tuple[VideoProducer, dict[str, str]]
         identity = producer.identity(work.sink)
         work.sink.check()
     return producer, identity
+
+
+def _is(source: Source, content: str) -> bool:
+    try:
+        return source.fingerprint() == content
+    except SourceError:
+        return False
 
 
 def _sees(work: Work) -> bool:

@@ -35,7 +35,11 @@ def begin(job: Job, work: Work) -> Plan:
     return plan
 
 
-def test_segments_go_to_a_folder_that_both_see(film: Path, destination: OutputTarget, undisturbed: Path) -> None:
+def test_segments_go_to_a_folder_that_both_see(
+    film: Path, destination: OutputTarget, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     work, worker = work_of(film, destination), FilmWorker()
     with Job(destination) as job:
         plan = begin(job, work)
@@ -50,6 +54,7 @@ def test_segments_go_to_a_folder_that_both_see(film: Path, destination: OutputTa
             assert all(event.content is None and event.state is None for event in done)
             assert events[-1] == FramesDone(chunk.count, 0.0)
         assert job.unfinished(plan.segments) == []
+    assert list((tmp_path / "temporary").glob("dreamvid-worker-*")) == [], "a killed worker would leave it behind"
     worker.close()
     result = render_video(film, destination.path, SETTINGS)
     assert result.resumed_from == FRAMES

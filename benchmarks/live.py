@@ -84,9 +84,9 @@ def make_clip(path: Path, width: int, height: int) -> None:
     with Ffmpeg([*command, "-c:v", "libx264", "-crf", "14", "-pix_fmt", "yuv420p", str(path)], stdin=True) as process:
         for number in range(CLIP_FRAMES):
             turn = 2 * np.pi * number / CLIP_FRAMES
-            x, y = round(400 + 300 * np.sin(turn)), round(150 + 80 * np.sin(2 * turn))
+            x, y = round(400 + 120 * np.sin(turn)), round(150 + 40 * np.sin(2 * turn))
             frame = np.ascontiguousarray(wide[y : y + 360, x : x + 640])
-            center = round(320 + 200 * np.cos(3 * turn)), round(160 + 60 * np.sin(4 * turn))
+            center = round(320 + 150 * np.cos(2 * turn)), round(160 + 50 * np.sin(2 * turn))
             cv2.circle(frame, center, 40, (210, 90, 40), -1)
             frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
             process.stdin.write(with_number(frame, number).data)

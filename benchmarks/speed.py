@@ -14,6 +14,9 @@
     peer, at no less strength
                the same with `--warm-iterations 1`, which is still stronger than the peer
 
+One gradient, a dreamed frame, and both beside a busy process are compared with another checkout by
+`python -m benchmarks.gradient`.
+
 The programs run in turn, one pair after the other, each of the others in a plain process; the median of the ratios
 counts. `run` is the whole command: reading, planning, loading, dreaming, encoding, joining. (b) and (c) are timed
 without loading (except for what they load for each frame), decoding and encoding. The strengths are printed, because

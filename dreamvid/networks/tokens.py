@@ -143,7 +143,10 @@ class _HookedBody(nn.Module):
 
 
 class _TruncatedTokens(Truncated):
-    """`Truncated` without a graph."""
+    """`Truncated` without a graph, which runs as PyTorch does."""
+
+    def _compiled(self) -> None:
+        return None
 
     def _layers(self) -> str:
         assert isinstance(self.body, _HookedBody)

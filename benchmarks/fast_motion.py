@@ -1,22 +1,30 @@
 """Measure fast and calm clips against bars: flashes, noise, evenness, flicker, strength, new regions and time.
 
     python -m benchmarks.fast_motion --fast bikes.mp4 --calm highway.mp4 mallard.mp4 [--frames 0:75]
-                                     [--set cadence=1] [--folder benchmarks/results] [--cache FOLDER]
+                                     [--set cadence=1] [--baseline CHECKOUT] [--cache FOLDER] [--slices FOLDER]
+                                     [--folder benchmarks/results]
 
-Each clip is dreamed with the default preset (and what --set says), and once more with every frame alone, which is kept
-in the folder --cache if there is one. Both are encoded and scored as `dreamvid score` does it, by the definitions in
-docs/coherence.md. Writes `fast-motion.md`, the table, and `fast-motion.json`, the scores without their curves.
+Each clip is dreamed by `dreamvid run` with the default preset (and what --set says), by the same command of another
+checkout (--baseline), and with every frame alone, which is kept in the folder --cache if there is one. All are scored
+as `dreamvid score` does it, by the definitions in docs/coherence.md. Writes `fast-motion.md`, the tables, and
+`fast-motion.json`, the scores without their curves; with --slices, images over time of each clip's middle row.
 
 Columns: flashes (per mille of blocks, and frames with more than 4 such blocks), noise (per mille), evenness (%), excess
-and strength divided by those of each frame alone; the strength of regions that came into view four frames ago, divided
-by that of frames dreamed alone there, and their largest change within four frames, divided by that of the rest; seconds
-per frame. A value that misses its bar is bold.
+and strength divided by those of each frame alone; the excess by Farneback's flow at full size, of alone; the strength
+of regions that came into view four frames ago, divided by that of frames dreamed alone there, and their largest change
+within four frames, divided by that of the rest; how many frames were dreamed; CPU seconds per frame of the whole
+command, and divided by those of the baseline. A value that misses its bar is bold. A second table has the spectra of
+what the dream adds, by the wavelength, at some frames of each clip.
 """
 
 import argparse
 import json
+import os
+import resource
+import subprocess
+import sys
 import tempfile
-import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +34,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamvid import dream_video, load_settings, score
+from benchmarks.spectra import BANDS, SHOWN, farneback_excess, spectrum, write_slices
+from dreamvid import score
 from dreamvid.metrics.report import Score
+from dreamvid.metrics.score import read_pairs
 
 NEW_FRAMES = 4  # regions that came into view so many frames ago are new
 
@@ -103,13 +113,36 @@ def folder(path: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
-def dreamed(clip: Path, output: Path, frames: str, **overrides: str) -> tuple[Score, float]:
-    """Dream a clip into a file and score it; also seconds a frame, of a render that is not there yet."""
-    began, seconds = time.perf_counter(), np.nan
+@dataclass(frozen=True)
+class Dreamed:
+    """A dreamed clip: score, CPU seconds per frame (NaN if it was there already), and excess by another flow."""
+
+    output: Path
+    score: Score
+    cpu_seconds: float
+    other_excess: float
+
+    @property
+    def dreamed_frames(self) -> int | None:
+        recipe = tomllib.loads(self.output.with_name(f"{self.output.name}.toml").read_text(encoding="utf-8"))
+        found: int | None = recipe["provenance"].get("dreamed_frames")
+        return found
+
+
+def dream(clip: Path, output: Path, frames: str, *options: str, checkout: Path | None = None) -> Dreamed:
+    """Dream a clip into a file, which may be there already, with this or another checkout; score it."""
+    seconds = np.nan
     if not output.exists():
-        result = dream_video(clip, output, load_settings(None, frames=frames, device="cpu", **overrides))
-        seconds = (time.perf_counter() - began) / result.frames
-    return score(clip, output), seconds
+        environment = dict(os.environ, PYTHONPATH=str(checkout or Path(__file__).parents[1]))
+        command = [sys.executable, "-m", "dreamvid", "run", str(clip.resolve()), "-o", str(output.resolve())]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [*command, "--frames", frames, "--device", "cpu", *options], check=True, env=environment, cwd=output.parent
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    result = score(clip, output)
+    return Dreamed(output, result, seconds / result.frames, farneback_excess(clip, output, result.cuts))
 
 
 def write(folder: Path, lines: Sequence[str], values: dict[str, Any]) -> None:
@@ -126,48 +159,83 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", default="0:75")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--cache", type=Path)
+    for name in ("cache", "baseline", "slices"):
+        parser.add_argument(f"--{name}", type=Path)
     given = parser.parse_args(arguments)
     if not given.fast and not given.calm:
         parser.error("give at least one clip, after --fast or --calm")
-    overrides = dict(text.split("=", 1) for text in given.set)
-
-    titles = ["clip", *(column.title for column in COLUMNS), "s/frame"]
+    options = [word for text in given.set for word in _flag(text)]
+    titles = [
+        "clip",
+        *(column.title for column in COLUMNS),
+        "excess, Farneback",
+        "dreamed",
+        "CPU s/frame",
+        "of baseline",
+    ]
     lines = [
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, frames {given.frames}"
-        f"{''.join(f', {name} {value}' for name, value in overrides.items())}. Bold: misses its bar.",
+        f"{''.join(f', {text}' for text in given.set)}. Bold: misses its bar.",
         "",
         *(f"| {' | '.join(row)} |" for row in (titles, ["---"] * len(titles))),
     ]
+    spectra = [
+        "",
+        "RMS of what the dream adds, in levels of 255, by the wavelength in pixels:",
+        "",
+        f"| clip, frame | {' | '.join(f'{low}–{high}' for low, high in BANDS)} |",
+        f"|{' --- |' * (len(BANDS) + 1)}",
+    ]
     records: dict[str, Any] = {}
     print("\n".join(lines), flush=True)
-    with folder(given.cache) as cache, tempfile.TemporaryDirectory() as fresh:
+
+    def add(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+        write(given.folder, [*lines, *spectra], {"frames": given.frames, "set": given.set, "clips": records})
+
+    with folder(given.cache) as cache, tempfile.TemporaryDirectory() as name:
+        fresh = Path(name)
         for kind in BOTH:
             clips = getattr(given, kind)
             for clip in clips:
-                name = f"{clip.stem}-{given.frames.replace(':', '-')}"
-                alone, _ = dreamed(clip, cache / f"{name}-alone.mp4", given.frames, coherence="0")
-                ours, seconds = dreamed(clip, Path(fresh) / f"{name}.mp4", given.frames, **overrides)
-                row = [clip.stem, *(column.cell(kind, ours, alone) for column in COLUMNS), f"{seconds:.2f}"]
-                base = [
-                    *(f"{clip.stem}, each frame alone", f"{alone.mean_flashes:.2f}", f"{alone.flash_frames}"),
-                    *(f"{alone.mean_noise:.2f}", f"{alone.mean_evenness:.1f}", "100%", "100%", "100%"),
-                    *(f"{change(alone, alone):.1f}", ""),
-                ]
-                records[clip.stem] = {
-                    "kind": kind,
-                    "seconds_per_frame": finite(seconds),
-                    **{column.title: finite(column.value(ours, alone)) for column in COLUMNS},
-                    "score": summary(ours),
-                    "alone": summary(alone),
-                }
-                lines += [f"| {' | '.join(cells)} |" for cells in (row, base)]
-                print("\n".join(lines[-2:]), flush=True)
-                write(given.folder, lines, {"frames": given.frames, "set": overrides, "clips": records})
+                stem = f"{clip.stem}-{given.frames.replace(':', '-')}"
+                alone = dream(clip, cache / f"{stem}-alone.mp4", given.frames, "--coherence", "0")
+                rows = {clip.stem: dream(clip, fresh / f"{stem}.mp4", given.frames, *options)}
+                if given.baseline is not None:
+                    rows["baseline"] = dream(clip, fresh / f"{stem}-base.mp4", given.frames, checkout=given.baseline)
+                rows["each frame alone"] = alone
+                records[clip.stem] = {"kind": kind}
+                for title, row in rows.items():
+                    ratio = row.cpu_seconds / rows["baseline"].cpu_seconds if "baseline" in rows else np.nan
+                    barred = kind if title == clip.stem else ""
+                    cells = [
+                        *(column.cell(barred, row.score, alone.score) for column in COLUMNS),
+                        f"{row.other_excess / alone.other_excess:.2%}",
+                        f"{row.dreamed_frames or ''}",
+                        *("" if np.isnan(value) else f"{value:.2f}" for value in (row.cpu_seconds, ratio)),
+                    ]
+                    records[clip.stem][title] = {
+                        "cpu_seconds_per_frame": finite(row.cpu_seconds),
+                        "excess_by_farneback": row.other_excess,
+                        **{column.title: finite(column.value(row.score, alone.score)) for column in COLUMNS},
+                        "score": summary(row.score),
+                    }
+                    add(f"| {' | '.join([title, *cells])} |")
+                shown = [frame for frame in SHOWN if frame < alone.score.frames]
+                for frame, pair in sorted(read_pairs(clip, rows[clip.stem].output, shown).items()):
+                    powers = " | ".join(f"{power:.1f}" for power in spectrum(*pair))
+                    spectra.append(f"| {clip.stem}, {frame} | {powers} |")
+                if given.slices is not None:
+                    write_slices(clip, rows[clip.stem].output, alone.score.frames, given.slices / f"{stem}.png")
             if clips:
-                lines.append(f"| bars, {kind} | {' | '.join(column.bar(kind) for column in COLUMNS)} | |")
-                print(lines[-1], flush=True)
-                write(given.folder, lines, {"frames": given.frames, "set": overrides, "clips": records})
+                add(f"| bars, {kind} | {' | '.join(column.bar(kind) for column in COLUMNS)} | | | | |")
+    print("\n".join(spectra), flush=True)
+
+
+def _flag(text: str) -> tuple[str, str]:
+    name, value = text.split("=", 1)
+    return f"--{name.replace('_', '-')}", value
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ from dreamvid.settings.size import Size
 # renewed, it fades. So on a frame that carries a dream, the octaves below the finest take two of three steps, half as
 # long where they renew; where a dream is to grow the steps are as long as the finest octave's, as shapes begin there.
 COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
-# How much of what a place lacks counts as grown after the steps of the whole frame, if it came in at the frame's
-# border. What enters there is first visible as a thin strip, and dreaming on a thin strip makes noise: the rest grows
-# while more is in view. What an object uncovers is complete at once, as what surrounds it is dreamed already.
+# How much of what a place lacks counts as grown after the steps of the whole frame. An object that enters the frame is
+# first visible as a thin strip, and dreaming on a thin strip makes noise: the rest grows while more is in view.
 GROWN = 0.7
 
 
@@ -51,7 +50,6 @@ def grow_disocclusions(
     *,
     lack: Tensor,
     renewal: Tensor,
-    entering: Tensor,
     whole: float,
     sizes: Sequence[Size],
     warm_iterations: int,
@@ -62,9 +60,8 @@ def grow_disocclusions(
 
     source, residual: (1, 3, h, w) at the finest of `sizes`. amount: (1, 1, h, w), the part of a whole dream that is
     carried. lack, renewal: (1, 1, h, w), by which part of a whole dream each position is to grow because it is missing,
-    and because it fades. entering: (1, 1, h, w), 1 where something came in at the frame's border, 0 elsewhere. whole:
-    the mean change of a pixel by a whole dream. own_iterations: steps for what is missing alone; 0 lets it share the
-    `warm_iterations` of the whole frame.
+    and because it fades. whole: the mean change of a pixel by a whole dream. own_iterations: steps for what is missing
+    alone; 0 lets it share the `warm_iterations` of the whole frame.
     """
     iterations = warm_iterations
     coarser, coarser_renewal = math.ceil(iterations * COARSER_STEPS), COARSER_RENEWAL
@@ -83,4 +80,4 @@ def grow_disocclusions(
         iterations = coarser = own_iterations
     each = whole / max(1, iterations)
     step, coarser_step = (lack + renewal) * each, (lack + coarser_renewal * renewal) * each
-    return Growth(residual, amount + (1 - (1 - GROWN) * entering) * lack, iterations, step, coarser, coarser_step)
+    return Growth(residual, amount + GROWN * lack, iterations, step, coarser, coarser_step)

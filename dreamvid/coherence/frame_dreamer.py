@@ -46,7 +46,6 @@ from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import resize
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.field import FlowWithValidity, MotionField, estimate_bidirectional, estimate_motion
-from dreamvid.motion.occlusion import in_frame_mask
 from dreamvid.motion.warp import warp
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 from dreamvid.settings import Settings
@@ -58,14 +57,16 @@ SURE_ENOUGH = 0.5
 # what comes on top where it is restless. Successive gradients agree only in part (each has its own random shift), so a
 # held dream takes more steps than a grown one. Where water or leaves change, the dream loses its hold and has to be
 # renewed faster, which is not visible there. Chosen on real clips so that the strength of both kinds holds.
-RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 5.5
+RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 7.0
 # Successive gradients agree in color less than in light: faded alike, a video pales within seconds. So where it is calm
 # color fades this many times as fast as light; where it is restless much is renewed, and both fade alike.
 COLOR_FADING = 1 / 2
+# How strong a carried dream is held, as a part of the strength of a new one: some of it fades until the next keyframe.
+HELD_STRENGTH = 1.01
 # Time in which half of a place's difference in strength from a new dream is evened out, as an exponent.
-EVENED_SECONDS = 0.08
+EVENED_SECONDS = 0.05
 # The most that the finest detail of a dream may have, as an RMS over the mean change of a pixel by a whole dream.
-MOST_GRAIN = 0.7
+MOST_GRAIN = 0.62
 # A shot that begins in the dark begins with a weak dream; it then grows up to this spectrum: the RMS of a residual, of
 # its grain and of what is coarse in it, over the mean change of a pixel by a whole dream.
 LEAST_SPECTRUM = LEAST_STRENGTH, _, _ = 0.7, 0.16, 0.36
@@ -225,7 +226,6 @@ class FrameDreamer:
                 amount,
                 lack=lack,
                 renewal=renewal,
-                entering=1 - in_frame_mask(motion.flow),
                 whole=whole,
                 sizes=self._sizes(frame.full_size, self.settings),
                 warm_iterations=coherence.warm_iterations,
@@ -337,7 +337,7 @@ class FrameDreamer:
         assert self._spectrum is not None
         share = 1 - 0.5 ** (elapsed_seconds / EVENED_SECONDS)
         residual = hold_spectrum(residual, amount, self._spectrum * whole.max(), share)
-        residual, power = even_strength(residual, self._spectrum[0] * whole, share)
+        residual, power = even_strength(residual, HELD_STRENGTH * self._spectrum[0] * whole, share)
         return residual, renewal * (1 / power.clamp_min(1e-9)).clamp_max(1)
 
     def state(self) -> dict[str, Tensor]:
@@ -371,4 +371,6 @@ class FrameDreamer:
 def _spectrum(residual: Tensor, wanted: Tensor, whole: float) -> Tensor:
     """Return the spectrum of a shot's first residual over the mean change of a pixel by its steps."""
     found = measure_spectrum(residual, wanted) / max(whole, 1e-9)
-    return torch.where(found[0] < LEAST_STRENGTH, found.new_tensor(LEAST_SPECTRUM), found)
+    # Filled on the device: a copy from the CPU would wait for it.
+    least = torch.stack([found.new_full((), part) for part in LEAST_SPECTRUM])
+    return torch.where(found[0] < LEAST_STRENGTH, least, found)

@@ -68,7 +68,7 @@ def detail_retention(flow: Tensor) -> Tensor:
 
 
 # Strength is compared over cells of this side in pixels, and in one keyframe changes at most by this factor.
-STRENGTH_CELL, STRONGER = 16, 1.15
+STRENGTH_CELL, STRONGER = 10, 1.15
 # Grain is what differs from the mean over 3 × 3 pixels; its strength is compared over cells of this side.
 GRAIN_WINDOW, GRAIN_CELL = 3, 8
 # What is coarse is larger than cells of this side. In one keyframe grain and what is coarse change at most by these

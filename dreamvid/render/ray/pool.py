@@ -33,13 +33,16 @@ _FAILED_STARTS = 5  # of a node, after which it is left out
 def import_ray(address: str = "") -> Any:
     """Import Ray. Raises SettingsError if it is not installed.
 
-    address: of the cluster. A local one gets a token, without which any program of this machine could run code in it;
-    Ray reads it when it is imported. Where the host has imported Ray before, Ray makes a token in ~/.ray itself.
+    address: of the cluster. A local one listens on 127.0.0.1 only, and gets a token, without which any program of this
+    machine could run code in it. Ray reads both when it is imported. Where the host has imported Ray before, it listens
+    as Ray does by default, and its token is in ~/.ray.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address == LOCAL and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if address == LOCAL and "ray" not in sys.modules:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # its name; on every system it means loopback
+        if "RAY_AUTH_MODE" not in os.environ:
+            os.environ["RAY_AUTH_MODE"] = "token"
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
         import ray
     except ImportError as error:

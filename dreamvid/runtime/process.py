@@ -65,9 +65,8 @@ def exit_process(code: int) -> NoReturn:
     frees all of it at once. What programs rely on is done first: other threads end (those that are no daemons), what
     was registered with `atexit` is called, stdout and stderr are flushed.
     """
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    # What Python itself calls first: it wakes the idle threads of pools, which would be waited for without an end.
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # a reader that is gone, a closed stream, no console

@@ -109,3 +109,16 @@ def test_the_program_ends_with_its_exit_code_and_all_of_its_output() -> None:
         done = subprocess.run([sys.executable, "-m", "dreamvid", *arguments], capture_output=True, text=True)
         assert done.returncode == code
         assert done.stdout + done.stderr
+
+
+def test_an_idle_pool_of_threads_does_not_keep_a_process_from_ending() -> None:
+    """A library may have made one, which nobody shuts down."""
+    program = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from dreamvid.runtime.process import exit_process\n"
+        "pool = ThreadPoolExecutor(2)\n"
+        "pool.submit(print, 'done').result()\n"
+        "exit_process(3)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout.strip()) == (3, "done")

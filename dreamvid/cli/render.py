@@ -72,7 +72,8 @@ def _print_profile(profile: "Profile") -> None:
     )
     ratio = f", {wall / profile.slowest:.2f} of the slowest stage" if profile.slowest else ""
     console.result(f"wall: {1000 * wall / frames:.1f} ms/frame over {profile.frames} frames{ratio}")
-    console.result(f"dreamed: {profile.dreamed_frames} of {profile.frames} frames; the others were interpolated")
+    others = "; the others were interpolated" if profile.dreamed_frames < profile.frames else ""
+    console.result(f"dreamed: {profile.dreamed_frames} of {profile.frames} frames{others}")
     if profile.roofline is not None and profile.busy.dream:
         rate, peak = profile.roofline.flop / profile.busy.dream, profile.roofline.peak
         console.result(

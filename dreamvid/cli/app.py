@@ -49,6 +49,11 @@ _COMMANDS = (
     ("score", "dreamvid.cli.commands.score:score", "Measure a dream against its source: flicker, strength, drift."),
     ("features", "dreamvid.cli.commands.features:features", "Show what the features of a network look for."),
     ("bench", "dreamvid.cli.commands.bench:bench", "Measure how fast this machine dreams."),
+    (
+        "studio",
+        "dreamvid.cli.commands.studio:studio",
+        "Open a web page to tune dreams and to queue videos.",
+    ),
     ("doctor", "dreamvid.cli.commands.doctor:doctor", "Show what is installed and what works on this machine."),
 )
 

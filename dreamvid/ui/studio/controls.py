@@ -37,10 +37,11 @@ _SLIDERS: Mapping[str, tuple[float, float]] = {
     "frame_iterations": (1, 10),
     "hold_half_life_seconds": (0.0, 2.0),
 }
-# Numbers of which the model knows that they may be missing: text fields, where nothing means "as by default".
-FIRST_OF_RUN = ("objective", "dream_height", "iterations", "step_size", "octaves", "coherence", "keep_color")
+FIRST_OF_RUN = ("objective", "step_size", "iterations", "dream_height", "octaves", "coherence", "keep_color", "mask")
 """The settings of the first screen for a video; all others are behind their groups."""
-FIRST_OF_ZOOM = ("objective", "zoom", "rotate", "pan_x", "pan_y", "kaleidoscope", "dream_rate", "loop")
+FIRST_OF_ZOOM = (
+    *("objective", "zoom", "rotate", "pan_x", "pan_y", "kaleidoscope", "dream_rate", "loop", "frames", "size", "audio"),
+)
 """The settings of the first screen for an animation."""
 
 

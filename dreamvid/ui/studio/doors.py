@@ -21,6 +21,7 @@ _MOMENT = re.compile(r"(.+)(@\d{1,6}(?:\.\d{1,6})?)", re.ASCII)
 # Settings that are text and name no file. Every other text names one, so that a new setting is closed until it is here.
 _WORDS: Mapping[str, re.Pattern[str]] = {
     "model": re.compile(r"[\w.-]+(:[\w.-]+)?", re.ASCII),
+    "text_model": re.compile(r"[\w.-]+(:[\w.-]+)?", re.ASCII),
     "flow": re.compile(r"\w[\w-]*", re.ASCII),
     "frames": re.compile(r"\d*:\d*", re.ASCII),
     "size": re.compile(r"\d+x\d+", re.ASCII),
@@ -31,7 +32,12 @@ _WORDS: Mapping[str, re.Pattern[str]] = {
     "device": re.compile(r"\w+(:\d+)?", re.ASCII),
 }
 _OBJECTIVE = "objective"
-_OWN_SOUND = "source"
+# Settings that are a word or a file: words of letters only, which no file of the workspace is called.
+_WORDS_OR_FILES: Mapping[str, re.Pattern[str]] = {
+    "audio": re.compile("source"),
+    "palette": re.compile(r"[a-z]+"),
+    "mask": re.compile(r"[a-z]+"),
+}
 # `NAME("…")` of an objective reads a file, unless NAME is one of these.
 _QUOTED = re.compile(r'(\w*)(\s*\(\s*)"([^"]*)"')
 _WITHOUT_FILE = ("text",)
@@ -119,7 +125,7 @@ def _check(name: str, value: str, workspace: Workspace) -> None:
     elif name in _WORDS:
         if not _WORDS[name].fullmatch(value):
             raise WorkspaceError(f"{shown(value)} is not allowed in the studio; {flag_name(name)} can take it.")
-    elif not (name == "audio" and value == _OWN_SOUND):
+    elif not (name in _WORDS_OR_FILES and _WORDS_OR_FILES[name].fullmatch(value)):
         workspace.file(value, SOURCES, RESULTS, RECIPES)
 
 

@@ -218,7 +218,8 @@ def _strip(source: FfmpegSource, info: VideoInfo, duration: float, count: int) -
     """Make one JPEG of `count` thumbnails side by side, evenly over the duration."""
     cells: list[npt.NDArray[np.uint8]] = []
     for index in range(count):
-        frames = read_span(source, info, duration * (index + 0.5) / count, 1, THUMBNAIL_HEIGHT)
+        moment = max(0.0, duration * (index + 0.5) / count - 0.5 / float(info.frame_rate))
+        frames = read_span(source, info, moment, 1, THUMBNAIL_HEIGHT)
         cells.append(frames[0] if frames else cells[-1] if cells else np.zeros((THUMBNAIL_HEIGHT, 96, 3), np.uint8))
     return to_jpeg(np.hstack(cells), 80)
 

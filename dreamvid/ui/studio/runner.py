@@ -179,7 +179,7 @@ class QueueRunner:
         message = progress.messages[-1] if progress.messages else ""
         if progress.stage == "done":
             state, message = "done", "; ".join(progress.messages)
-        elif progress.stage == "error":
+        elif progress.stage in ("error", "failed"):
             state = "failed"
         elif wanted is not None:
             state = wanted
@@ -213,7 +213,7 @@ class QueueRunner:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env=_environment(),
+                env=child_environment(),
                 start_new_session=True,  # Ctrl-C in the studio's terminal and its end leave the render alone
                 pass_fds=_locked(lock),
             )
@@ -221,7 +221,7 @@ class QueueRunner:
         self.queue.set(job.id, state="running", message="", pid=process.pid)
 
 
-def _environment() -> Mapping[str, str]:
+def child_environment() -> Mapping[str, str]:
     """Give the process this package, wherever it was imported from; its own folder is the workspace."""
     package = str(Path(__file__).resolve().parents[3])
     paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]

@@ -26,7 +26,6 @@ OUTSIDE = (
     "sources/*.png",
     "sources/m%02d.png",
     "-",
-    "demo",
     "random/../../x",
 )
 
@@ -41,7 +40,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.mark.parametrize("value", OUTSIDE)
-@pytest.mark.parametrize("name", ["weights", "mask", "flow_weights", "camera_path", "audio"])
+@pytest.mark.parametrize("name", ["weights", "text_weights", "mask", "palette", "flow_weights", "camera_path", "audio"])
 def test_no_setting_reads_a_file_outside(workspace: Workspace, name: str, value: str) -> None:
     with pytest.raises(InputError, match=name):
         settings_from_browser("animals", {name: value}, workspace)
@@ -63,7 +62,7 @@ def test_no_objective_reads_a_file_outside(workspace: Workspace, form: str, valu
         settings_from_browser("animals", {"objective": form.format(value)}, workspace)
 
 
-@pytest.mark.parametrize("name", ["mask", "audio", "weights"])
+@pytest.mark.parametrize("name", ["mask", "audio", "weights", "palette"])
 def test_files_of_the_workspace_are_taken(workspace: Workspace, name: str) -> None:
     settings = settings_from_browser("animals", {name: "sources/mask.png"}, workspace)
     assert "sources/mask.png" in str(settings)
@@ -121,5 +120,14 @@ def test_sources_are_files_of_the_workspace(workspace: Workspace) -> None:
 def test_every_setting_that_takes_text_is_closed_or_known() -> None:
     """A new setting that takes text is treated as a file's name until `doors` says that it is a word."""
     names = {name for _, name in text_settings()}
-    assert names - set(_WORDS) == {"weights", "objective", "mask", "flow_weights", "camera_path", "audio"}
+    assert names - set(_WORDS) == {
+        "weights",
+        "text_weights",
+        "objective",
+        "mask",
+        "palette",
+        "flow_weights",
+        "camera_path",
+        "audio",
+    }
     assert set(_WORDS) <= {name for _, name, _ in setting_fields()}

@@ -170,7 +170,7 @@ def test_requests_are_answered_and_errors_are_messages(tmp_path: Path, monkeypat
 
     def answer(given: Answer) -> None:
         answers.append(given)
-        if given.name == "atlas" and given.stage in ("done", "error"):
+        if given.name == "presets" and given.stage in ("done", "error"):
             desk.close()
 
     serve(desk, answer, tmp_path)

@@ -1,18 +1,20 @@
 """Start the dreaming process, hand requests to it, and keep its newest answers for the pages that ask."""
 
 import asyncio
+import contextlib
 import itertools
-import multiprocessing
+import pickle
+import subprocess
+import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from dreamvid.ui.studio.dreaming.requests import Answer, PreviewRequest, Request
-from dreamvid.ui.studio.dreaming.worker import main
+from dreamvid.ui.studio.runner import child_environment
 
 _SESSIONS_KEPT = 16
 _PICTURES_KEPT = 40
@@ -37,8 +39,7 @@ class DreamingProcess:
         self._folder = folder
         self._numbers = itertools.count(1)
         self._changed = threading.Lock()
-        self._process: multiprocessing.process.BaseProcess | None = None
-        self._connection: Connection | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._listeners: OrderedDict[str, Listener] = OrderedDict()
         self._pending: dict[tuple[str, str], int] = {}
         self._closed = False
@@ -46,24 +47,23 @@ class DreamingProcess:
     def start(self) -> None:
         """Start the process, which then loads PyTorch; returns at once."""
         with self._changed:
-            if self._closed or (self._process is not None and self._process.is_alive()):
+            if self._closed or (self._process is not None and self._process.poll() is None):
                 return
-            context = multiprocessing.get_context("spawn")
-            self._connection, there = context.Pipe()
-            self._process = context.Process(target=main, args=(there, str(self._folder)), name="dreaming", daemon=True)
-            self._process.start()
-            there.close()
-            threading.Thread(target=self._read, args=(self._connection,), name="answers", daemon=True).start()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "dreamvid.ui.studio.dreaming.worker", str(self._folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=child_environment(),
+                start_new_session=True,  # Ctrl-C is for the studio, which then closes it
+            )
+            threading.Thread(target=self._read, args=(self._process,), name="answers", daemon=True).start()
 
     def close(self) -> None:
         """End the process."""
         self._closed = True
-        if self._connection is not None:
-            self._connection.close()
         if self._process is not None:
-            self._process.join(2)
-            if self._process.is_alive():
-                self._process.terminate()
+            self._process.kill()  # it keeps nothing
+            self._process.wait()
 
     @property
     def pid(self) -> int | None:
@@ -78,9 +78,11 @@ class DreamingProcess:
         kind = "preview" if isinstance(request, PreviewRequest) else type(request).__name__
         listener.latest[kind] = request.number
         with self._changed:
-            if self._connection is not None:
-                self._pending[request.session, kind] = request.number
-                self._connection.send(request)
+            self._pending[request.session, kind] = request.number
+            with contextlib.suppress(OSError):  # it has just died, and its reader tells so
+                if self._process is not None and self._process.stdin is not None:
+                    pickle.dump(request, self._process.stdin)
+                    self._process.stdin.flush()
         return request.number
 
     def listener(self, session: str) -> Listener:
@@ -100,11 +102,12 @@ class DreamingProcess:
                 yield listener.events.popleft()
             await asyncio.sleep(0.02)
 
-    def _read(self, connection: Connection) -> None:
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
         try:
             while True:
-                self._take(connection.recv())
-        except (EOFError, OSError):
+                self._take(pickle.load(process.stdout))
+        except (EOFError, OSError, pickle.UnpicklingError):
             pass
         if self._closed:
             return

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from torchvision.models import ResNet50_Weights
 
 from dreamvid.api import Dreamer, DreamStep, feature_sheet, zoom_frames
 from dreamvid.camera.noise import noise_image
@@ -175,7 +176,8 @@ class Work:
         network = request.settings.network
         table = load_network(network.model, network.weights).table
         layers = {name: row.channels for name, row in table.rows.items()}
-        values: dict[str, object] = {"model": network.model, "layers": layers}
+        classes = [name.lower() for name in ResNet50_Weights.DEFAULT.meta["categories"]]  # ImageNet's
+        values: dict[str, object] = {"model": network.model, "layers": layers, "classes": classes}
         answer(Answer(request.session, request.number, "layers", "done", values=values))
 
     def _frame(self, moment: Moment, settings: Settings, lines: int) -> Pixels:

@@ -6,13 +6,15 @@ first: what else is being dreamed makes room before its next step, and is begun 
 
 import contextlib
 import os
+import pickle
+import sys
 import threading
 import warnings
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from dreamvid.errors import DreamvidError
+from dreamvid.runtime.process import tune_process
 from dreamvid.ui.studio.dreaming.machine import PreviewMachine, Verdict
 from dreamvid.ui.studio.dreaming.requests import (
     Answer,
@@ -29,8 +31,8 @@ _RANK: dict[type[Request], int] = {
     PreviewRequest: 0,
     LayersRequest: 1,
     MotionRequest: 2,
+    AtlasRequest: 2,
     PresetsRequest: 3,
-    AtlasRequest: 4,
 }
 _NAMES: dict[type[Request], str] = {
     PreviewRequest: "preview",
@@ -92,26 +94,30 @@ class Desk:
             self._changed.notify_all()
 
 
-def main(connection: Connection, folder: str) -> None:
-    """Serve requests from a connection until it is closed. folder: the workspace, to which names are relative."""
-    from dreamvid.runtime.process import tune_process
+def main(folder: str) -> None:
+    """Serve requests, pickled on stdin by the studio, until it is closed; answers go to stdout in the same way.
 
+    folder: the workspace, to which names are relative.
+    """
     os.chdir(folder)
     tune_process()
     warnings.simplefilter("ignore")
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     desk, answering = Desk(), threading.Lock()
 
     def read() -> None:
         try:
             while True:
-                desk.put(connection.recv())
-        except (EOFError, OSError):
-            desk.close()
+                desk.put(pickle.load(requests))
+        except (EOFError, OSError, pickle.UnpicklingError):
             os._exit(0)  # nobody is left to dream for
 
     def answer(given: Answer) -> None:
         with answering:
-            connection.send(given)
+            pickle.dump(given, answers)
+            answers.flush()
 
     threading.Thread(target=read, name="requests", daemon=True).start()
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
@@ -160,3 +166,10 @@ class Watch:
         """Raise Stop if something more important waits, or this was replaced."""
         if self._desk.has_before(self._request) or self._desk.is_replaced(self._request):
             raise Stop
+
+
+if __name__ == "__main__":
+    # Under its own name, so that what was pickled there is of the same classes as here.
+    from dreamvid.ui.studio.dreaming import worker
+
+    worker.main(sys.argv[1])

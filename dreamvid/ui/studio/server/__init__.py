@@ -1,0 +1,1 @@
+"""Serve the studio: its routes, and the guard in front of them."""

@@ -1,0 +1,61 @@
+"""Hold the parts of one studio together: its workspace, queue, previews and scores."""
+
+import contextlib
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dreamvid.ui.studio.dreaming.process import DreamingProcess
+from dreamvid.ui.studio.queue import RenderQueue
+from dreamvid.ui.studio.runner import QueueRunner
+from dreamvid.ui.studio.scoring import Scoring
+from dreamvid.ui.studio.uploads import clean_up
+from dreamvid.ui.studio.workspace import Workspace
+
+_CACHE_FILES, _CACHE_BYTES = 2000, 512 << 20
+
+
+class Studio:
+    """One studio at work; a context manager. Raises InputError if another one has the workspace open.
+
+    Entering it starts the dreaming process first, which loads PyTorch while the page is put together.
+    """
+
+    def __init__(self, workspace: Workspace, *, upload_limit: int) -> None:
+        self.workspace = workspace
+        self.upload_limit = upload_limit
+        self.queue = RenderQueue(workspace)
+        self.runner = QueueRunner(self.queue)
+        self.dreams = DreamingProcess(workspace.root)
+        self.scoring = Scoring(workspace)
+
+    def __enter__(self) -> Self:
+        self.dreams.start()
+        clean_up(self.workspace)
+        trim_cache(self.workspace.cache)
+        self.runner.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.dreams.close()
+        self.runner.stop_jobs()
+        self.runner.__exit__()
+
+
+def trim_cache(cache: Path) -> None:
+    """Delete what was made longest ago, so that the cache stays small."""
+    files = sorted(cache.rglob("*"), key=lambda path: -path.lstat().st_mtime)
+    kept = size = 0
+    for path in files:
+        if path.is_dir() and not path.is_symlink():
+            continue
+        kept, size = kept + 1, size + path.lstat().st_size
+        if kept > _CACHE_FILES or size > _CACHE_BYTES or path.name.endswith(".part"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+    for folder in cache.iterdir():
+        if folder.is_dir() and not any(folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -79,13 +79,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def page(chromium: str, server: Server) -> Iterator["Page"]:
+def page(chromium: str) -> Iterator["Page"]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
-        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
         opened = context.new_page()
         opened.set_default_timeout(PATIENCE)
         yield opened

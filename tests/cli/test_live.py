@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,19 +30,34 @@ def start(
 ) -> "subprocess.Popen[str]":
     """Start `dreamvid live`; limit: of the size of files, in bytes."""
 
-    def limited() -> None:
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is ignored where the tests run in the background
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "dreamvid", "live", *words],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limited,
+        preexec_fn=prepare,
         env=environment,
     )
+    _started.append(process)
+    return process
+
+
+_started: list["subprocess.Popen[str]"] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_running() -> Iterator[None]:
+    yield
+    while _started:
+        process = _started.pop()
+        process.kill()
+        process.wait()
 
 
 def wait_for_line(process: "subprocess.Popen[str]", part: str, seconds: float = 60.0) -> str:

@@ -16,12 +16,13 @@ _MOST_LAYERS = 6
 class ClassMap:
     """The classifier as a layer: the logits are the means of `weight · x + bias` over the positions x of `layer`.
 
-    weight: (classes, C). bias: (classes,).
+    weight: (classes, C). bias: (classes,). window: the side, in positions and odd, of what the network was trained on.
     """
 
     layer: str
     weight: Tensor
     bias: Tensor
+    window: int = 1
 
 
 def find_class_map(network: Network) -> ClassMap | None:
@@ -56,5 +57,6 @@ def find_class_map(network: Network) -> ClassMap | None:
                 continue  # behind the pooling
             found = activations[layer].mean(dim=(2, 3)) @ weight.T + bias
             if (found - logits).abs().max() <= _TOLERANCE * logits.abs().max():
-                return ClassMap(layer, weight.clone(), bias.clone())
+                positions = network.input_size // (table.rows[layer].stride or network.input_size)
+                return ClassMap(layer, weight.clone(), bias.clone(), max(positions - 1, 0) | 1)
     return None

@@ -7,7 +7,7 @@ mixed4d:strongest(8)              the channels that are most active in the curre
                                   :average(8), and :strongest(10%) for a share of the layer's channels
 mixed4d:ignore(65,139-142)        the layer without these channels
 class:"golden retriever"          a class's logit; also class:peacock, class:207
-class:dog    class:"*bird*"       a group of classes, at each position those that are nearest
+class:dog    class:"*bird*"       a group of classes, in each window those that are nearest
 class:"cat, dog, not pug"         several, and what to keep away
 text("a cathedral of coral")      what CLIP takes for a text; like("photo.jpg"): for another image
 guide("flowers.jpg")@mixed3b      the features of another image: each position's best match

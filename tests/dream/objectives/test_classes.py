@@ -1,16 +1,19 @@
 """Words for ImageNet's classes: names, groups, patterns, lists."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from dreamvid import dream_image
 from dreamvid.dream.objectives.binding import resolve_objective
 from dreamvid.dream.objectives.class_groups import group, group_names
 from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.objectives.terms.class_ import CLASSES, class_indices, class_name
 from dreamvid.errors import ObjectiveError
 from dreamvid.networks.class_map import find_class_map
-from dreamvid.networks.network import Network
+from dreamvid.networks.network import Network, load_network
+from dreamvid.settings import load_settings
 
 
 def names(words: str) -> set[str]:
@@ -93,18 +96,27 @@ def test_the_map_of_classes_has_the_logits_for_its_mean() -> None:
     found = find_class_map(Network("small", Small(), input_size=32))
     assert found is not None
     assert found.layer == "act"
+    assert found.window == 7  # 32 pixels are 8 positions
     assert find_class_map(Network("deep", Deep(), input_size=32)) is None
 
 
-def test_each_position_becomes_the_class_that_is_nearest() -> None:
+def test_each_position_sees_what_is_in_the_window_around_it() -> None:
     network = Network("small", Small(), input_size=32)
-    bound = resolve_objective(parse_objective('class:"poodle, not pug"'), network)
-    image = torch.rand(1, 3, 24, 32)
-    activations = network.truncate(bound.layers)(image)
     head = network.module.head
-    maps = torch.einsum("kc,nchw->nkhw", head.weight, activations["act"]) + head.bias[:, None, None]
-    expected = maps[:, 265:268].exp().mean(1, keepdim=True).log() - maps[:, 254:255]
-    torch.testing.assert_close(bound.density(activations), expected)
+    image = torch.rand(1, 3, 40, 48)
+    for text, unwanted in (('class:"poodle, not pug"', 254), ("class:poodle", None)):
+        bound = resolve_objective(parse_objective(text), network)
+        activations = network.truncate(bound.layers)(image)
+        act = activations["act"]
+        density = bound.density(activations)
+        assert density.shape == (1, 1, 10, 12)
+        for y, x in ((0, 0), (4, 5), (9, 3)):
+            window = act[0, :, max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4].mean((1, 2))
+            share = (window @ head.weight.T + head.bias).softmax(0)
+            expected = share[265:268].sum().log()
+            if unwanted is not None:
+                expected = (expected + (share[265:268].sum() / share[unwanted]).log()) / 2
+            torch.testing.assert_close(density[0, 0, y, x], expected)
 
 
 def test_without_a_map_the_logits_count() -> None:
@@ -113,3 +125,20 @@ def test_without_a_map_the_logits_count() -> None:
     activations = network.truncate(bound.layers)(torch.rand(2, 3, 24, 32))
     expected = activations["head"][:, 265:268].exp().mean(1).log()
     torch.testing.assert_close(bound(activations), expected)
+
+
+@pytest.mark.parametrize("word", ["goldfish", "peacock"])
+def test_a_dream_of_noise_is_seen_as_its_class(word: str) -> None:
+    """The whole dream goes through the classifier, at a size and a place that the ascent did not use."""
+    frame = np.random.default_rng(0).normal(128, 25, (128, 128, 3)).clip(0, 255).astype(np.uint8)
+    settings = load_settings("aviary", objective=f"class:{word}", octaves=3, iterations=10)
+    dream = dream_image(frame, settings)
+    network = load_network()
+    image = torch.from_numpy(dream[6:-3, 5:-8].copy()).permute(2, 0, 1)[None].float() / 255
+    image = torch.nn.functional.interpolate(image, (200, 190), mode="bilinear", antialias=True)
+    classify = network.truncate([network.table.logits_layer or ""])
+    with torch.no_grad():
+        before, after = (next(iter(classify(x).values())).softmax(1)[0] for x in (torch.rand_like(image), image))
+    index = class_indices(word)[0][0]
+    assert before[index] < 0.1
+    assert after.argmax() == index

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dreamvid.dream.objectives.reader import ObjectiveReader
+    from dreamvid.networks.class_map import ClassMap
     from dreamvid.networks.layer_table import LayerTable
 
 CLASSES = 1000
@@ -66,14 +67,11 @@ class ClassTerm:
                 f"1000. Choose one by its channel: {layer}:0-{count - 1}"
             )
         first = count - CLASSES  # TensorFlow's models have a background class in front
-        if len(wanted) == 1 and not unwanted:
-            channel = wanted[0] + first
-            return ResolvedChannels(layer, ((channel, channel),), square=False)
+        sets = tuple(tuple(index + first for index in indices) for indices in (wanted, unwanted) if indices)
+        if len(sets) == 1 and len(wanted) == 1:
+            return ResolvedChannels(layer, ((sets[0][0], sets[0][0]),), square=False)
         found = context.class_map()
-        sets = [[index + first for index in indices] for indices in (wanted, unwanted) if indices]
-        if found is None:
-            return ResolvedClasses(layer, tuple(map(tuple, sets)))
-        return MappedClasses(found.layer, tuple((found.weight[chosen], found.bias[chosen]) for chosen in sets))
+        return ResolvedClasses(layer, sets) if found is None else MappedClasses(found, sets)
 
     def fingerprint(self) -> str:
         """Depend on nothing but the text."""
@@ -85,33 +83,41 @@ PLUGIN = ClassTerm
 
 @dataclass(frozen=True, eq=False)
 class MappedClasses:
-    """The classes that fit best at each position of the layer that the classifier reads.
+    """The probability of the wanted classes in the window around each position of the layer that the classifier reads.
 
-    sets: weights (K, C) and biases (K,) of the wanted classes and, if there are any, of the unwanted ones. A set's
-    value is the logarithm of the mean of exp(logit): near to the largest logit, so that one place becomes one of the
-    classes and not a mixture of all.
+    sets: numbers of the wanted classes and, if there are any, of the unwanted ones. A window has the size of the images
+    that the network was trained on and is cut off at the border. Its value is the logarithm of the wanted classes'
+    share among all classes: it rises most for the class that is nearest, where none is seen yet. With unwanted
+    classes, the value is the mean of this and of the logarithm of the odds against them.
     """
 
-    layer: str
-    sets: tuple[tuple[Tensor, Tensor], ...]
+    found: ClassMap
+    sets: tuple[tuple[int, ...], ...]
 
     @property
     def layers(self) -> tuple[str, ...]:
         """The one layer."""
-        return (self.layer,)
+        return (self.found.layer,)
 
     def density(self, activations: Mapping[str, Tensor]) -> Tensor:
         """Compute the term at each position, (N, 1, h, w)."""
         import torch.nn.functional as F
 
-        x = activations[self.layer].float()
-        maps = [F.conv2d(x, weight.float()[:, :, None, None], bias.float()) for weight, bias in self.sets]
-        return _wanted(maps)
+        x, side = activations[self.found.layer].float(), self.found.window
+        means = F.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
+        logits = F.conv2d(means, self.found.weight.float()[:, :, None, None], self.found.bias.float())
+        wanted, *unwanted = (logits[:, list(chosen)].logsumexp(dim=1, keepdim=True) for chosen in self.sets)
+        value = wanted - logits.logsumexp(dim=1, keepdim=True)
+        return (value + wanted - unwanted[0]) / 2 if unwanted else value
 
 
 @dataclass(frozen=True)
 class ResolvedClasses:
-    """The same for a network whose classes have no map: of the logits themselves. sets: channels."""
+    """The largest logit of the wanted classes, for a network whose classes have no map.
+
+    sets: channels of the wanted classes and, if there are any, of the unwanted ones, whose largest logit is subtracted.
+    The logarithm of the mean of exp(logit) stands for the largest.
+    """
 
     layer: str
     sets: tuple[tuple[int, ...], ...]

@@ -1,6 +1,6 @@
 """Measure one gradient of the default network, a dreamed frame, and both beside a busy process.
 
-    python -m benchmarks.gradient [--against CHECKOUT] [--rounds 8] [--threads 1,2]
+    python -m benchmarks.gradient [--against CHECKOUT] [--rounds 8] [--threads 1,2] [--runtime openvino]
 
 Prints a table of sizes: milliseconds of a gradient, of wall time and of CPU time, and with `--against` the ratio to
 those of another checkout of dreamvid, measured in turn in a process of its own, and how far the two gradients differ.
@@ -42,7 +42,8 @@ try:
     from dreamvid.runtime.device import configure_backend
     from dreamvid.settings import load_settings
     configure_backend(torch.device("cpu"))
-    gradient = DreamSession(load_settings(None, device="cpu")).ascent.gradient
+    runtime = {"runtime": sys.argv[1]} if sys.argv[1:] else {}
+    gradient = DreamSession(load_settings(None, device="cpu", **runtime)).ascent.gradient
 except ImportError:  # of commit 6b7e129
     from dreamvid.dream.device import prepare
     from dreamvid.dream.networks import load_network
@@ -87,7 +88,7 @@ def one_frame(height, width, count):
     if FrameDreamer is None:
         return {}
     if (height, width) not in dreamers:
-        dreamers[height, width] = FrameDreamer(load_settings(None, device="cpu", iterations=2))
+        dreamers[height, width] = FrameDreamer(load_settings(None, device="cpu", iterations=2, **runtime))
     dreamer, clouds = dreamers[height, width], image(height, width)
     frames = [dreamer.frame(torch.roll(clouds, shift, dims=3)) for shift in range(count + 2)]
     dreamer.dream(frames[0], None, index=0, elapsed_seconds=0.0)
@@ -115,10 +116,10 @@ for line in sys.stdin:
 class Worker:
     """A process that measures one checkout on a number of threads."""
 
-    def __init__(self, checkout: Path, threads: int) -> None:
+    def __init__(self, checkout: Path, threads: int, *words: str) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(checkout)}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER],
+            [sys.executable, "-c", _WORKER, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -202,13 +203,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=8, help="how often each measures each size, in turn")
     parser.add_argument("--threads", default=f"1,{os.cpu_count() or 1}")
     parser.add_argument("--frames", type=int, default=10, help="dreamed frames of a measurement; 0 for none")
+    parser.add_argument("--runtime", choices=("torch", "openvino"), default="torch", help="of this checkout")
     given = parser.parse_args(arguments)
     checkouts = {"ours": Path(__file__).parent.parent}
     if given.against is not None:
         checkouts["theirs"] = given.against.resolve()
     alone: dict[tuple[int, int], float] = {}
     for threads in dict.fromkeys(int(part) for part in given.threads.split(",")):
-        workers = {name: Worker(checkout, threads) for name, checkout in checkouts.items()}
+        words = {"ours": [given.runtime] if given.runtime != "torch" else []}
+        workers = {name: Worker(path, threads, *words.get(name, [])) for name, path in checkouts.items()}
         try:
             with tempfile.TemporaryDirectory() as folder:
                 gradients(workers, threads, given.rounds, Path(folder))

@@ -86,7 +86,7 @@ class FrameDreamer:
         self.ascent = self._session.ascent
         coherence = settings.coherence
         self._estimator = load_estimator(coherence.flow, self.device, weights=coherence.flow_weights)
-        self._composition = Composition.from_settings(settings.at(0.0, 0))
+        self._composition = Composition()  # that of the settings at the time of each frame
         self._palette = Palette.from_text(settings.dream.palette, self.device)
         self._residual: Tensor | None = None
         self._amount: Tensor | None = None

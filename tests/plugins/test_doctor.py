@@ -17,12 +17,15 @@ import pytest
                 ("flow estimators", "sideways (dreamvid-plugins 1.0)"),
                 ("flow estimators", "broken (BROKEN: "),
                 ("sources", "lavfi"),
-                ("objective terms", "class, guide, brightness (dreamvid-plugins 1.0)"),
+                ("objective terms", "class, guide, like, text, brightness (dreamvid-plugins 1.0)"),
                 ("network families", "tiny (dreamvid-plugins 1.0)"),
                 ("output formats", "csv (dreamvid-plugins 1.0)"),
             ],
         ),
-        (["layers", "tiny:tiny4"], [("Objective terms", "guide(…), brightness(…) (dreamvid-plugins 1.0)")]),
+        (
+            ["layers", "tiny:tiny4"],
+            [("Objective terms", "guide(…), like(…), text(…), brightness(…) (dreamvid-plugins 1.0)")],
+        ),
         (["run", "--help"], [("Terms from plugins", "brightness.")]),
     ],
 )

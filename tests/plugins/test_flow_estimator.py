@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from known_motion import SMALL, pan
 
 from dreamvid.coherence.frame_dreamer import FrameDreamer
@@ -29,7 +28,9 @@ def test_a_dream_rides_on_it() -> None:
     assert (motion.flow[:, 0] == -1).all()
     first = dreamer.dream(dreamer.frame(frames[0]), None, index=0, elapsed_seconds=0.04) - frames[0]
     second = dreamer.dream(dreamer.frame(frames[1]), motion, index=1, elapsed_seconds=0.04) - frames[1]
-    torch.testing.assert_close(second[..., 20:-20], first[..., 19:-21], atol=0.02, rtol=0)
+    apart = (second[..., 20:-20] - first[..., 19:-21]).abs()
+    assert apart.mean() < 0.005
+    assert (apart < 0.02).float().mean() > 0.99  # the strength of what is carried is evened where it stands out
 
 
 def test_it_shows_in_the_help_and_in_errors() -> None:

@@ -13,7 +13,8 @@ from dreamvid.settings import renamed
 
 
 def test_the_keywords_are_the_fields() -> None:
-    assert {field.name: field.type for field in fields(RenderOptions)} == RenderKeywords.__annotations__
+    keywords = {name: getattr(kind, "__forward_arg__", kind) for name, kind in RenderKeywords.__annotations__.items()}
+    assert {field.name: field.type for field in fields(RenderOptions)} == keywords
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])

@@ -8,7 +8,7 @@ from renders import FRAMES, tiny
 from dreamvid.render.engine import render_video
 from dreamvid.render.progress import Progress
 
-KEYS = {"version", "stage", "frame", "total", "fps", "seconds_left", "message", "bottleneck"}
+KEYS = {"version", "stage", "frame", "total", "fps", "seconds_left", "message", "bottleneck", "source", "workers"}
 
 
 def test_a_state_as_json() -> None:
@@ -23,6 +23,8 @@ def test_a_state_as_json() -> None:
         "seconds_left": 125.0,
         "message": "one\ntwo",
         "bottleneck": "dream",
+        "source": None,
+        "workers": [],
     }
 
 

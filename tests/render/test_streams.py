@@ -89,9 +89,8 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
                 dreamed = dreamer.dream(dreamer.frame(frame), follows, index=index, elapsed_seconds=1 / 15, mask=where)
                 assert (dreamed.device.type, dreamed.shape) == ("cuda", frame.shape)
                 assert len(waits) == index, "once for each frame that carries a dream"
-            dreamer.interpolate(
-                dreamer.frame(frame), InbetweenFrame(None, (motion.flow, motion.validity), forward_flow, 0.5), mask=mask
-            )
+            between = InbetweenFrame(None, (motion.flow, motion.validity), forward_flow, 0.5)
+            dreamer.interpolate(dreamer.frame(frame), between, index=3, mask=mask)
     assert crossings.seen == []
 
 

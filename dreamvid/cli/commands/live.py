@@ -2,7 +2,6 @@
 
 from contextlib import AbstractContextManager, ExitStack
 from fractions import Fraction
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
@@ -128,8 +127,6 @@ def live(
     if not is_animation:
         reject_zoom_preset(preset)
     settings = load_settings(preset or (DEFAULT_ZOOM_PRESET if is_animation else DEFAULT_PRESET), **overrides)
-    if overrides.get("runtime") is None and find_spec("openvino") is not None:
-        settings = load_settings(None, settings, runtime="openvino")  # small images are where it is faster
     names = to or ["page"]
     files = [name for name in names if _is_file(name)]
     if len(files) > 1:

@@ -33,11 +33,12 @@ from torch import Tensor
 from dreamvid import dream_frames, dream_image, load_settings, read_frame
 from dreamvid.dream.palette import Palette
 from dreamvid.dream.tiles import read_activations
+from dreamvid.figures.preset_gallery import at_height
 from dreamvid.image.tensors import to_tensor
 from dreamvid.metrics.report import SETTLING_SECONDS
 from dreamvid.metrics.score import ObjectiveMeter, Scorer
 from dreamvid.networks.network import load_network, share_networks
-from dreamvid.settings import Preset, Settings, list_presets
+from dreamvid.settings import Preset, list_presets
 from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.probe import probe
@@ -53,12 +54,6 @@ def looks(names: Sequence[str]) -> list[Preset]:
     return [preset for preset in found if not names or preset.name in names]
 
 
-def at_height(preset: Preset, height: int, **changes: object) -> Settings:
-    """The look's settings, with patterns as large relative to a frame of `height` lines as in a video."""
-    scaled = min(load_settings(preset.name).dream.dream_height, height)
-    return load_settings(preset.name, dream_height=scaled, device="cpu", **changes)
-
-
 def read(path: str, width: int, count: int) -> tuple[list[np.ndarray], Fraction]:
     source = open_source(path)
     info = probe(source)
@@ -68,7 +63,7 @@ def read(path: str, width: int, count: int) -> tuple[list[np.ndarray], Fraction]
 
 
 def steadiness(preset: Preset, frames: list[np.ndarray], fps: Fraction, alone: int) -> dict[str, float]:
-    settings = at_height(preset, frames[0].shape[0])
+    settings = at_height(preset, frames[0].shape[0], device="cpu")
     # The score needs an objective that every frame has more or less of: what is compared is its error alone.
     meter = ObjectiveMeter.from_settings(load_settings(None, device="cpu", dream_height=settings.dream.dream_height))
     scorer, added = Scorer(meter), []
@@ -77,7 +72,7 @@ def steadiness(preset: Preset, frames: list[np.ndarray], fps: Fraction, alone: i
             scorer.add(frames[index], dreamed, float(index / fps))
         change = dreamed.astype(np.float32) - frames[index]
         added.append(float(np.sqrt(np.square(change).mean())))
-    by_itself = at_height(preset, frames[0].shape[0], half_life_seconds=0, cadence=1)
+    by_itself = at_height(preset, frames[0].shape[0], device="cpu", half_life_seconds=0, cadence=1)
     other = Scorer(meter)
     for index, dreamed in enumerate(dream_frames(frames[:alone], by_itself, fps=fps)):
         other.add(frames[index], dreamed, float(index / fps))
@@ -114,7 +109,12 @@ def distances(text: str, width: int) -> dict[str, dict[str, Any]]:
     rows = []
     for preset in chosen:
         print(preset.name, flush=True)
-        rows.append([features(dream_image(small, at_height(preset, height, seed=seed)), module) for seed in (0, 1)])
+        rows.append(
+            [
+                features(dream_image(small, at_height(preset, height, device="cpu", seed=seed)), module)
+                for seed in (0, 1)
+            ]
+        )
     table = torch.stack([torch.stack(pair) for pair in rows])  # looks, seeds, features
     table = table / table[:, 0].std(dim=0).clamp_min(1e-6)
     between = (table[:, None, 0] - table[None, :, 0]).square().mean(dim=2).sqrt()

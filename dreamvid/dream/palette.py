@@ -5,7 +5,6 @@ linear transport between two Gaussians (Pitié and Kokaram, "The linear Monge-Ka
 lightness stays. The same map is used for every pixel of a frame, so a dream that holds still keeps its colors.
 """
 
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dreamvid.errors import SettingsError, nearest
-from dreamvid.image.io import read_image
+from dreamvid.image.io import image_fingerprint, read_image
 from dreamvid.image.oklab import from_oklab, to_oklab
 from dreamvid.image.tensors import resize, to_tensor
 
@@ -126,7 +125,7 @@ def palette_fingerprint(text: str) -> str:
     """Return the hash of the image that a palette is measured on; "" for a name. Raises SourceError."""
     if text in PALETTES:
         return ""
-    return hashlib.sha256(read_image(Path(text).expanduser()).tobytes()).hexdigest()
+    return image_fingerprint(text)
 
 
 def _square_root(matrix: Tensor) -> Tensor:

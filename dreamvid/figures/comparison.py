@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvid.errors import InputError, nearest
-from dreamvid.figures.contact_sheet import check_layout, contact_sheet
+from dreamvid.figures.contact_sheet import check_layout, check_width, contact_sheet
 from dreamvid.networks.network import load_network, share_networks
 from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, list_presets, load_settings
@@ -44,8 +44,7 @@ def comparison_sheet(
     the shown images, in pixels; they are dreamed at the frame's own. Each label has the flags that give its image.
     Raises DreamvidError.
     """
-    if not 16 <= width <= 4096:
-        raise InputError(f"`width` got {width}: allowed is from 16 to 4096 pixels.")
+    check_width(width)
     values = dict(_axis(text) for text in axes) or {"preset": _presets(_resolve(given))}
     if "objective" in values:
         values["objective"] = [text for value in values["objective"] for text in _spread(value, _resolve(given))]

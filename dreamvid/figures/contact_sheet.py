@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from dreamvid.errors import OutputError
+from dreamvid.errors import InputError, OutputError
 from dreamvid.settings.size import Size
 
 _MARGIN = 4  # pixels around each cell
@@ -40,6 +40,12 @@ def contact_sheet(
         sheet.paste(Image.fromarray(image), (left, top))
         draw.multiline_text((left, top + height + 1), "\n".join(lines), _INK, font, spacing=2)
     return np.asarray(sheet)
+
+
+def check_width(width: int) -> None:
+    """Raise InputError for a width of a sheet's images, in pixels, that is not from 16 to 4096."""
+    if not 16 <= width <= 4096:
+        raise InputError(f"`width` got {width}: allowed is from 16 to 4096 pixels.")
 
 
 def check_layout(cells: int, size: Size, *, columns: int | None = None) -> int:

@@ -22,6 +22,12 @@ _SECONDS = (0.5, 2.0, 4.5, 8.0)
 _FRAME_SIZE = Size(height=150, width=200)
 
 
+def at_height(preset: Preset, height: int, **changes: object) -> Settings:
+    """Load a look for frames of `height` lines, with patterns as large relative to them as in a video."""
+    lines = max(16, min(load_settings(preset.name).dream.dream_height, height))
+    return load_settings(preset.name, dream_height=lines, **changes)
+
+
 @share_networks()
 def draw_looks(
     frame: npt.NDArray[np.uint8],
@@ -44,9 +50,7 @@ def draw_looks(
     for preset in presets:
         if on_preset is not None:
             on_preset(preset.name)
-        settings = load_settings(preset.name)
-        scaled = {"dream_height": max(16, min(settings.dream.dream_height, height))}
-        cells.append((dream(small, load_settings(preset.name, **scaled)), preset.name))
+        cells.append((dream(small, at_height(preset, height)), preset.name))
     return contact_sheet(cells)
 
 

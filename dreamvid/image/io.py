@@ -1,5 +1,6 @@
 """Read and write single images, always as RGB."""
 
+import hashlib
 import io
 import os
 import re
@@ -66,6 +67,11 @@ def read_image(path: str | Path, *, background: int = 0, page: int = 0) -> npt.N
     path = _existing(path)
     with _open_file(path) as file, _opened(file, str(path), None, page) as image:
         return _to_8_bits(image, background, str(path))
+
+
+def image_fingerprint(path: str | Path) -> str:
+    """Hash the pixels that `read_image` returns: SHA-256, in hexadecimal. Raises SourceError."""
+    return hashlib.sha256(read_image(Path(path).expanduser()).tobytes()).hexdigest()
 
 
 def read_deep_image(path: str | Path, *, page: int = 0) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:

@@ -100,6 +100,15 @@ class Schedule:
 
 
 @functools.lru_cache(maxsize=256)
+def is_number(text: str) -> bool:
+    """Tell a plain number from a schedule that changes over time."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def parse_schedule(text: str) -> Schedule:
     """Parse a schedule's text: a number, keyframes with easing, or an expression.
 

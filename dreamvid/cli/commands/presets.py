@@ -89,8 +89,6 @@ def sheet(
 
     target = Path(output).expanduser()
     check_output_file(target, IMAGE_SUFFIXES, overwrite=overwrite)
-    if not 16 <= width <= 4096:
-        raise InputError(f"`width` got {width}: allowed is from 16 to 4096 pixels.")
     chosen, sources = _chosen(what)
     if animations:
         chosen += list_presets("zoom")
@@ -101,6 +99,9 @@ def sheet(
         )
     pixels = load_settings(size=size).video.size_pixels()
     assert pixels is not None
+    from dreamvid.figures.contact_sheet import check_width
+
+    check_width(width)
     from dreamvid.api import dream_image, read_frame
     from dreamvid.figures.preset_gallery import draw_animations, draw_looks
     from dreamvid.image.io import write_image

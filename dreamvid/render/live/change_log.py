@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dreamvid.render.live.inventory import Control
 from dreamvid.settings import Recipe, Settings, merge
 from dreamvid.settings.objective_timeline import ObjectiveKeyframe, ObjectiveTimeline, parse_timeline
-from dreamvid.settings.schedule import LONGEST_KEYFRAMES, parse_schedule
+from dreamvid.settings.schedule import LONGEST_KEYFRAMES, is_number, parse_schedule
 
 _MOST_ENTRIES = 100_000  # of a setting; a knob that moves with every frame reaches it after an hour
 _MOST_NOTES = 10_000
@@ -101,7 +101,7 @@ class ChangeLog:
                 before = [value for time, value in self._others.get(name, []) if time <= start_seconds]
                 value = before[-1] if before else getattr(getattr(self._settings, control.group), name)
                 tables.setdefault(control.group, {})[name] = value
-        plain = {name: text for name, text in schedules.items() if _is_number(text)}
+        plain = {name: text for name, text in schedules.items() if is_number(text)}
         for name, text in plain.items():
             tables.setdefault(self._controls[name].group, {})[name] = text
         moving = {name: text for name, text in schedules.items() if name not in plain}
@@ -261,11 +261,3 @@ def _bounded(control: Control, text: str) -> str:
 
 def _text(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.9g}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -33,7 +33,7 @@ from dreamvid.render.live.tempo import TapTempo
 from dreamvid.settings import Preset, Settings, list_presets, load_settings, merge
 from dreamvid.settings.merge import expand_coherence
 from dreamvid.settings.objective_timeline import parse_timeline
-from dreamvid.settings.schedule import EASINGS, SIGNALS, Schedule, parse_schedule
+from dreamvid.settings.schedule import EASINGS, SIGNALS, Schedule, is_number, parse_schedule
 
 SILENCE: Mapping[str, float] = MappingProxyType(dict.fromkeys(SIGNALS, 0.0))
 
@@ -314,15 +314,14 @@ class Controls:
     def _checked_number(control: Control, value: Value) -> Value:
         name = control.name
         if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
+            if not is_number(value):
                 if not control.scheduled:
                     raise SettingsError(
                         f"`{name}` must be a number {control.limits}, got {value!r}. It cannot be an expression."
-                    ) from None
+                    )
                 parse_schedule(value)
                 return value
+            value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
             raise SettingsError(f"`{name}` must be a number {control.limits}, got {_shown(value)}.")
         if control.kind == "integer":

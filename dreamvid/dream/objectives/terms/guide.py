@@ -6,14 +6,12 @@ product with the guide's features, divided by the number of channels.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dreamvid.dream.objectives.term import ResolvedTerm, TermContext
-from dreamvid.image.io import read_image
+from dreamvid.image.io import image_fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +53,7 @@ class GuideTerm:
 
     def fingerprint(self) -> str:
         """Hash the guide's pixels. Raises SourceError if the file cannot be read."""
-        return hashlib.sha256(read_image(Path(self.image).expanduser()).tobytes()).hexdigest()
+        return image_fingerprint(self.image)
 
 
 PLUGIN = GuideTerm

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dreamvid.dream.objectives.similarity import ResolvedSimilarity, encode_whole
 from dreamvid.dream.objectives.term import ResolvedTerm, TermContext
-from dreamvid.image.io import read_image
+from dreamvid.image.io import image_fingerprint, read_image
 
 if TYPE_CHECKING:
     from dreamvid.dream.objectives.reader import ObjectiveReader
@@ -47,7 +46,7 @@ class LikeTerm:
 
     def fingerprint(self) -> str:
         """Hash the image's pixels. Raises SourceError if the file cannot be read."""
-        return hashlib.sha256(read_image(Path(self.image).expanduser()).tobytes()).hexdigest()
+        return image_fingerprint(self.image)
 
 
 PLUGIN = LikeTerm

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from dreamvid.errors import DreamvidError, SettingsError
 from dreamvid.runtime.files import part_path
 from dreamvid.settings import DEFAULT_PRESET, DEFAULT_ZOOM_PRESET, Settings, load_settings
+from dreamvid.settings.schedule import is_number
 from dreamvid.ui.studio import copy_as
 from dreamvid.ui.studio.controls import Control, controls, shown_value
 from dreamvid.ui.studio.doors import preset_from_browser, settings_from_browser, source_from_browser
@@ -73,7 +74,7 @@ class Tuning:
         found = {name: text for name, text in self.base().schedules.items() if name not in self.overrides}
         changing = {control.name for control in controls(self.kind) if control.can_change}
         for name, value in self.overrides.items():
-            if name in changing and isinstance(value, str) and not _is_number(value):
+            if name in changing and isinstance(value, str) and not is_number(value):
                 found[name] = value
         return found
 
@@ -183,11 +184,3 @@ def numeric_default(preset: str, name: str, workspace: Workspace) -> float:
         if isinstance(group, dict) and name in group and isinstance(group[name], int | float):
             return float(group[name])
     raise SettingsError(f"{name!r} is not a number.")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

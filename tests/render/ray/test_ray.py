@@ -28,8 +28,11 @@ def cluster() -> Iterator[Any]:
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - 15 by default: on a busy machine they would not come to anything
     from ray.cluster_utils import Cluster
 
+    handler = signal.getsignal(signal.SIGTERM)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     made.add_node(num_cpus=1)
+    # A node that is started in this process takes SIGTERM for itself, which later tests in it send to a render.
+    signal.signal(signal.SIGTERM, handler)
     yield made
     made.shutdown()
 

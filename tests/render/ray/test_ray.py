@@ -31,10 +31,17 @@ def cluster() -> Iterator[Any]:
     handler = signal.getsignal(signal.SIGTERM)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     made.add_node(num_cpus=1)
-    # A node that is started in this process takes SIGTERM for itself, which later tests in it send to a render.
     signal.signal(signal.SIGTERM, handler)
     yield made
     made.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _sigterm_is_given_back() -> Iterator[None]:
+    """A node that is started in this process takes SIGTERM for itself, which later tests in it send to a render."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ without it they are skipped and told. Writes a table, and exits with 1 if a bar 
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import random
@@ -99,6 +100,16 @@ def warm(pool: WorkerPool, count: int) -> None:
         pool.give(worker)
 
 
+def pin(pool: WorkerPool) -> None:
+    """Give each worker, with the programs that it starts, a core of its own, as on a machine that has only one."""
+    taken = pool.take(2)
+    for number, worker in enumerate(sorted(taken, key=lambda worker: worker.node)):
+        _, process = pool.ray.get(worker.actor.ping.remote())
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {sorted(os.sched_getaffinity(0))[number % (os.cpu_count() or 1)]})
+        pool.give(worker)
+
+
 def speed(folder: Path, quick: bool) -> list[Row]:
     """Two workers against one, and one against no Ray at all."""
     film = make_film(folder / "shots.mp4", 8, 1.5 if quick else 4, "256x144")
@@ -111,10 +122,12 @@ def speed(folder: Path, quick: bool) -> list[Row]:
     try:
         with WorkerPool(RayOptions(address=cluster.address)) as pool:
             warm(pool, 1)
+            pin(pool)
             render_video(film, folder / "w1.mkv", small(frames="0:3"), ray=pool)
             one = timed(lambda: render_video(film, folder / "one.mkv", settings, ray=pool))
             cluster.add_node(num_cpus=1)
             warm(pool, 2)
+            pin(pool)
             render_video(film, folder / "w2.mkv", settings, ray=pool)  # both load the network
             two = timed(lambda: render_video(film, folder / "two.mkv", settings, ray=pool))
     finally:
@@ -133,16 +146,16 @@ def speed(folder: Path, quick: bool) -> list[Row]:
     ]
 
 
-def drive(film: str, output: str, address: str, seed: int) -> None:
-    """Render on a cluster, in a process of its own that can be killed."""
+def drive(film: str, output: str, address: str, seed: int, after: float) -> None:
+    """Render on a cluster, in a process of its own that can be killed. after: kill a worker then; inf: none."""
     tune_process()
     rng = random.Random(seed)
-    due = time.monotonic() + rng.uniform(0.5, 6)
+    due = time.monotonic() + after
 
     def look(progress: Progress) -> None:
         nonlocal due
-        if seed % 3 == 0 and progress.workers and time.monotonic() > due:
-            due = time.monotonic() + 1e9
+        if progress.workers and time.monotonic() > due:
+            due = math.inf
             victim = rng.choice(progress.workers)
             with suppress(OSError):
                 os.kill(int(victim.worker.rpartition(":")[2]), signal.SIGKILL)
@@ -163,17 +176,24 @@ def kills(folder: Path, count: int, seed: int) -> list[Row]:
     done = {"worker": 0, "node": 0, "driver": 0}
     renders = lost = 0
     context = multiprocessing.get_context("spawn")
+
+    def start(output: Path, after: float) -> Any:
+        arguments = (str(film), str(output), cluster.address, rng.randrange(10_000), after)
+        process = context.Process(target=drive, args=arguments)
+        process.start()
+        return process
+
     try:
+        seconds = timed(lambda: start(folder / "length.mkv", math.inf).join())
         while sum(done.values()) < count:
             output = folder / f"killed-{renders}.mkv"
             renders += 1
             for _attempt in range(12):
                 kind = ("worker", "node", "driver")[sum(done.values()) % 3] if sum(done.values()) < count else "none"
-                number = 3 * rng.randrange(10_000) + (0 if kind == "worker" else 1)
-                process = context.Process(target=drive, args=(str(film), str(output), cluster.address, number))
-                process.start()
+                moment = rng.uniform(0, seconds)
+                process = start(output, moment if kind == "worker" else math.inf)
                 if kind in ("node", "driver"):
-                    process.join(rng.uniform(4, 20))
+                    process.join(moment)
                     if process.is_alive():
                         done[kind] += 1
                         if kind == "driver":
@@ -231,17 +251,15 @@ def seam_rows(name: str, whole_path: Path, split_path: Path, clip: Path, setting
     def strength(frames: np.ndarray) -> float:
         return float(np.sqrt(((frames[around] - bare[around]) ** 2).mean()))
 
-    # Where the footage itself changes more than elsewhere in the shot, so does the whole shot's dream.
-    usual = max(1.0, float(change(whole)[around].max() / np.median(change(whole))))
     measured = float(change(split)[around].max() / np.median(change(split)))
+    usual = float(change(whole)[around].max() / np.median(change(whole)))
     ratio = strength(split) / strength(whole)
-    bar = f"≤ {1.2 * usual:.2f} (1.2 × {usual:.2f} of the whole shot there)"
     return [
         (
             f"{name}: largest change across the seam / the shot's median",
-            bar,
-            f"{measured:.2f}",
-            measured <= 1.2 * usual,
+            "≤ 1.20",
+            f"{measured:.2f} (the whole shot there: {usual:.2f})",
+            measured <= 1.2,
         ),
         (f"{name}: strength at the seam / of the whole shot", "0.97 to 1.03", f"{ratio:.3f}", 0.97 <= ratio <= 1.03),
     ]

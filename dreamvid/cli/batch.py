@@ -14,11 +14,12 @@ from dreamvid.ui import console
 from dreamvid.ui.terminal import RenderDisplay
 
 if TYPE_CHECKING:
+    from dreamvid.render.batch.estimate import Estimate
     from dreamvid.render.batch.items import Item
     from dreamvid.render.batch.run import Outcome
     from dreamvid.render.ray.options import RayOptions
 
-_AT_A_TIME = 4  # films of a batch on a cluster: while one is planned or joined, the others keep the workers busy
+_SPARE = 3  # films of a batch on a cluster besides one for each worker: while they are planned or joined, all have work
 
 
 def render_batch(
@@ -41,11 +42,13 @@ def render_batch(
     if job.trace is not None or job.profile:
         raise DreamvidError("--trace and --profile are for one source: render them one by one.")
     make_folders(items)
+    at_a_time = 1
     with ExitStack() as stack:
         if ray is not None:
             from dreamvid.render.ray.pool import WorkerPool
 
-            options["ray"] = stack.enter_context(WorkerPool(ray))
+            pool = options["ray"] = stack.enter_context(WorkerPool(ray))
+            at_a_time = pool.room() + _SPARE
 
         def render(item: "Item", cancel: threading.Event) -> int:
             form = "plain" if ray is not None and job.progress in (None, "bar") else job.progress
@@ -69,7 +72,7 @@ def render_batch(
             render,
             lambda item: not job.overwrite and not job.restart and is_finished(item),
             lambda outcome: tell(outcome, job.progress, quiet=job.quiet),
-            at_a_time=1 if ray is None else _AT_A_TIME,
+            at_a_time=at_a_time,
         )
     summarize(outcomes, job.progress, quiet=job.quiet)
     if interrupted is not None:
@@ -170,27 +173,38 @@ def _words(name: str, value: object) -> list[str]:
     ]
 
 
-def show_plan(items: "Sequence[Item]", is_finished: "Callable[[Item], bool]", *, quiet: bool) -> int:
-    """Write what a batch would do: frames, shots, and an estimate of time and disk, measured on the first frames."""
-    from dreamvid.render.batch.estimate import estimate_video
+def show_plan(
+    items: "Sequence[Item]",
+    estimate: "Callable[[Item], Estimate]",
+    is_finished: "Callable[[Item], bool]",
+    *,
+    quiet: bool,
+    counts: bool = True,
+) -> int:
+    """Write what a batch would do: frames, shots, and an estimate of time and disk, measured on the first frames.
 
+    counts: whether there are several frames and shots.
+    """
     rows, seconds, space, failed = [], 0.0, 0, 0
+    empty = ("",) * (4 if counts else 2)
     for item in items:
         if is_finished(item):
-            rows.append((item.source, item.output, "", "", "", "", "finished already"))
+            rows.append((item.source, item.output, *empty, "finished already"))
             continue
-        found = estimate_video(item)
+        found = estimate(item)
         seconds, space, failed = seconds + found.seconds, space + found.bytes, failed + bool(found.error)
         if found.error:
-            rows.append((item.source, item.output, "", "", "", "", console.translated(found.error).partition("\n")[0]))
+            rows.append((item.source, item.output, *empty, console.translated(found.error).partition("\n")[0]))
         else:
             numbers = (str(found.frames), str(found.shots), clock(found.seconds), _size(found.bytes))
-            rows.append((item.source, item.output, *numbers, ""))
+            rows.append((item.source, item.output, *numbers[-len(empty) :], ""))
+    counted = (("frames", "right"), ("shots", "right")) if counts else ()
     columns = (
-        *(("source", "left"), ("result", "left"), ("frames", "right"), ("shots", "right")),
+        *(("source", "left"), ("result", "left")),
+        *counted,
         *(("about", "right"), ("disk", "right"), ("", "left")),
     )
-    console.print_table(columns, rows, wrap_last=True)  # type: ignore[arg-type]
+    console.print_table(columns, rows, wrap_last=True)
     if not quiet:
         console.say(
             f"In all about {clock(seconds)} on this machine, and at most {_size(space)} of disk. Nothing was made."

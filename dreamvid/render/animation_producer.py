@@ -1,5 +1,6 @@
 """Make the frames of an animation: a camera moves through one image, to a song if there is one."""
 
+import functools
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from dreamvid.audio.analysis import analyse_sound
 from dreamvid.audio.decode import decode_audio
 from dreamvid.camera.camera_dreamer import SILENCE, CameraDreamer, Signals
 from dreamvid.dream.draft import draft
+from dreamvid.dream.octaves import OctaveAscent
 from dreamvid.errors import SettingsError
 from dreamvid.render.fingerprint import render_fingerprint
 from dreamvid.render.plan import Plan, Segment, cut_segments
@@ -66,10 +68,18 @@ class _Format:
     frame_rate: Fraction
 
 
+def draft_animation(settings: Settings) -> Settings:
+    """Return the settings of an animation: changed if `draft` is set, else as they are. settings: of `with_format`."""
+    size, rate = settings.video.size_pixels(), settings.video.rate()
+    assert size is not None
+    assert rate is not None
+    return draft(settings, _Format(size, rate))
+
+
 class AnimationProducer:
     """The `FrameProducer` of an animation from one image. settings: those of `with_format`.
 
-    Raises SourceError for a sound that cannot be read, and what `CameraDreamer` raises.
+    Raises SourceError for a sound that cannot be read; later, what `CameraDreamer` raises.
     """
 
     kind: Literal["run", "zoom"] = "zoom"
@@ -85,24 +95,33 @@ class AnimationProducer:
         self._signals: Signals = lambda frame: SILENCE
         if settings.video.audio is not None:
             self._listen(settings.video.audio)
-        self._dreamer = CameraDreamer(
-            settings,
-            start.image(size, settings.render.seed),
-            fps=float(rate),
-            count=stop,
+        self.stopwatch = Stopwatch()
+
+    @functools.cached_property
+    def _dreamer(self) -> CameraDreamer:
+        """The network, loaded when it is first needed: never where only a worker dreams."""
+        return CameraDreamer(
+            self._settings,
+            self._start.image(self._size, self._settings.render.seed),
+            fps=float(self._rate),
+            count=self._count,
             signals=self._signals,
         )
-        self.device: torch.device = self._dreamer.device
-        self.stopwatch = Stopwatch()
-        self.ascent = self._dreamer.ascent
+
+    @property
+    def device(self) -> torch.device:
+        """What dreams."""
+        return self._dreamer.device
+
+    @property
+    def ascent(self) -> OctaveAscent:
+        """The gradient ascent, for the profile."""
+        return self._dreamer.ascent
 
     @classmethod
     def from_start(cls, start: StartImage, settings: Settings) -> "AnimationProducer":
         """Begin with a start image; render smaller if the settings ask for a draft."""
-        size, rate = settings.video.size_pixels(), settings.video.rate()
-        assert size is not None
-        assert rate is not None
-        return cls(draft(settings, _Format(size, rate)), start)
+        return cls(draft_animation(settings), start)
 
     def _listen(self, text: str) -> None:
         path = Path(text).expanduser()
@@ -117,13 +136,14 @@ class AnimationProducer:
 
     def identity(self, sink: Sink) -> dict[str, str]:
         """Write down what the frames depend on."""
+        device = self.device  # a path that cannot be read is told first
         path = self._settings.camera.camera_path
         contents = {
             "the start's content": self._start.fingerprint,
             "the sound's content": "" if self.sound is None else self.sound.source.fingerprint(),
             "the path's content": "" if path is None else Path(path).expanduser().read_text(encoding="utf-8"),
         }
-        return render_fingerprint(self._settings, contents, sink, self.device)
+        return render_fingerprint(self._settings, contents, sink, device)
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
         """Plan all frames, in segments of which each needs the state after the one before."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Unpack
 
-from dreamvid.errors import DreamvidError, Interrupted, OutputError
+from dreamvid.errors import DreamvidError, Interrupted, OutputError, SettingsError
 from dreamvid.render.animation_producer import AnimationProducer, with_format
 from dreamvid.render.farm.finish import Finish
 from dreamvid.render.farm.segment_renderer import SegmentRenderer
@@ -77,12 +77,7 @@ def render_video(
     def open_producer() -> FrameProducer:
         return VideoProducer.from_source(opened, settings, split_seconds=chosen.split_seconds)
 
-    if chosen.ray is None or chosen.ray is False:
-        return _render(open_producer, settings, destination, chosen)
-    from dreamvid.render.ray.pool import open_pool  # Ray takes seconds to load
-
-    with open_pool(chosen.ray) as pool:
-        return _render(open_producer, settings, destination, chosen, (pool, opened))
+    return _render_anywhere(open_producer, opened, settings, destination, chosen)
 
 
 @accept_old_arguments(fresh="restart")
@@ -95,15 +90,41 @@ def render_zoom(
     """Make a video from one image: the camera moves, and each frame is dreamed from the one before.
 
     start: an image, `noise`, or `VIDEO@TIME` (TIME in seconds, m:ss or h:mm:ss). settings: None for the default
-    zoom preset. The rest, and what is raised, as in `render_video`.
+    zoom preset. The rest, and what is raised, as in `render_video`; but it cannot be split, and on Ray one worker
+    renders it.
     """
     chosen = RenderOptions(**options)
+    if chosen.split_seconds is not None:
+        raise SettingsError(
+            "`split_seconds` is for videos: in an animation each frame is made from the one before, so that it cannot "
+            "be split. Leave it out; several animations can be rendered at the same time."
+        )
     settings = as_settings(settings, DEFAULT_ZOOM_PRESET)
     destination = OutputTarget.from_path(output, settings)
     start_image = StartImage.read(start, settings.video)
     _refuse_writing_to(start_image.paths, destination)
     settings = with_format(settings, start_image)
-    return _render(lambda: AnimationProducer.from_start(start_image, settings), settings, destination, chosen)
+
+    def open_producer() -> FrameProducer:
+        return AnimationProducer.from_start(start_image, settings)
+
+    return _render_anywhere(open_producer, start_image, settings, destination, chosen)
+
+
+def _render_anywhere(
+    open_producer: Callable[[], FrameProducer],
+    source: "Source | StartImage",
+    settings: Settings,
+    destination: OutputTarget,
+    options: RenderOptions,
+) -> RenderResult:
+    """Render in this process, or on the workers of a Ray cluster if that was chosen."""
+    if options.ray is None or options.ray is False:
+        return _render(open_producer, settings, destination, options)
+    from dreamvid.render.ray.pool import open_pool  # Ray takes seconds to load
+
+    with open_pool(options.ray) as pool:
+        return _render(open_producer, settings, destination, options, (pool, source))
 
 
 def _render(
@@ -111,7 +132,7 @@ def _render(
     settings: Settings,
     destination: OutputTarget,
     options: RenderOptions,
-    on_pool: "tuple[WorkerPool, Source] | None" = None,
+    on_pool: "tuple[WorkerPool, Source | StartImage] | None" = None,
 ) -> RenderResult:
     """Render in this process, or where a pool of workers is given, with its source, on these."""
     if destination.exists() and not options.overwrite and (options.restart or not owns_output(destination)):

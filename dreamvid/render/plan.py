@@ -1,15 +1,15 @@
 """Plan a render before anything is dreamed: which frames there are, their times, and where the work is cut."""
 
 import functools
-import math
 import time
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Self
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -37,11 +37,6 @@ from dreamvid.video.source import FfmpegSource, Source
 # At most this much video is dreamed again after a crash. Each segment costs one key frame and the start of an encoder;
 # encoders put a key frame at such distances by themselves (x264 at least every 250 frames).
 SEGMENT_SECONDS = 4
-# Where a long shot is split, a piece begins so many half-lives before its frames, so that its dream is grown by then.
-# It never becomes the dream of the piece before, as patterns that have grown stay. So the one dissolves into the other,
-# in this time (python -m benchmarks.scale measures both).
-PRE_ROLL_HALF_LIVES = 2
-DISSOLVE_SECONDS = 1
 
 
 @dataclass(frozen=True)
@@ -168,13 +163,19 @@ class Plan:
 
 
 def make_plan(
-    source: Source, info: VideoInfo, settings: Settings, *, on_frame: Callable[[int], None] | None = None
+    source: Source,
+    info: VideoInfo,
+    settings: Settings,
+    *,
+    on_frame: Callable[[int], None] | None = None,
+    changes: list[float] | None = None,
 ) -> Plan:
     """Decode the source once, to small frames, without dreaming it: find its times, damage, shots and black bars.
 
     A second time is only needed for a source that changes on the way, in a way that its frames depend on.
 
-    on_frame: called with the number of frames that were looked at.
+    on_frame: called with the number of frames that were looked at. changes: is filled with how much each frame differs
+    from the one before, as the mean over small images, 0 to 255; None where nobody wants to know.
 
     Raises SourceError when no frame can be decoded or none lies in the range asked for, FfmpegError.
     """
@@ -186,7 +187,7 @@ def make_plan(
         further, size = None if stop is None else stop + 1, detection_size(info)
         with FrameReader(source, info, scan=seen, stop=further, size=size, fps=fps, queue_frames=8, log=log) as reader:
             pace = Pace(*settings.coherence.cadence_range(fps or info.frame_rate))
-            return _look(reader, source, start, stop, pace, on_frame), reader
+            return _look(reader, source, start, stop, pace, on_frame, changes), reader
 
     if isinstance(source, FfmpegSource):
         log = FrameLog()
@@ -252,12 +253,16 @@ def _look(
     stop: int | None,
     pace: Pace,
     on_frame: Callable[[int], None] | None,
+    changes: list[float] | None,
 ) -> _Look:
     found, began = _Look(), time.monotonic()
     distinct: list[int] = []
+    if changes is not None:
+        changes.clear()
 
     def small_frames() -> Iterator[npt.NDArray[np.uint8]]:
         shown: Pixels | None = None
+        small: npt.NDArray[np.uint8] | None = None
         for frame in reader:
             if stop is not None and frame.index >= stop:
                 found.end_pts = frame.pts
@@ -275,11 +280,15 @@ def _look(
             if shown is None or not np.array_equal(shown, frame.pixels):
                 shown = frame.pixels
                 distinct.append(len(found.pts) - 1)
-                small = to_8_bits(shown)
+                before, small = small, to_8_bits(shown)
                 found.edges.append(frame_edges(small))
+                if changes is not None:
+                    changes.append(0.0 if before is None else float(cv2.absdiff(small, before).mean()))
                 yield small
             else:
                 found.edges.append(found.edges[-1])
+                if changes is not None:
+                    changes.append(0.0)
 
     found.cuts = [distinct[cut] for cut in find_cuts(small_frames())]
     return found
@@ -309,48 +318,29 @@ def cut_segments(
     of those that are dreamed, in order; None for all. Segments end with such a frame, so that the next one has all that
     it needs. bars: the black bars of each shot; empty for none.
     """
-    longest = max(1, round(SEGMENT_SECONDS * rate))
+    longest = longest_segment(rate)
     segments: list[Segment] = []
     marks = [0, *cuts, count]
     for shot, (begin, end) in enumerate(pairwise(marks)):
         kept = bars[shot] if bars else NO_BARS
-        parts = -(-(end - begin) // longest)
-        inner = (_behind_keyframe(begin + (end - begin) * part // parts, keyframes) for part in range(1, parts))
-        for first, last in pairwise(dict.fromkeys((begin, *(mark for mark in inner if mark > begin), end))):
+        for first, last in pairwise(divide(begin, end, longest, keyframes)):
             segments.append(Segment(len(segments), start + first, start + last, alone or first == begin, kept))
     return tuple(segments)
 
 
-def split_shots(plan: Plan, split_seconds: float, half_life_seconds: float) -> Plan:
-    """Let pieces of long shots stand alone, each after a pre-roll, so that several workers can share a shot.
+def longest_segment(rate: Fraction) -> int:
+    """Return the most frames that a segment has."""
+    return max(1, round(SEGMENT_SECONDS * rate))
 
-    split_seconds: how long the pieces are at most, as far as the segments' ends allow. A pre-roll begins with a frame
-    that is dreamed in the whole shot as well, so that the same frames are dreamed. half_life_seconds: of the carried
-    dream.
+
+def divide(begin: int, end: int, longest: int, keyframes: Sequence[int] | None) -> list[int]:
+    """Divide frames into parts as equal as they can be, of at most `longest` frames; list their begins and the end.
+
+    keyframes: the frames that are dreamed, in order; each part ends with one of them. None for all.
     """
-    longest = split_seconds * plan.rate
-    wanted = max(1, math.ceil(PRE_ROLL_HALF_LIVES * half_life_seconds * plan.rate))
-    dissolve = math.ceil(DISSOLVE_SECONDS * plan.rate)
-    segments: list[Segment] = []
-
-    def add(segment: Segment) -> None:
-        segments.append(replace(segment, index=len(segments)))
-
-    shot_begin = piece_begin = plan.start
-    for segment in plan.segments:
-        ends = min(bisect_left(plan.keyframes, segment.start + dissolve - 1), len(plan.keyframes) - 1)
-        if segment.new_shot:
-            shot_begin = piece_begin = segment.start
-        elif segment.stop - piece_begin > longest and plan.keyframes[ends] + 1 < segment.stop:
-            piece_begin = segment.start
-            first = max(shot_begin, segment.start - wanted)
-            keyframe = plan.keyframes[bisect_right(plan.keyframes, first) - 1]
-            both = replace(segment, stop=plan.keyframes[ends] + 1, overlap=True)
-            add(both)
-            add(replace(both, pre_roll=segment.start - keyframe))
-            segment = replace(segment, start=both.stop)
-        add(segment)
-    return replace(plan, segments=tuple(segments))
+    parts = -(-(end - begin) // longest)
+    inner = (_behind_keyframe(begin + (end - begin) * part // parts, keyframes) for part in range(1, parts))
+    return list(dict.fromkeys((begin, *(mark for mark in inner if mark > begin), end)))
 
 
 def _behind_keyframe(position: int, keyframes: Sequence[int] | None) -> int:

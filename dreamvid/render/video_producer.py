@@ -21,8 +21,9 @@ from dreamvid.dream.draft import draft
 from dreamvid.dream.octaves import OctaveAscent
 from dreamvid.errors import SettingsError, SourceError
 from dreamvid.image.tensors import to_float, upload
+from dreamvid.render.farm.split import split_shots
 from dreamvid.render.fingerprint import render_fingerprint
-from dreamvid.render.plan import Plan, Segment, make_plan, split_shots
+from dreamvid.render.plan import Plan, Segment, make_plan
 from dreamvid.render.producer import OWN_SOUND, Sound
 from dreamvid.render.progress import Progress
 from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
@@ -120,11 +121,16 @@ class VideoProducer:
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
         """Decode the source once without dreaming."""
+        changes: list[float] | None = None if self._split_seconds is None else []
         plan = make_plan(
-            self._source, self._info, self._settings, on_frame=lambda done: report(Progress("scan", done, None))
+            self._source,
+            self._info,
+            self._settings,
+            on_frame=lambda done: report(Progress("scan", done, None)),
+            changes=changes,
         )
         if self._split_seconds is not None:
-            plan = split_shots(plan, self._split_seconds, self._settings.coherence.half_life_seconds)
+            plan = split_shots(plan, self._split_seconds, self._settings.coherence.half_life_seconds, changes or ())
         report(Progress("plan", plan.count, plan.count))
         return plan
 

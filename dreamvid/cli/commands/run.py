@@ -55,7 +55,7 @@ def run(
     if jobs is not None:
         given = {**overrides, "preset": None}
         items = read_jobs(
-            jobs, preset, default_output, **{name: value for name, value in given.items() if value is not None}
+            jobs, preset, output, default_output, **{name: value for name, value in given.items() if value is not None}
         )
         several = True
     else:
@@ -72,14 +72,16 @@ def run(
     from dreamvid.render.batch.run import video_is_finished
 
     if dry_run:
-        return show_plan(items, video_is_finished, quiet=job.quiet)
+        from dreamvid.render.batch.estimate import estimate_video
+
+        return show_plan(items, estimate_video, video_is_finished, quiet=job.quiet)
     options: dict[str, Any] = {"split_seconds": split_seconds}
     if not several:
         render(dream_video, items[0], job, ray=chosen, **options)
         return 0
     retry = retry_command("run", output, preset, (job, ray, options), overrides)
     if jobs is not None:  # with settings of its own for each source; what is finished is skipped
-        again = retry_command("run", None, preset, (job, ray, options, {"jobs": jobs}), overrides)([])
+        again = retry_command("run", output, preset, (job, ray, options, {"jobs": jobs}), overrides)([])
         return render_batch(
             dream_video, items, video_is_finished, job, ray=chosen, retry=lambda failed: again, **options
         )

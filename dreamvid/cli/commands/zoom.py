@@ -2,12 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from dreamvid.cli.flags import MAIN, with_settings
-from dreamvid.cli.options import NO_FLAGS, VIDEOS, JobFlags, JobsFile
+from dreamvid.cli.options import NO_FLAGS, NO_RAY, VIDEOS, DryRun, JobFlags, JobsFile, RayFlags
 from dreamvid.cli.options import output as output_flag
 from dreamvid.cli.options import preset as preset_flag
 from dreamvid.cli.render import render
@@ -39,24 +39,30 @@ def zoom(
     preset: Annotated[str | None, preset_flag(DEFAULT_ZOOM_PRESET)] = None,
     job: JobFlags = NO_FLAGS,
     jobs: JobsFile = None,
+    dry_run: DryRun = False,
+    ray: RayFlags = NO_RAY,
     **overrides: str | None,
 ) -> int:
     """Make a video from one image, or from noise: the camera moves and the dream grows without end.
 
     Any number can be a schedule: --zoom '0s: 1.2, 4s: 0.8 ease-in-out', --rotate '20*sin(tau*t/8)', --zoom '1.1 +
     0.5*beat' --audio song.wav. Start an interrupted run again with the same command: it resumes where it stopped.
+
+    Each frame is made from the one before, so that one animation cannot be shared out: with --ray one worker renders
+    it, and several workers render several animations at the same time.
     """
     settings = load_settings(DEFAULT_ZOOM_PRESET if preset is None else preset, **overrides)
+    chosen = ray.options()
     if starts and jobs is not None:
         raise SourceError("Give images, or a file of jobs, not both: --jobs names the images itself.")
     # What follows imports torch; a wrong flag is told without that wait.
-    from dreamvid.cli.batch import render_batch, retry_command
+    from dreamvid.cli.batch import render_batch, retry_command, show_plan
     from dreamvid.render.batch.items import Item, place_outputs, read_jobs
     from dreamvid.render.batch.sources import expand_images
 
     several = jobs is not None
     if jobs is not None:
-        items = read_jobs(jobs, preset or DEFAULT_ZOOM_PRESET, default_output, **overrides)
+        items = read_jobs(jobs, preset or DEFAULT_ZOOM_PRESET, output, default_output, **overrides)
     else:
         expanded = expand_images(starts or ("noise",))
         several = expanded.several
@@ -68,14 +74,19 @@ def zoom(
     from dreamvid.api import zoom_video
     from dreamvid.render.batch.run import zoom_is_finished
 
+    if dry_run:
+        from dreamvid.render.batch.estimate import estimate_zoom
+
+        return show_plan(items, estimate_zoom, zoom_is_finished, quiet=job.quiet)
+    options: dict[str, Any] = {} if chosen is None else {"ray": chosen}
     if not several:
-        render(zoom_video, items[0], job)
+        render(zoom_video, items[0], job, **options)
         return 0
-    retry = retry_command("zoom", output, preset, (job,), overrides)
+    retry = retry_command("zoom", output, preset, (job, ray), overrides)
     if jobs is not None:  # with settings of its own for each image; what is finished is skipped
-        again = retry_command("zoom", None, preset, (job, {"jobs": jobs}), overrides)([])
-        return render_batch(zoom_video, items, zoom_is_finished, job, retry=lambda failed: again)
-    return render_batch(zoom_video, items, zoom_is_finished, job, retry=retry)
+        again = retry_command("zoom", output, preset, (job, ray, {"jobs": jobs}), overrides)([])
+        return render_batch(zoom_video, items, zoom_is_finished, job, ray=chosen, retry=lambda failed: again)
+    return render_batch(zoom_video, items, zoom_is_finished, job, ray=chosen, retry=retry)
 
 
 def default_output(start: str) -> str:

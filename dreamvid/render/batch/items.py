@@ -31,6 +31,14 @@ def place_outputs(
     `out/*.mkv`. default_output: names the result of a source. Raises OutputError for one file and several sources, and
     for names that clash.
     """
+    place = placing(output, default_output)
+    items = [Item(source, place(source), settings) for source in sources]
+    refuse_clashes(items)
+    return items
+
+
+def placing(output: str | None, default_output: Callable[[str], str]) -> Callable[[str], str]:
+    """Make what names the result of each of several sources; the arguments are those of `place_outputs`."""
     folder, pattern = "", "*"
     if output is not None:
         folder, name = os.path.split(output)
@@ -38,18 +46,18 @@ def place_outputs(
             pattern = name
         elif Path(output).suffix and not os.path.isdir(output) and name:  # noqa: PTH112
             raise OutputError(
-                f"{len(sources)} sources need a folder, and `output` got the file {output}. Give `output=out/`, or a "
+                f"several sources need a folder, and `output` got the file {output}. Give `output=out/`, or a "
                 f"pattern such as 'out/*{Path(output).suffix}'."
             )
         else:
             folder, pattern = output, "*"
-    items = []
-    for source in sources:
+
+    def place(source: str) -> str:
         default = default_output(source)
         name = default if pattern == "*" else pattern.replace("*", default.partition(".")[0] or "dream")
-        items.append(Item(source, os.path.join(folder, name), settings))  # noqa: PTH118
-    refuse_clashes(items)
-    return items
+        return os.path.join(folder, name)  # noqa: PTH118
+
+    return place
 
 
 def refuse_clashes(items: Sequence[Item]) -> None:
@@ -81,13 +89,15 @@ def make_folders(items: Sequence[Item]) -> None:
 
 
 def read_jobs(
-    path: str, default_preset: str | None, default_output: Callable[[str], str], **overrides: Any
+    path: str, default_preset: str | None, output: str | None, default_output: Callable[[str], str], **overrides: Any
 ) -> list[Item]:
     """Read a TOML file with a list of jobs, each of them a [[job]] with a source.
 
     A job may have an `output`, a `preset`, and tables of settings as recipes have them: [job.dream]. Paths are meant as
-    on the command line. overrides: of the command line, for all jobs. Raises SettingsError, OutputError.
+    on the command line. output: where the results go of jobs that do not say it, as in `place_outputs`. overrides: of
+    the command line, for all jobs. Raises SettingsError, OutputError.
     """
+    place = placing(output, default_output)
     tables = _tables(path)
     jobs = tables.pop("job", None)
     if tables or not isinstance(jobs, list) or not jobs or not all(isinstance(job, dict) for job in jobs):
@@ -109,7 +119,7 @@ def read_jobs(
         for name in ("description", "kind", "schema_version", "provenance"):  # a recipe's
             job.pop(name, None)
         settings = load_settings(known["preset"] or default_preset, job, **overrides)
-        items.append(Item(_file(source), known["output"] or default_output(source), settings))
+        items.append(Item(_file(source), known["output"] or place(source), settings))
     refuse_clashes(items)
     return items
 

@@ -21,11 +21,14 @@ from torch import Tensor
 
 from dreamvid.errors import DreamvidError, SourceError
 from dreamvid.networks.network import share_networks
+from dreamvid.render.animation_producer import AnimationProducer
 from dreamvid.render.farm.chunk import Chunk
 from dreamvid.render.farm.segment_renderer import SegmentRenderer
 from dreamvid.render.farm.segment_store import SegmentRecord, SegmentStore, disk_errors_as_output_errors
 from dreamvid.render.plan import Plan, Segment
+from dreamvid.render.producer import FrameProducer
 from dreamvid.render.progress import Progress
+from dreamvid.render.start_image import StartImage
 from dreamvid.render.video_producer import VideoProducer
 from dreamvid.runtime.device import translate_out_of_memory
 from dreamvid.runtime.files import hold
@@ -49,11 +52,11 @@ _EVENTS = 8  # that may wait for the machine that asked
 class Work:
     """What a worker has to know of a render.
 
-    source, sink: as opened by the machine that asks. folder: of the job there, absolute. token: what its file `SHARED`
-    says. content: the source's fingerprint.
+    source, sink: as opened by the machine that asks; of an animation the start, which needs no file. folder: of the job
+    there, absolute. token: what its file `SHARED` says. content: the source's fingerprint.
     """
 
-    source: Source
+    source: Source | StartImage
     content: str
     settings: Settings
     sink: Sink
@@ -110,8 +113,7 @@ class FilmWorker:
         self._temporary = _Temporary()
         self._stopping = threading.Event()
         self._work: Work | None = None
-        self._source: Source | None = None
-        self._producer: VideoProducer | None = None
+        self._producer: FrameProducer | None = None
         self._sharing = share_networks()  # as long as the worker lives
         self._context = copy_context()
         self._context.run(self._sharing.__enter__)
@@ -121,7 +123,7 @@ class FilmWorker:
         self._producer, self._stopping = None, threading.Event()
         self._work = work
         shared = _sees(work)
-        self._source = source = self._local(work)
+        source = self._local(work)
         if source is None:
             return Opened({}, shared, lacks_source=True)
         try:
@@ -139,8 +141,10 @@ class FilmWorker:
             file.seek(offset)
             file.write(block)
 
-    def _local(self, work: Work) -> Source | None:
+    def _local(self, work: Work) -> Source | StartImage | None:
         """Find the source here: under the same path, or as it was received; None if it has to be sent."""
+        if isinstance(work.source, StartImage):
+            return work.source
         if _is(work.source, work.content):
             return work.source
         received = self._temporary.received(work)
@@ -201,8 +205,9 @@ class FilmWorker:
         self._stopping = threading.Event()
 
     def close(self) -> None:
-        """Remove what was kept here."""
+        """Remove what was kept here, and let the networks go."""
         self._temporary.remove()
+        self._context.run(self._sharing.__exit__, None, None, None)
 
 
 class _Reporting(SegmentStore):
@@ -276,10 +281,14 @@ def _remove_abandoned() -> None:
             continue
 
 
-def _prepare(source: Source, work: Work) -> tuple[VideoProducer, dict[str, str]]:
+def _prepare(source: Source | StartImage, work: Work) -> tuple[FrameProducer, dict[str, str]]:
     """Load the network; find out what the frames depend on here. Raises DreamvidError."""
     with translate_out_of_memory():
-        producer = VideoProducer.from_source(source, work.settings)
+        producer: FrameProducer
+        if isinstance(source, StartImage):
+            producer = AnimationProducer.from_start(source, work.settings)
+        else:
+            producer = VideoProducer.from_source(source, work.settings)
         identity = producer.identity(work.sink)
         work.sink.check()
     return producer, identity

@@ -125,6 +125,11 @@ class WorkerPool:
         with self._lock:
             self._start(_WARM)
 
+    def room(self) -> int:
+        """Count how many workers the cluster has room for, at least 1."""
+        with self._lock:
+            return max(1, sum(self._look().values()))
+
     def take(self, wanted: int) -> list[PooledWorker]:
         """Take workers that are up and free, at most so many; others are started meanwhile. It does not wait."""
         with self._lock:

@@ -24,6 +24,7 @@ from dreamvid.render.plan import Plan, Segment
 from dreamvid.render.preview import PreviewChunk
 from dreamvid.render.progress import Progress, WorkerProgress
 from dreamvid.render.ray.pool import PooledWorker, WorkerPool
+from dreamvid.render.start_image import StartImage
 from dreamvid.runtime.interrupt import StopRequest
 from dreamvid.settings import Settings
 from dreamvid.video.sink import Sink
@@ -57,12 +58,19 @@ class RayRender:
     """One render on a pool: it finds out what the frames depend on there, and renders segments."""
 
     def __init__(
-        self, pool: WorkerPool, source: Source, settings: Settings, sink: Sink, job: Job, stop: StopRequest
+        self,
+        pool: WorkerPool,
+        source: Source | StartImage,
+        settings: Settings,
+        sink: Sink,
+        job: Job,
+        stop: StopRequest,
     ) -> None:
         self._pool, self._job, self._stop = pool, job, stop
         self._token = secrets.token_hex(16)
         folder = job.folder.absolute()
-        self._work = Work(source, source.fingerprint(), settings, sink, folder, self._token)
+        content = source.fingerprint if isinstance(source, StartImage) else source.fingerprint()
+        self._work = Work(source, content, settings, sink, folder, self._token)
         self._identity: Mapping[str, str] | None = None
         self._crew: list[PooledWorker] = []
         self._opening: list[tuple[PooledWorker, Any]] = []

@@ -90,7 +90,7 @@ def test_a_wrong_objective_is_told_once(films: Path, command: Run) -> None:
     ("words", "told"),
     [
         (("a.mp4", "./a.mp4"), "a.mp4 and ./a.mp4 would both become a.dream.mp4"),
-        (("a.mp4", "clips", "-o", "x.mp4"), "4 sources need a folder"),
+        (("a.mp4", "clips", "-o", "x.mp4"), "several sources need a folder"),
         (("a.mp4", "--jobs", "j.toml"), "not both"),
         (("a.mp4", "clips", "-o", "out/", "--profile"), "one source"),
     ],
@@ -151,11 +151,11 @@ def test_a_jobs_file_has_a_source_an_output_and_settings_for_each(films: Path, c
         '[[job]]\nsource = "a.mp4"\noutput = "one.mkv"\n[job.video]\ncodec = "ffv1"\n'
         '[[job]]\nsource = "clips/c1.mp4"\npreset = "plants"\n[job.dream]\nstep_size = "0.01 + 0.002*t"\n'
     )
-    code, out, _ = command("run", "--jobs", "night.toml", *FAST)
-    assert (code, out.split()[::2]) == (0, ["one.mkv", "c1.dream.mp4"])
+    code, out, _ = command("run", "--jobs", "night.toml", "-o", "out/", *FAST)
+    assert (code, out.split()[::2]) == (0, ["one.mkv", "out/c1.dream.mp4"])
     assert 'codec = "ffv1"' in (films / "one.mkv.toml").read_text()
-    assert 'step_size = "0.01 + 0.002*t"' in (films / "c1.dream.mp4.toml").read_text()
-    code, _, err = command("run", "--jobs", "night.toml", *FAST)
+    assert 'step_size = "0.01 + 0.002*t"' in (films / "out" / "c1.dream.mp4.toml").read_text()
+    code, _, err = command("run", "--jobs", "night.toml", "-o", "out/", *FAST)
     assert (code, err.count("finished before")) == (0, 2)
 
 
@@ -174,7 +174,7 @@ def test_a_jobs_file_has_a_source_an_output_and_settings_for_each(films: Path, c
 def test_a_wrong_jobs_file_is_refused_in_words(text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "jobs.toml").write_text(text)
     with pytest.raises(SettingsError, match=told):
-        read_jobs(str(tmp_path / "jobs.toml"), None, lambda source: "x.mp4")
+        read_jobs(str(tmp_path / "jobs.toml"), None, None, lambda source: "x.mp4")
 
 
 def test_a_jobs_file_names_files_only(films: Path, command: Run) -> None:
@@ -197,17 +197,59 @@ def test_a_dry_run_counts_and_makes_nothing(films: Path, command: Run) -> None:
     assert sorted(films.rglob("*")) == before
 
 
-def test_images_and_zooms_alike(films: Path, command: Run) -> None:
-    photos = films / "photos"
-    photos.mkdir()
-    assert command("image", "a.mp4", "-o", "x.png", *FAST[:-2])[0] == 2
+@pytest.fixture
+def photos(films: Path) -> Path:
+    folder = films / "photos"
+    folder.mkdir()
     for name in ("p", "q"):
-        write_image(photos / f"{name}.png", np.full((48, 64, 3), 90, np.uint8))
+        write_image(folder / f"{name}.png", np.full((48, 64, 3), 90, np.uint8))
+    return folder
+
+
+ON_IMAGES = FAST[:-2]  # an image has no frames
+
+
+def test_a_batch_of_images(photos: Path, command: Run) -> None:
+    assert command("image", "a.mp4", "-o", "x.png", *ON_IMAGES)[0] == 2
     (photos / "r.png").write_bytes(b"broken")
-    code, out, err = command("image", "photos", "-o", "dreams/*.jpg", *FAST[:-2])
+    code, out, err = command("image", "photos", "-o", "dreams/*.jpg", *ON_IMAGES)
     assert (code, out.split()) == (1, ["dreams/p.jpg", "dreams/q.jpg"])
     assert "dreamvid image photos/r.png" in err
-    assert command("image", "photos/p.png", "photos/q.png", "-o", "dreams/*.jpg", *FAST[:-2])[2].count("finished") == 4
-    code, out, _ = command("zoom", "photos/p.png", "photos/q.png", "-o", "z/", *FAST, "--size", "64x48")
+    assert [line.split()[1] for line in err.splitlines() if line.startswith("photos/")] == ["done", "done", "failed"]
+    assert command("image", "photos/p.png", "photos/q.png", "-o", "dreams/*.jpg", *ON_IMAGES)[2].count("finished") == 4
+
+
+def test_a_jobs_file_of_images_has_settings_for_each(photos: Path, command: Run) -> None:
+    (photos / "j.toml").write_text(
+        '[[job]]\nsource = "photos/p.png"\n[[job]]\nsource = "photos/q.png"\noutput = "other.png"\n'
+        "[job.dream]\nstep_size = 0.05\n"
+    )
+    code, out, _ = command("image", "--jobs", "photos/j.toml", "-o", "dreams/", *ON_IMAGES)
+    assert (code, out.split()) == (0, ["dreams/p.dream.png", "other.png"])
+    assert (photos.parent / "dreams" / "p.dream.png").read_bytes() != (photos.parent / "other.png").read_bytes()
+    assert "not both" in command("image", "photos/p.png", "--jobs", "photos/j.toml")[2]
+
+
+def test_a_batch_of_zooms(photos: Path, command: Run) -> None:
+    words = ("zoom", "photos/p.png", "photos/q.png", "-o", "z/", *FAST, "--size", "64x48")
+    code, out, _ = command(*words)
     assert (code, out.split()[::2]) == (0, ["z/p.zoom.mp4", "z/q.zoom.mp4"])
-    assert "finished before" in command("zoom", "photos/p.png", "photos/q.png", "-o", "z/", *FAST, "--size", "64x48")[2]
+    code, out, err = command(*words)
+    assert (code, out, err.count("finished before")) == (0, "", 2)
+
+
+def test_a_dry_run_of_images_and_zooms_makes_nothing(photos: Path, command: Run) -> None:
+    (photos / "r.png").write_bytes(b"broken")
+    before = sorted(photos.parent.rglob("*"))
+    for words, numbers in (
+        (("image", *ON_IMAGES), []),
+        (("zoom", *ON_IMAGES, "--size", "64x48", "--frames", "0:90"), ["90", "1"]),
+    ):
+        code, out, err = command(*words[:1], "photos", "-o", "new/", *words[1:], "--dry-run")
+        rows = {line.split()[0]: line.split()[2:] for line in out.splitlines()[1:]}
+        assert code == 1
+        assert rows["photos/p.png"][: len(numbers)] == numbers
+        assert rows["photos/p.png"][-1] in ("MB", "GB")
+        assert "r.png" in " ".join(rows["photos/r.png"])
+        assert "Nothing was made." in err
+    assert sorted(photos.parent.rglob("*")) == before

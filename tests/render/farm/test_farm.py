@@ -21,7 +21,8 @@ from dreamvid.render.engine import render_video
 from dreamvid.render.farm.chunk import chunks
 from dreamvid.render.farm.plan_file import PlanFile
 from dreamvid.render.farm.render_chunk import join_chunks, plan_render, render_chunk, unfinished_chunks
-from dreamvid.render.plan import Plan, choose_keyframes, cut_segments, split_shots
+from dreamvid.render.farm.split import split_shots
+from dreamvid.render.plan import Plan, choose_keyframes, cut_segments
 
 FFV1 = {"codec": "ffv1"}
 
@@ -163,7 +164,8 @@ def test_pieces_dream_the_frames_that_the_whole_shot_dreams(data: st.DataObject)
     segments = cut_segments(count, cuts, rate, start=7, keyframes=keyframes)
     numbers = tuple(7 + position for position in keyframes)
     whole = Plan(7, tuple(range(count)), None, 1 / rate, True, rate, False, (), segments, numbers)
-    split = split_shots(whole, data.draw(st.floats(4, 60)), data.draw(st.floats(0.01, 9)))
+    changes = data.draw(st.just([]) | st.lists(st.floats(0, 255), min_size=count, max_size=count))
+    split = split_shots(whole, data.draw(st.floats(4, 60)), data.draw(st.floats(0.01, 9)), changes)
     shown = [frame for segment in split.segments if segment.shown for frame in range(segment.start, segment.stop)]
     assert shown == list(range(7, 7 + count))
     assert [segment.index for segment in split.segments] == list(range(len(split.segments)))
@@ -179,6 +181,20 @@ def test_pieces_dream_the_frames_that_the_whole_shot_dreams(data: st.DataObject)
         assert first.new_shot == (first.pre_roll == 0)
         assert first.start - first.pre_roll >= shot
         assert first.start - first.pre_roll in numbers
+
+
+def test_a_seam_is_where_the_footage_changes_least_within_a_second_of_the_middle() -> None:
+    rate, count = Fraction(20), 200
+    segments = cut_segments(count, [], rate, keyframes=range(count))
+    whole = Plan(0, tuple(range(count)), None, 1 / rate, True, rate, False, (), segments, tuple(range(count)))
+
+    def seam(changes: list[float]) -> int:
+        return next(segment.start for segment in split_shots(whole, 6, 1.0, changes).segments if segment.pre_roll)
+
+    assert seam([]) == seam([3.0] * count) == 100
+    assert seam([3.0] * 83 + [1.0] * 21 + [3.0] * 96) == 83, "20 frames dissolve, and the one behind them"
+    assert seam([3.0] * 20 + [1.0] * 60 + [3.0] * 120) == 100, "too far away"
+    assert seam([3.0] * 110 + [9.0] + [3.0] * 89) == 89, "a jump is avoided"
 
 
 def test_a_pre_roll_of_the_whole_shot_changes_nothing(film: Path, tmp_path: Path, undisturbed: Path) -> None:

@@ -13,10 +13,11 @@ import pytest
 from renders import FRAMES, SEGMENTS, frames_of, names, segments_done, tiny
 
 from dreamvid.errors import DreamvidError, Interrupted, SettingsError
-from dreamvid.render.engine import render_video
+from dreamvid.render.engine import render_video, render_zoom
 from dreamvid.render.progress import Progress
 from dreamvid.render.ray.options import RayOptions
 from dreamvid.render.ray.pool import WorkerPool
+from dreamvid.settings import load_settings
 
 SETTINGS = tiny(codec="ffv1")
 needs_ray = pytest.mark.extra("ray")
@@ -159,6 +160,21 @@ def test_a_lost_node_is_made_up_for(
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]
 
 
+@needs_ray
+def test_animations_go_on_where_a_worker_was_killed(pool: WorkerPool, tmp_path: Path) -> None:
+    """Each is a chain of frames, so one worker renders it at a time."""
+    settings = load_settings(
+        "slow-bloom", octaves=1, iterations=1, size="64x48", fps="2", frames="0:20", codec="ffv1", device="cpu"
+    )
+    whole = render_zoom("noise", tmp_path / "whole.mkv", settings)
+    output = tmp_path / "zoom.mkv"
+    look = kill_workers(lambda progress: segments_done(output) >= 1, 1)
+    result = render_zoom("noise", output, settings, ray=pool, on_progress=look)
+    assert any("tried again" in warning for warning in result.warnings)
+    assert (frames_of(output) == frames_of(whole.output)).all()
+    assert 'kind = "zoom"' in result.recipe.read_text()
+
+
 def _drive(film: str, output: str, address: str) -> None:
     render_video(film, output, SETTINGS, ray=address)
 
@@ -192,6 +208,11 @@ def test_without_ray_it_is_told_how_to_get_it(film: Path, tmp_path: Path, monkey
     with pytest.raises(SettingsError, match=r"pip install 'dreamvid\[ray\]'"):
         render_video(film, tmp_path / "dream.mkv", SETTINGS, ray="local")
     assert names(tmp_path) == []
+
+
+def test_an_animation_is_not_split(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"each frame is made from the one before"):
+        render_zoom("noise", tmp_path / "zoom.mkv", split_seconds=10)
 
 
 @pytest.mark.parametrize("address", ["a.mp4", "http://x", "10.0.0.5", "x:y"])

@@ -46,12 +46,13 @@ from dreamvid.render.live.session import LiveOptions, LiveSession
 from dreamvid.render.live.sink import LiveSink, LiveSinkOptions, open_live_sink
 from dreamvid.render.live.slot import LatestFrame, LiveFrame
 from dreamvid.render.live.state import LiveState, SinkState
+from dreamvid.runtime.process import tune_process
 from dreamvid.ui.live.remote import Remote
 from dreamvid.video.ffmpeg import Ffmpeg, ffmpeg_path
 
 Pixels = npt.NDArray[np.uint8]
 
-BITS, SIDE = 10, 20  # of the number in the picture; pixels of a square at 320 x 180
+BITS, SIDE = 10, 8  # of the number in the picture; pixels of a square at 320 x 180
 CLIP_FRAMES, RATE = 300, 30
 BARS = {
     "fps": "12 or more",
@@ -77,26 +78,38 @@ while True:
 """
 
 
+def clip_frames(width: int, height: int) -> Iterator[Pixels]:
+    """Pan slowly over scenery, there and back without a jump, while two round things move on their own."""
+    wide, things = scenery(1100, 560, 1), scenery(200, 200, 5)
+    rows, columns = np.mgrid[-100:100, -100:100]
+    far = np.sqrt(rows**2 + columns**2)[..., None]
+    for number in range(CLIP_FRAMES):
+        turn = 2 * np.pi * number / CLIP_FRAMES
+        shift = np.array([[1, 0, -200 - 60 * np.sin(turn)], [0, 1, -90 - 14 * np.sin(2 * turn)]], np.float32)
+        frame = cv2.warpAffine(wide, shift, (640, 360), flags=cv2.INTER_CUBIC)
+        for radius, x, y in ((34, 220 + 80 * np.cos(turn), 150), (22, 460, 200 + 50 * np.sin(turn))):
+            place = np.array([[1, 0, x - 100], [0, 1, y - 100]], np.float32)
+            cover = np.clip(radius + 0.5 - far, 0, 1).astype(np.float32)
+            moved, covered = (cv2.warpAffine(image, place, (640, 360)) for image in (things, cover))
+            frame = (frame + covered[..., None] * (moved.astype(np.float32) - frame)).round().astype(np.uint8)
+        small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        yield with_number(small, number)
+
+
 def make_clip(path: Path, width: int, height: int) -> None:
-    """Pan over scenery, there and back without a jump, past things that move on their own."""
-    wide = scenery(1400, 700, 1)
+    """Write `clip_frames` to a video."""
     command = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(RATE), "-i", "pipe:0"]
     with Ffmpeg([*command, "-c:v", "libx264", "-crf", "14", "-pix_fmt", "yuv420p", str(path)], stdin=True) as process:
-        for number in range(CLIP_FRAMES):
-            turn = 2 * np.pi * number / CLIP_FRAMES
-            x, y = round(400 + 120 * np.sin(turn)), round(150 + 40 * np.sin(2 * turn))
-            frame = np.ascontiguousarray(wide[y : y + 360, x : x + 640])
-            center = round(320 + 150 * np.cos(2 * turn)), round(160 + 50 * np.sin(2 * turn))
-            cv2.circle(frame, center, 40, (210, 90, 40), -1)
-            frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-            process.stdin.write(with_number(frame, number).data)
+        for frame in clip_frames(width, height):
+            process.stdin.write(frame.data)
         process.finish("making a clip")
 
 
 def with_number(frame: Pixels, number: int) -> Pixels:
+    """Write a number into the corner of a frame: from each to the next, one square changes (Gray's code)."""
     side = SIDE * frame.shape[0] // 180
     for bit in range(BITS):
-        frame[-side:, bit * side : (bit + 1) * side] = 255 if number >> bit & 1 else 0
+        frame[-side:, bit * side : (bit + 1) * side] = 225 if (number ^ number >> 1) >> bit & 1 else 30
     return frame
 
 
@@ -104,7 +117,10 @@ def read_number(frame: Pixels) -> int:
     side = SIDE * frame.shape[0] // 180
     middle = slice(-side * 3 // 4, -side // 4)
     levels = [float(frame[middle, bit * side + side // 4 : (bit + 1) * side - side // 4].mean()) for bit in range(BITS)]
-    return sum((level > 127) << bit for bit, level in enumerate(levels))
+    number = sum((level > 127) << bit for bit, level in enumerate(levels))
+    for shift in (1, 2, 4, 8):
+        number ^= number >> shift
+    return number
 
 
 class Collector:
@@ -194,27 +210,38 @@ def live(source: str, sinks: Sequence[LiveSink] = (), *, page: bool = False) -> 
         thread.join()
 
 
-def watch_page(url: str, seen: list[tuple[float, int]], closing: threading.Event) -> None:
-    """Read the page's MJPEG as a browser does; note when the picture of a number came."""
+def watch_page(url: str) -> None:
+    """Read the page's MJPEG as a browser does; print when the picture of which number came."""
     host, port = url.removeprefix("http://").rstrip("/").split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(f"GET /stream HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-        connection.settimeout(0.2)
         data = b""
-        while not closing.is_set():
-            try:
-                part = connection.recv(1 << 16)
-            except TimeoutError:
-                continue
-            if not part:
-                return
+        while part := connection.recv(1 << 16):
             data += part
             while (end := data.find(b"\xff\xd9")) >= 0:
                 now, start = time.monotonic(), data.find(b"\xff\xd8")
                 image = cv2.imdecode(np.frombuffer(data[start : end + 2], np.uint8), cv2.IMREAD_COLOR)
                 data = data[end + 2 :]
                 if image is not None:
-                    seen.append((now, read_number(image.astype(np.uint8))))
+                    print(now, read_number(image.astype(np.uint8)), flush=True)
+
+
+@contextmanager
+def viewer(url: str, folder: Path) -> Iterator[list[tuple[float, int]]]:
+    """Watch the page in a process of its own, as a browser is one; the list is filled at the end."""
+    seen: list[tuple[float, int]] = []
+    path = folder / "seen.txt"
+    with (
+        path.open("w") as out,
+        subprocess.Popen([sys.executable, "-m", __spec__.name, "--watch", url], stdout=out) as one,
+    ):
+        try:
+            yield seen
+        finally:
+            one.kill()
+            one.wait()
+            lines = path.read_text().splitlines()[:-1]  # the last one may be cut off
+            seen += [(float(now), int(number)) for now, number in (line.split() for line in lines)]
 
 
 def sustained(folder: Path, quick: bool) -> dict[str, Any]:
@@ -223,21 +250,18 @@ def sustained(folder: Path, quick: bool) -> dict[str, Any]:
     kept = 24 if quick else 60
     collector, closing = Collector(10_000), threading.Event()
     arrived: list[tuple[float, LiveFrame]] = []
-    seen: list[tuple[float, int]] = []
     with live(str(clip), [collector], page=True) as running:
-        threads = [threading.Thread(target=_collect, args=(running.session.source, closing, arrived, 10_000))]
-        threads[0].start()
+        thread = threading.Thread(target=_collect, args=(running.session.source, closing, arrived, 10_000))
+        thread.start()
         running.wait(lambda state: state.dreamed > 5)
-        threads.append(threading.Thread(target=watch_page, args=(running.url, seen, closing)))
-        threads[1].start()
-        time.sleep(10)  # settles
-        begin = time.monotonic()
-        time.sleep(15 if quick else 60)
-        end = time.monotonic()
-        last = running.states[-1]
+        with viewer(running.url, folder) as seen:
+            time.sleep(12)  # settles
+            begin = time.monotonic()
+            time.sleep(15 if quick else 60)
+            end = time.monotonic()
+            last = running.states[-1]
         closing.set()
-        for thread in threads:
-            thread.join()
+        thread.join()
     sent = [frame for at, frame in collector.frames if begin <= at <= end]
     fps = len(sent) / (end - begin)
     times: dict[int, list[float]] = {}
@@ -287,7 +311,7 @@ def controller(folder: Path, quick: bool) -> dict[str, Any]:
     changes = [
         (after.time_seconds, after.quality.level)
         for before, after in pairwise(running.states)
-        if after.quality.level != before.quality.level
+        if before.quality.budget_ms and after.quality.level != before.quality.level
     ]
     first = [at - start for at, _ in changes if start <= at <= taken]
     second = [at - taken for at, _ in changes if at > taken]
@@ -391,11 +415,19 @@ def _holds(name: str, value: float) -> bool:
 
 
 def main() -> None:
+    tuned = "GOMP_SPINCOUNT" in os.environ
+    tune_process()
+    if not tuned:  # as the command line, which does this before torch is imported
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.live", *sys.argv[1:]])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--watch", metavar="URL", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.watch:
+        watch_page(given.watch)
+        return
     result: dict[str, Any] = {}
     lines = ["| what | measured | bar | |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:

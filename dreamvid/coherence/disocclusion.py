@@ -55,14 +55,18 @@ def grow_disocclusions(
     warm_iterations: int,
     own_iterations: int,
     shifts: Shifts,
+    most: float = 1.0,
 ) -> Growth:
     """Grow what came into view on patches if that pays, and plan the steps of the whole frame.
 
     source, residual: (1, 3, h, w) at the finest of `sizes`. amount: (1, 1, h, w), the part of a whole dream that is
     carried. lack, renewal: (1, 1, h, w), by which part of a whole dream each position is to grow because it is missing,
     and because it fades. whole: the mean change of a pixel by a whole dream. own_iterations: steps for what is missing
-    alone; 0 lets it share the `warm_iterations` of the whole frame.
+    alone; 0 lets it share the `warm_iterations` of the whole frame. most: the part of a whole dream that is grown in
+    this frame at most. Below 1, what comes into view takes no steps of its own: it grows over several frames.
     """
+    if most < 1:
+        lack, own_iterations = lack.clamp_max(most), 0
     iterations = warm_iterations
     coarser, coarser_renewal = math.ceil(iterations * COARSER_STEPS), COARSER_RENEWAL
     corners = find_corners(lack, sizes) if own_iterations else []

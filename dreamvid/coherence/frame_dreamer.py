@@ -189,13 +189,15 @@ class FrameDreamer:
         time_seconds: float = 0.0,
         signals: Mapping[str, float] = MappingProxyType({}),
         mask: Tensor | None = None,
+        most_growth: float = 1.0,
     ) -> Tensor:
         """Dream the next keyframe; return what the dream adds to it at the size of the finest octave, (1, 3, h, w).
 
         motion: how it follows from the keyframe before; None starts a new shot. index: its number in the source, which
         decides the random shifts. elapsed_seconds: time since the keyframe before. time_seconds: its time in the
         source. signals: the audio's curves at that time, for schedules. mask: where to dream, (1, 1, H, W) in [0, 1];
-        None everywhere.
+        None everywhere. most_growth: how much of a whole dream grows at most where it is missing; below 1 that takes
+        several frames, and no more steps than elsewhere.
         """
         settings = self._session.set_time(time_seconds, index, signals)
         self._composition = Composition.from_settings(settings)
@@ -231,6 +233,7 @@ class FrameDreamer:
                 warm_iterations=coherence.warm_iterations,
                 own_iterations=coherence.disocclusion_iterations,
                 shifts=Shifts(settings.render.seed, index + 2**32),  # others than those of the whole frame
+                most=most_growth,
             )
             residual = self.ascent.grow(
                 source,

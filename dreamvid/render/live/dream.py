@@ -1,5 +1,6 @@
 """Dream frames as they come, on footage or as an animation without an end, with settings that change meanwhile."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from dreamvid.coherence.pace import PACE_HEIGHT, Pace
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.image.tensors import to_pixels, upload
 from dreamvid.render.live.slot import LiveFrame
+from dreamvid.render.live.steadiness import Steadiness
 from dreamvid.render.start_image import StartImage
 from dreamvid.settings import Settings
 from dreamvid.settings.size import Size
@@ -27,6 +29,8 @@ from dreamvid.video.mattes.matte import Matte
 LONGEST_SECONDS = 0.5
 # For what fades it is less: what fades in a longer time would be renewed in one large step, which is grain.
 _LONGEST_FADE_SECONDS = 0.1
+# The part of a dream that grows in a frame at most, where it grows over several frames.
+_MOST_GROWTH = 0.3
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,25 @@ Dreamed = tuple[LiveFrame, npt.NDArray[np.uint8]]
 """A frame as it came in, and its dream, uint8 (H, W, 3)."""
 
 
+@dataclass(frozen=True)
+class Thrift:
+    """How a dream saves time that a render takes.
+
+    spread: what comes into view grows over several frames, in the steps that the whole frame takes anyway. carried:
+    frames after each dreamed one to which the dream is only carried along the motion.
+    """
+
+    spread: bool = False
+    carried: int = 0
+
+
+NO_THRIFT = Thrift()
+
+
 class LiveDream(Protocol):
     """A dream that goes on frame by frame. Belongs to one thread."""
 
-    def update(self, settings: Settings) -> None:
+    def update(self, settings: Settings, thrift: Thrift = NO_THRIFT) -> None:
         """Take other settings, without schedules. Raises ObjectiveError."""
 
     def check_objective(self, objective: str) -> None:
@@ -72,11 +91,15 @@ class _Shown:
 class FootageDream:
     """The `LiveDream` of a camera, a stream or a video: carried along the motion of its frames.
 
-    All frames have one size. Loads the network. Raises DreamvidError.
+    All frames have one size. steady_seconds: how slowly new steps of the dream are shown, see `Steadiness`; with 0 the
+    frames are those of `dream_frames`. Loads the network. Raises DreamvidError.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, steady_seconds: float = 0.0) -> None:
         self._dreamer = FrameDreamer(settings)
+        self._steadiness = Steadiness(steady_seconds)
+        self._thrift = NO_THRIFT
+        self._carried, self._owed_seconds = 0, 0.0  # since the last frame that took steps
         self._mask: Mask | Matte | None = None
         self._sorting, self._pace = self._new_cadence()
         self._key: tuple[WorkingFrame, float] | None = None  # the last dreamed frame and its time
@@ -86,8 +109,9 @@ class FootageDream:
         """Raise ObjectiveError for an objective that the network does not have."""
         self._dreamer.check_objective(objective)
 
-    def update(self, settings: Settings) -> None:
+    def update(self, settings: Settings, thrift: Thrift = NO_THRIFT) -> None:
         """Take other settings; the carried dream is kept."""
+        self._thrift = thrift
         before = self._dreamer.settings
         if settings == before:
             return
@@ -134,15 +158,39 @@ class FootageDream:
     def _dream(self, key: Keyframe[_Shown]) -> Tensor:
         shown = key.item
         self._key = shown.working, shown.moment.time_seconds
-        return self._dreamer.dream(
-            shown.working,
-            key.motion,
-            index=shown.moment.index,
-            elapsed_seconds=key.elapsed_seconds,
-            time_seconds=shown.moment.time_seconds,
-            signals=shown.moment.signals,
-            mask=shown.mask,
-        )
+        carried = key.motion is not None and self._carried < self._thrift.carried
+        if carried:
+            self._carried, self._owed_seconds = self._carried + 1, self._owed_seconds + key.elapsed_seconds
+            elapsed, most_growth = 0.0, 0.0
+        else:
+            elapsed, most_growth = key.elapsed_seconds + self._owed_seconds, _MOST_GROWTH if self._thrift.spread else 1
+            self._carried, self._owed_seconds = 0, 0.0
+        with self._without_steps() if carried else contextlib.nullcontext():
+            residual = self._dreamer.grow(
+                shown.working,
+                key.motion,
+                index=shown.moment.index,
+                elapsed_seconds=elapsed,
+                time_seconds=shown.moment.time_seconds,
+                signals=shown.moment.signals,
+                mask=shown.mask,
+                most_growth=most_growth,
+            )
+        if key.between:  # those are interpolated, which is as calm
+            self._steadiness.reset()
+        else:
+            residual = self._steadiness.add(residual, key.motion, key.elapsed_seconds)
+        return self._dreamer.compose(shown.working, residual, shown.mask)
+
+    @contextlib.contextmanager
+    def _without_steps(self) -> Iterator[None]:
+        settings = self._dreamer.settings
+        none = settings.coherence.model_copy(update={"warm_iterations": 0})
+        self._dreamer.update(settings.model_copy(update={"coherence": none}))
+        try:
+            yield
+        finally:
+            self._dreamer.update(settings)
 
     def _carry(self, between: InbetweenFrame[_Shown]) -> Tensor:
         shown = between.item
@@ -158,6 +206,7 @@ class FootageDream:
     def reset(self) -> None:
         """Forget the dream: the next frame is the first."""
         self._dreamer.reset()
+        self._steadiness.reset()
         self._sorting, self._pace = self._new_cadence()
         self._key = None
 
@@ -185,8 +234,8 @@ class AnimationDream:
         """Raise ObjectiveError for an objective that the network does not have."""
         self._dreamer.check_objective(objective)
 
-    def update(self, settings: Settings) -> None:
-        """Take other settings; the image goes on."""
+    def update(self, settings: Settings, thrift: Thrift = NO_THRIFT) -> None:
+        """Take other settings; the image goes on. An animation has nothing to be thrifty with but its settings."""
         if settings != self._dreamer.settings:
             self._dreamer.update(settings)
 

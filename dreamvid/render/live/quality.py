@@ -1,10 +1,10 @@
 """Hold the frame rate: lower the quality where frames take longer than there is time, and raise it again.
 
-Input frames are dropped in any case. Then, one after the other: fewer warm steps, a lower dream height, the last warm
-step but one, and a longer cadence whose in-between frames are interpolated, one frame behind. The ladder of these rungs
-is sorted by work, and the time that a rung takes is predicted from its work and the time that the present one takes. So
-a step goes to the rung that fits, at most once a second; and what turns out too slow after a step up is not tried again
-soon.
+Input frames are dropped in any case. Then, one after the other: no steps of its own for what comes into view, which
+then grows over several frames; fewer warm steps; a lower dream height; a longer cadence, whose other frames the dream
+is only carried to (or which are interpolated, one frame behind). The ladder of these rungs is sorted by work, and the
+time that a rung takes is predicted from its work and the time that the present one takes. So a step goes to the rung
+that fits, at most once a second; and what turns out too slow after a step up is not tried again soon.
 
 This is logic only: times come from outside.
 """
@@ -17,20 +17,21 @@ from statistics import median
 
 from dreamvid.coherence.disocclusion import COARSER_STEPS
 from dreamvid.dream.octaves import enlarged_size, octave_sizes
+from dreamvid.render.live.dream import Thrift
 from dreamvid.render.live.state import QualityState
 from dreamvid.settings import Settings
 from dreamvid.settings.size import Size
 
-# A single step on carried footage is grain: at the same work, two steps at a lower height are calmer and stronger. So
-# the last step but one is kept down to this part of the height, below which the dream loses its strength.
-_CALM_STEPS, _CALM_PART = 2, 0.65
+# Below this part of the height a dream loses its strength; there, frames that are only carried come first.
+_STRONG_PART = 0.65
 _LEAST_HEIGHT = 96  # of the finest octave; below, a network sees too little
 _HEIGHT_RATIO = 1.19  # from rung to rung: half of an octave at the default scale of 1.4
 _LEAST_GAIN = 0.92  # a rung takes at most this part of the work of the one above
 _LONGEST_CADENCE = 3
-# What a frame takes besides the network's steps, in steps on as many pixels: motion and warps at the dream's size
-# (motion in both directions takes more), and composing it at its own. Measured on a CPU.
-_MOTION_WORK, _BOTH_WAYS, _COMPOSE_WORK = 1.0, 1.3, 0.075
+# What a frame takes, in steps on a pixel: for each step what its operators take to begin; motion and warps at the
+# dream's size, and what they take to begin (motion in both directions takes more); composing it at its own size.
+# Measured on a CPU.
+_STEP_WORK, _MOTION_WORK, _FRAME_WORK, _BOTH_WAYS, _COMPOSE_WORK = 25_000, 1.6, 50_000, 1.3, 0.075
 
 _TOO_SLOW, _FAST_ENOUGH = 1.05, 0.80  # of the budget
 _AIM_DOWN, _AIM_UP = 0.90, 0.88
@@ -42,46 +43,56 @@ _MEASURED, _ENOUGH = 9, 4  # frames whose median counts, and the fewest
 
 @dataclass(frozen=True)
 class Rung:
-    """One quality. work: what a frame takes, in steps of the network on a pixel."""
+    """One quality. work: what a frame takes, in steps of the network on a pixel.
+
+    cadence: every so manieth frame is dreamed; the dream of the others is carried, or interpolated if `interpolated`.
+    spread: what comes into view grows over several frames, with no steps of its own.
+    """
 
     warm_iterations: int
     dream_height: int
     octaves: int
     cadence: int
     work: float
+    spread: bool = False
+    interpolated: bool = False
+
+    @property
+    def thrift(self) -> Thrift:
+        """What the dream does with less work."""
+        return Thrift(self.spread, 0 if self.interpolated else self.cadence - 1)
 
 
-def ladder(settings: Settings, size: Size, *, kind: str = "run", interpolate: bool = True) -> tuple[Rung, ...]:
+def ladder(settings: Settings, size: Size, *, kind: str = "run", interpolate: bool = False) -> tuple[Rung, ...]:
     """List the qualities of settings on frames of a size, from the full one down.
 
     kind: "run" or "zoom"; an animation has no in-between frames, and its steps are `frame_iterations`. interpolate:
-    allow a longer cadence.
+    interpolate the frames that are not dreamed, instead of carrying the dream to them.
     """
     dream = settings.dream
     footage = kind == "run"
     whole = settings.coherence.warm_iterations if footage else settings.camera.frame_iterations
     finest = min(dream.dream_height, max(size.height, enlarged_size(*size, dream_height=dream.dream_height).height))
-    fewer = _fewer(whole)
-    calm = _CALM_STEPS if footage else 1
-    kept = min([whole, *(count for count in fewer if count >= calm)])
-    found = [_rung(settings, size, whole, dream.dream_height, dream.octaves, 1, footage)]
-    for count in fewer:
-        if count >= kept:
-            _append(found, _rung(settings, size, count, dream.dream_height, dream.octaves, 1, footage))
-    fewest = min([kept, *fewer])
-    full, step, count = len(_sizes(settings, size, dream.dream_height, dream.octaves)), 1, kept
+    work = _Work(settings, size, footage=footage, interpolate=interpolate)
+    octaves = dream.octaves
+    found = [work.rung(whole, dream.dream_height, octaves, spread=False)]
+    if footage:
+        _append(found, work.rung(whole, dream.dream_height, octaves))
+    fewest = whole
+    for fewest in _fewer(whole):
+        _append(found, work.rung(fewest, dream.dream_height, octaves))
+    full, step, cadence = len(_sizes(settings, size, dream.dream_height, octaves)), 1, 1
     while (height := 8 * round(finest / _HEIGHT_RATIO**step / 8)) >= _LEAST_HEIGHT:
+        if footage and cadence == 1 and height < _STRONG_PART * finest:
+            last = found[-1]
+            for cadence in range(2, _LONGEST_CADENCE + 1):
+                _append(found, work.rung(fewest, last.dream_height, last.octaves, cadence))
         left_out = round(step * math.log(_HEIGHT_RATIO) / math.log(dream.octave_scale))
-        octaves = max(min(2, full), full - left_out)
-        if height < _CALM_PART * finest and count > fewest:
-            count, last = fewest, found[-1]
-            _append(found, _rung(settings, size, count, last.dream_height, last.octaves, 1, footage))
-        _append(found, _rung(settings, size, count, height, octaves, 1, footage))
+        _append(found, work.rung(fewest, height, max(min(2, full), full - left_out), cadence))
         step += 1
-    lowest = found[-1]
-    _append(found, _rung(settings, size, fewest, lowest.dream_height, lowest.octaves, 1, footage))
-    for cadence in range(2, _LONGEST_CADENCE + 1) if footage and interpolate else ():
-        _append(found, _rung(settings, size, fewest, lowest.dream_height, lowest.octaves, cadence, footage))
+    if footage and cadence == 1:
+        for cadence in range(2, _LONGEST_CADENCE + 1):
+            _append(found, work.rung(fewest, found[-1].dream_height, found[-1].octaves, cadence))
     return tuple(found)
 
 
@@ -104,17 +115,31 @@ def _sizes(settings: Settings, size: Size, height: int, octaves: int) -> list[Si
     return octave_sizes(*working, dream_height=height, octaves=octaves, octave_scale=settings.dream.octave_scale)
 
 
-def _rung(settings: Settings, size: Size, count: int, height: int, octaves: int, cadence: int, footage: bool) -> Rung:
-    sizes = [one.height * one.width for one in _sizes(settings, size, height, octaves)]
-    pixels = size.height * size.width
-    if footage:
-        coarser = math.ceil(count * COARSER_STEPS)
-        steps = (sizes[-1] * count + sum(sizes[:-1]) * coarser) / cadence
-        work = steps + sizes[-1] * _MOTION_WORK * (1 if cadence == 1 else _BOTH_WAYS) + pixels * _COMPOSE_WORK
-    else:
-        full = [pixels] if sizes[-1] < pixels and size.height <= height else []
-        work = sum([*sizes, *full]) * count + pixels * (_MOTION_WORK + _COMPOSE_WORK)
-    return Rung(count, height, octaves, cadence, work)
+@dataclass(frozen=True)
+class _Work:
+    """Makes rungs, each with its work."""
+
+    settings: Settings
+    size: Size
+    footage: bool
+    interpolate: bool
+
+    def rung(self, count: int, height: int, octaves: int, cadence: int = 1, *, spread: bool = True) -> Rung:
+        sizes = [one.height * one.width for one in _sizes(self.settings, self.size, height, octaves)]
+        pixels = self.size.height * self.size.width
+        steps = [one + _STEP_WORK for one in sizes]
+        interpolated = self.interpolate and cadence > 1
+        if not self.footage:
+            full = [pixels + _STEP_WORK] if sizes[-1] < pixels and self.size.height <= height else []
+            return Rung(
+                count, height, octaves, cadence, sum([*steps, *full]) * count + pixels * (_MOTION_WORK + _COMPOSE_WORK)
+            )
+        # With steps of its own, what comes into view takes as many as would pay on the whole frame, at most.
+        own = 0 if spread else self.settings.coherence.disocclusion_iterations
+        finest, coarser = max(own, count), max(own, math.ceil(count * COARSER_STEPS))
+        work = (steps[-1] * finest + sum(steps[:-1]) * coarser) / cadence
+        work += (sizes[-1] * _MOTION_WORK + _FRAME_WORK) * (_BOTH_WAYS if interpolated else 1) + pixels * _COMPOSE_WORK
+        return Rung(count, height, octaves, cadence, work, spread, interpolated)
 
 
 class QualityController:
@@ -214,7 +239,10 @@ class QualityController:
         group = "coherence" if self._kind == "run" else "camera"
         steps: dict[str, object] = {"frame_iterations": rung.warm_iterations}
         if self._kind == "run":
-            steps = {"warm_iterations": rung.warm_iterations, "cadence": rung.cadence}
+            steps = {
+                "warm_iterations": rung.warm_iterations,
+                "cadence": rung.cadence if rung.interpolated else 1,
+            }
         return settings.model_copy(
             update={
                 "dream": settings.dream.model_copy(update=dream),
@@ -226,12 +254,15 @@ class QualityController:
         """Describe what is done."""
         rung, full = self.rung, self._rungs[0]
         words = []
+        if rung.spread and rung.warm_iterations == full.warm_iterations:
+            words.append("what comes into view grows over several frames")
         if rung.warm_iterations < full.warm_iterations:
             words.append(f"{rung.warm_iterations} of {full.warm_iterations} steps")
         if rung.dream_height < full.dream_height:
             words.append(f"dream height {rung.dream_height} of {full.dream_height}")
         if rung.cadence > 1:
-            words.append(f"every {('second', 'third')[rung.cadence - 2]} frame dreamed, the others interpolated")
+            others = "interpolated" if rung.interpolated else "carried"
+            words.append(f"every {('second', 'third')[rung.cadence - 2]} frame dreamed, the others {others}")
         frame = median(self._seconds) if self._seconds else 0.0
         return QualityState(
             level=self._level,

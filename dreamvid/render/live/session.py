@@ -42,6 +42,7 @@ from dreamvid.settings.size import Size
 # Without `fps`, the quality is lowered for no more frames per second than a dream needs to follow, and frames come as
 # fast as the source's where there is time.
 _HELD_FPS, _MOST_FPS = 13.0, 30.0
+_STEADY_SECONDS = 0.2  # a single step on a frame is shown over about as long
 _WAIT_SECONDS = 0.2
 _PUBLISH_SECONDS, _TELL_SECONDS = 0.1, 5.0
 _SMOOTHING = 0.1  # of the numbers shown: the weight of the newest frame
@@ -207,7 +208,7 @@ class LiveSession:
     def _load(self) -> LiveDream:
         settings = self.controls.settings(0.0)
         if not isinstance(self._input, StartInput):
-            return FootageDream(settings)
+            return FootageDream(settings, steady_seconds=_STEADY_SECONDS)
         default = DEFAULT_ANIMATION_FORMAT.size_pixels()
         assert default is not None
         self._size = self._size or default
@@ -261,7 +262,7 @@ class LiveSession:
         self._size = Size(*frame.pixels.shape[:2])
         controller = self._controller_for(wanted, self._size)
         try:
-            dream.update(controller.limit(wanted))
+            dream.update(controller.limit(wanted), controller.rung.thrift)
         except DreamvidError as error:
             self._count("settings refused", str(error))
         made = list(dream.dream(frame, moment))

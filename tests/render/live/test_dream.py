@@ -1,13 +1,14 @@
 """Dreams that go on frame by frame: changes of size, a longer cadence, and sending frames out evenly."""
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from live_sessions import QUICK
 
 from dreamvid import dream_frames
-from dreamvid.render.live.dream import FootageDream, Moment
+from dreamvid.render.live.dream import NO_THRIFT, FootageDream, Moment, Thrift
 from dreamvid.render.live.outlet import Outlet
 from dreamvid.render.live.slot import LatestFrame, LiveFrame
 from dreamvid.settings import Settings, load_settings
@@ -15,14 +16,18 @@ from dreamvid.settings import Settings, load_settings
 RATE = 10
 
 
-def footage(count: int) -> list[np.ndarray]:
+def footage(count: int, speed: int = 2) -> list[np.ndarray]:
     """Colored noise that moves to the right."""
     wide = np.random.default_rng(0).integers(40, 215, (16, 60, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-    return [np.ascontiguousarray(wide[:128, 2 * (count - n) : 2 * (count - n) + 192]) for n in range(count)]
+    return [np.ascontiguousarray(wide[:128, speed * (count - n) : speed * (count - n) + 192]) for n in range(count)]
 
 
 def quick(**more: object) -> Settings:
     return load_settings(None, **{**QUICK, "dream_height": 128, **more})
+
+
+def gradients(dream: FootageDream) -> int:
+    return sum(dream._dreamer.ascent.gradient.evaluated.values())
 
 
 def feed(dream: FootageDream, frames: list[np.ndarray], first: int = 0) -> list[tuple[int, np.ndarray]]:
@@ -53,6 +58,63 @@ def test_with_a_longer_cadence_every_frame_comes_out_in_its_order_a_frame_behind
     assert [number for number, _ in found] == list(range(7))
     same = list(dream_frames(frames, quick(cadence=2), fps=RATE))
     assert all(np.array_equal(image, same[number]) for number, image in found)
+
+
+def test_what_comes_into_view_can_grow_over_several_frames_without_steps_of_its_own() -> None:
+    """A stripe of new things at each frame: it takes no gradient more, and is as dreamed as the rest in the end."""
+    frames = footage(16, speed=12)
+    settings = quick(cadence=1, iterations=10, disocclusion_iterations=5, half_life_seconds=5.0)
+    counts, strengths = [], []
+    for thrift in (NO_THRIFT, Thrift(spread=True)):
+        dream = FootageDream(settings)
+        dream.update(settings, thrift)
+        feed(dream, frames[:8])
+        before = gradients(dream)
+        dreamed = [image for _, image in feed(dream, frames[8:], first=8)]
+        counts.append(gradients(dream) - before)
+        grown = [image.astype(float) - frame for image, frame in zip(dreamed, frames[8:], strict=True)]
+        strengths.append(np.sqrt(np.square(grown[-1]).mean(axis=(0, 2))))
+    own, spread = strengths
+    assert counts[1] == 8 * 2  # a step at each of two octaves
+    assert counts[0] > counts[1]
+    came = slice(0, 48)  # the columns that have come into view in the last four frames
+    assert spread[came].mean() > 0.5 * own[came].mean()
+    assert spread[came].mean() < 1.3 * own[came].mean()
+    assert spread[48:].mean() == pytest.approx(own[48:].mean(), rel=0.2)
+
+
+def test_a_dream_that_is_only_carried_takes_no_step_and_keeps_its_strength() -> None:
+    frames = footage(24)
+    settings = quick(cadence=1, iterations=8, half_life_seconds=1.0)
+    every, third = FootageDream(settings), FootageDream(settings)
+    third.update(settings, Thrift(spread=True, carried=2))
+    always = added(frames, feed(every, frames))
+    before = gradients(third)
+    seldom = added(frames, feed(third, frames))
+    assert gradients(third) - before == 8 * 2 + 7 * 2  # the first frame, and then every third of 23
+    assert np.mean(seldom[-6:]) == pytest.approx(np.mean(always[-6:]), rel=0.2)
+
+
+def test_a_steady_dream_changes_less_from_frame_to_frame_and_is_as_strong() -> None:
+    frames = [footage(2)[0]] * 14  # nothing moves
+    settings = quick(cadence=1, iterations=8, half_life_seconds=0.5)
+
+    def unrest(found: list[tuple[int, np.ndarray]]) -> float:
+        images = [image.astype(float) for _, image in found[4:]]
+        return float(np.mean([np.square(b - a).mean() for a, b in pairwise(images)]))
+
+    plain, steady = (feed(FootageDream(settings, steady_seconds=seconds), frames) for seconds in (0.0, 0.2))
+    assert unrest(steady) < 0.5 * unrest(plain)
+    assert np.mean(added(frames, steady)[4:]) == pytest.approx(np.mean(added(frames, plain)[4:]), rel=0.1)
+
+
+def test_a_steady_dream_shows_a_reset_at_once() -> None:
+    frames = footage(8)
+    dream = FootageDream(quick(cadence=1), steady_seconds=10.0)
+    feed(dream, frames[:6])
+    dream.reset()
+    alone = FootageDream(quick(cadence=1))
+    assert np.array_equal(feed(dream, frames[6:7], first=6)[0][1], feed(alone, frames[6:7], first=6)[0][1])
 
 
 @pytest.mark.parametrize("height", [80, 176])

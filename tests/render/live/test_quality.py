@@ -38,20 +38,34 @@ def speed_for(settings: Settings, rung: int, size: Size = HD, budget: float = 1 
     return ladder(settings, size)[rung].work / (0.85 * budget)
 
 
-def test_the_ladder_lowers_steps_first_then_the_height_then_the_last_step_then_the_cadence() -> None:
+def test_the_ladder_lowers_steps_first_then_the_height_then_the_cadence() -> None:
     rungs = ladder(load_settings(), HD)
     works = [rung.work for rung in rungs]
     assert works == sorted(works, reverse=True)
-    assert [(rung.warm_iterations, rung.dream_height) for rung in rungs[:2]] == [(3, 480), (2, 480)]
-    assert rungs[2].dream_height < 480
-    assert {rung.warm_iterations for rung in rungs[1:] if rung.dream_height > 0.7 * 480} == {2}
-    assert {rung.warm_iterations for rung in rungs if rung.dream_height < 0.65 * 480} == {1}
+    assert [(rung.spread, rung.warm_iterations, rung.dream_height) for rung in rungs[:4]] == [
+        (False, 3, 480),
+        (True, 3, 480),
+        (True, 2, 480),
+        (True, 1, 480),
+    ]
     heights = [rung.dream_height for rung in rungs]
     assert heights == sorted(heights, reverse=True)
+    assert rungs[4].dream_height < 480
     small = ladder(load_settings(), Size(180, 320))
-    assert small[-1].cadence > 1
-    assert all(rung.cadence == 1 for rung in small if rung.dream_height > small[-1].dream_height)
-    assert all(rung.cadence == 1 for rung in ladder(load_settings(), Size(180, 320), interpolate=False))
+    cadences = [rung.cadence for rung in small]
+    assert cadences == sorted(cadences)
+    assert cadences[-1] > 1
+    assert {rung.cadence for rung in small if rung.dream_height > 0.65 * 240} == {1, 2, 3}
+    assert min(rung.dream_height for rung in small if rung.cadence == 1) > 0.65 * 240
+    assert [rung.interpolated for rung in small] == [False] * len(small)
+    assert any(rung.interpolated for rung in ladder(load_settings(), Size(180, 320), interpolate=True))
+
+
+def test_full_quality_counts_the_steps_of_what_comes_into_view() -> None:
+    """They may take as long as all others; a controller that does not know of them goes up, and down again."""
+    none, some, many = (ladder(load_settings(None, disocclusion_iterations=count), HD)[0].work for count in (0, 6, 10))
+    assert some > 1.5 * none
+    assert many > 1.5 * some
 
 
 def test_it_is_stable_within_5_seconds_of_a_start_and_begins_low() -> None:
@@ -139,6 +153,7 @@ def test_an_animation_has_a_ladder_too() -> None:
     settings = load_settings("infinite-zoom", frame_iterations=3)
     rungs = ladder(settings, Size(480, 640), kind="zoom")
     assert [rung.warm_iterations for rung in rungs[:3]] == [3, 2, 1]
+    assert not any(rung.spread for rung in rungs)
     assert rungs[-1].dream_height < 480
     assert {rung.cadence for rung in rungs} == {1}
     controller = QualityController(rungs, 1 / 15, kind="zoom")

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -144,6 +144,10 @@ class AnimationProducer:
             "the path's content": "" if path is None else Path(path).expanduser().read_text(encoding="utf-8"),
         }
         return render_fingerprint(self._settings, contents, sink, device)
+
+    def begin_planning(self) -> AbstractContextManager[None]:
+        """Do nothing: there is no source to read."""
+        return nullcontext()
 
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
         """Plan all frames, in segments of which each needs the state after the one before."""

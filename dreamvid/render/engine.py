@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Unpack
@@ -196,7 +196,8 @@ class _Render:
             message = f"Resuming: {resumed_from} of {self.plan.count} frames are done already."
             self._report(Progress("dream", resumed_from, self.plan.count, message=message))
         try:
-            began = time.perf_counter()
+            busy = self.producer.stopwatch.busy
+            began = time.perf_counter() - busy.motion - busy.dream  # which a first frame that was dreamed ahead took
             if not self.stop.asked:
                 self.segments.render(unfinished)
                 self.warnings += self.segments.warnings
@@ -243,24 +244,28 @@ class _Render:
 
     def _prepare(self) -> None:
         """Resume the plan of an unfinished render, or make a new one."""
-        destination = self.job.destination
+        destination, planning = self.job.destination, ExitStack()
         identity: Mapping[str, str]
-        if self.remote is None:
-            identity = self.producer.identity(destination.sink)
-        else:
-            identity = self.remote.identity(self._report)
-        complete = published(destination)
-        # Where another render left nothing to lose, or nothing to do but to clean up, nobody has to be asked.
-        if self.options.restart or (self.job.differs_from(identity) and (complete or not self.job.has_segments)):
-            self.job.clear()
-            if destination.exists() and not self.options.overwrite:
-                destination.refuse_overwriting()
-        if self.job.begun:
-            self.plan = self.job.resume(identity)
-        else:
-            self._check_cancelled()
-            self.plan = self.producer.make_plan(self._report_planning)
-            self.job.begin(identity, self.plan)
+        with planning:
+            if self.remote is not None:
+                identity = self.remote.identity(self._report)
+            else:
+                if self.options.restart or not self.job.begun:
+                    self._check_cancelled()
+                    planning.enter_context(self.producer.begin_planning())
+                identity = self.producer.identity(destination.sink)
+            complete = published(destination)
+            # Where another render left nothing to lose, or nothing to do but to clean up, nobody has to be asked.
+            if self.options.restart or (self.job.differs_from(identity) and (complete or not self.job.has_segments)):
+                self.job.clear()
+                if destination.exists() and not self.options.overwrite:
+                    destination.refuse_overwriting()
+            if self.job.begun:
+                self.plan = self.job.resume(identity)
+            else:
+                self._check_cancelled()
+                self.plan = self.producer.make_plan(self._report_planning)
+                self.job.begin(identity, self.plan)
 
     def _report(self, progress: Progress) -> None:
         if self.options.on_progress is not None:

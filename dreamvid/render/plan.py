@@ -167,25 +167,31 @@ def make_plan(
     info: VideoInfo,
     settings: Settings,
     *,
+    frames: tuple[int, int | None] | None = None,
     on_frame: Callable[[int], None] | None = None,
+    on_reader: Callable[[FrameReader], None] | None = None,
     changes: list[float] | None = None,
 ) -> Plan:
     """Decode the source once, to small frames, without dreaming it: find its times, damage, shots and black bars.
 
     A second time is only needed for a source that changes on the way, in a way that its frames depend on.
 
-    on_frame: called with the number of frames that were looked at. changes: is filled with how much each frame differs
-    from the one before, as the mean over small images, 0 to 255; None where nobody wants to know.
+    frames: the first one and the one behind the last; None for those of the settings. on_frame: called with the number
+    of frames that were looked at. on_reader: called with each reader of all frames, which another thread may close.
+    changes: is filled with how much each frame differs from the one before, as the mean over small images, 0 to 255;
+    None where nobody wants to know.
 
     Raises SourceError when no frame can be decoded or none lies in the range asked for, FfmpegError.
     """
-    start, stop = settings.video.frame_range()
+    start, stop = frames or settings.video.frame_range()
     fps = settings.video.rate()
 
     def look(seen: Scan | None = None, log: FrameLog | None = None) -> tuple[_Look, FrameReader]:
         # One frame more than is rendered tells when the last one ends, and whether there is more.
         further, size = None if stop is None else stop + 1, detection_size(info)
         with FrameReader(source, info, scan=seen, stop=further, size=size, fps=fps, queue_frames=8, log=log) as reader:
+            if on_reader is not None:
+                on_reader(reader)
             pace = Pace(*settings.coherence.cadence_range(fps or info.frame_rate))
             return _look(reader, source, start, stop, pace, on_frame, changes), reader
 

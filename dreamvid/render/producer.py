@@ -50,6 +50,9 @@ class FrameProducer(Protocol):
     def identity(self, sink: Sink) -> dict[str, str]:
         """Write down what the frames depend on."""
 
+    def begin_planning(self) -> AbstractContextManager[None]:
+        """Begin to plan, for `make_plan` within the context; other methods may be called meanwhile."""
+
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
         """List the frames to render, before anything is dreamed. Raises DreamvidError."""
 

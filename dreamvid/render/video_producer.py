@@ -19,11 +19,12 @@ from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_or
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.dream.draft import draft
 from dreamvid.dream.octaves import OctaveAscent
-from dreamvid.errors import SettingsError, SourceError
+from dreamvid.errors import DreamvidError, SettingsError, SourceError
 from dreamvid.image.tensors import to_float, upload
 from dreamvid.render.farm.split import split_shots
 from dreamvid.render.fingerprint import render_fingerprint
 from dreamvid.render.plan import Plan, Segment, make_plan
+from dreamvid.render.planning import Planning
 from dreamvid.render.producer import OWN_SOUND, Sound
 from dreamvid.render.progress import Progress
 from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
@@ -65,6 +66,22 @@ class _Shown:
 _Step = Keyframe[_Shown] | InbetweenFrame[_Shown]
 
 
+@dataclass(frozen=True)
+class _FirstImage:
+    """The first frame, dreamed before the plan was known: the image, and all that it was made of."""
+
+    shown: _Shown
+    time_seconds: float
+    image: Tensor
+
+    def is_of(self, shown: _Shown, time_seconds: float) -> bool:
+        """Tell if a frame has the same dream, where it begins a shot."""
+        ours, mask = self.shown, shown.mask
+        same_place = (ours.index, ours.picture, self.time_seconds) == (shown.index, shown.picture, time_seconds)
+        same_mask = ours.mask is mask or (ours.mask is not None and mask is not None and torch.equal(ours.mask, mask))
+        return same_place and same_mask and torch.equal(ours.uploaded, shown.uploaded)
+
+
 class VideoProducer:
     """The `FrameProducer` of a video: its source's frames, dreamed, with its sound."""
 
@@ -78,6 +95,8 @@ class VideoProducer:
         self.sound: Sound | None = Sound(source, info)
         self._signals: Callable[[float], Mapping[str, float]] = lambda time_seconds: {}
         self._matte: Mapping[str, Tensor] = {}
+        self._planning: Planning | None = None
+        self._first_image: _FirstImage | None = None
         self.stopwatch = Stopwatch()
 
     @functools.cached_property
@@ -119,20 +138,67 @@ class VideoProducer:
             self._settings, contents, sink, self.device, bit_depth=self._info.bit_depth, hdr=self._info.hdr
         )
 
+    @contextmanager
+    def begin_planning(self) -> Generator[None]:
+        """Plan in a thread within the context; `make_plan` waits for it, and dreams the first frame meanwhile."""
+        video = self._settings.video
+        # What sound says is known with the plan. Where the range begins late, all before it would be decoded for it.
+        early = isinstance(self._source, FfmpegSource) and video.audio is None and video.frame_range()[0] == 0
+        with Planning(self._plan_video, first_alone=early) as planning:
+            self._planning = planning
+            yield
+        self._planning = None
+
     def make_plan(self, report: Callable[[Progress], None]) -> Plan:
-        """Decode the source once without dreaming."""
-        changes: list[float] | None = None if self._split_seconds is None else []
+        """Decode the source once without dreaming it, except for its first frame where planning has begun."""
+        if self._planning is not None:
+            self._dream_first(self._planning)
+            plan = self._planning.result(report)
+        else:
+            plan = self._plan_video(on_frame=lambda done: report(Progress("scan", done, None)))
+        report(Progress("plan", plan.count, plan.count))
+        return plan
+
+    def _plan_video(
+        self,
+        *,
+        on_frame: Callable[[int], None],
+        on_reader: Callable[[FrameReader], None] | None = None,
+        first_alone: bool = False,
+    ) -> Plan:
+        split = None if first_alone else self._split_seconds
+        changes: list[float] | None = None if split is None else []
         plan = make_plan(
             self._source,
             self._info,
             self._settings,
-            on_frame=lambda done: report(Progress("scan", done, None)),
+            frames=(0, 1) if first_alone else None,
+            on_frame=on_frame,
+            on_reader=on_reader,
             changes=changes,
         )
-        if self._split_seconds is not None:
-            plan = split_shots(plan, self._split_seconds, self._settings.coherence.half_life_seconds, changes or ())
-        report(Progress("plan", plan.count, plan.count))
-        return plan
+        if split is None:
+            return plan
+        return split_shots(plan, split, self._settings.coherence.half_life_seconds, changes or ())
+
+    def _dream_first(self, planning: Planning) -> None:
+        """Dream the first frame as if it was the only one, for `_dream_keyframe` to take if all proves to be the same.
+
+        What comes later decides whether its black border is a bar and how its colors are read, for example.
+        """
+        plan = planning.first()
+        if plan is None:
+            return
+        try:
+            with planning.resting(), self._reader(plan, 0, 1) as reader:
+                for key in self._prepare(plan.segments, plan, reader, {}):
+                    assert isinstance(key, Keyframe)
+                    image = self._dream_keyframe(key, plan)
+                    self._first_image = _FirstImage(key.item, plan.time_seconds(0), image)
+        except (
+            DreamvidError
+        ):  # what is wrong will be said when the plan is known, or has to do with the first frame alone
+            self._dreamer.reset()
 
     def check(self, plan: Plan) -> list[str]:
         """Evaluate the schedules at every frame, with the sound. Raises SettingsError; returns warnings."""
@@ -180,24 +246,14 @@ class VideoProducer:
         self, run: Sequence[Segment], plan: Plan, state: Mapping[str, Tensor] | None
     ) -> Generator[Iterator[Tensor]]:
         """Dream the frames of segments that follow one another."""
-        first, video = run[0], self._settings.video
+        first = run[0]
         if not first.stands_alone:
             assert state is not None, "a segment that does not begin a shot needs the state before it"
             self._dreamer.load_state(state)
         with ExitStack() as stack:
-            reader = stack.enter_context(
-                FrameReader(
-                    self._source,
-                    self._info,
-                    scan=plan.scan(),
-                    # Motion needs the frame before.
-                    start=first.start - (first.pre_roll if first.stands_alone else 1),
-                    stop=run[-1].stop,
-                    size=video.size_pixels(),
-                    fps=video.rate(),
-                    hwaccel=video.hwaccel,
-                )
-            )
+            # Motion needs the frame before.
+            before = first.pre_roll if first.stands_alone else 1
+            reader = stack.enter_context(self._reader(plan, first.start - before, run[-1].stop))
             steps = self._prepare(run, plan, reader, state or {})
             stack.callback(steps.close)
             if self.device.type == "cpu" and torch.get_num_threads() < _CORES_FOR_MOTION:
@@ -217,22 +273,7 @@ class VideoProducer:
         """Dream what is prepared; the frames before `start` are a pre-roll, which is not shown."""
 
         def dream(key: Keyframe[_Shown]) -> Tensor:
-            shown, motion = key.item, key.motion
-            self._matte = shown.matte
-            record_on_current_stream([shown.mask, *shown.frame.tensors()])
-            if motion is not None:
-                record_on_current_stream([motion.flow, motion.validity, motion.temporal_activity])
-            with self.stopwatch.work("dream"):
-                dreamed = self._dreamer.dream(
-                    shown.frame,
-                    motion,
-                    index=shown.index,
-                    elapsed_seconds=key.elapsed_seconds,
-                    time_seconds=plan.time_seconds(shown.index),
-                    signals=self._signals(plan.time_seconds(shown.index)),
-                    mask=shown.mask,
-                )
-                return self._with_bars(dreamed, shown)
+            return self._dream_keyframe(key, plan)
 
         def carry(between: InbetweenFrame[_Shown]) -> Tensor:
             shown = between.item
@@ -251,6 +292,29 @@ class VideoProducer:
 
         return (image for shown, image in in_display_order(prepared, dream, carry) if shown.index >= start)
 
+    def _dream_keyframe(self, key: Keyframe[_Shown], plan: Plan) -> Tensor:
+        shown, motion, time_seconds = key.item, key.motion, plan.time_seconds(key.item.index)
+        self._matte = shown.matte
+        record_on_current_stream([shown.mask, *shown.frame.tensors()])
+        if motion is not None:
+            record_on_current_stream([motion.flow, motion.validity, motion.temporal_activity])
+        first, self._first_image = self._first_image, None
+        if first is not None:
+            if first.is_of(shown, time_seconds):
+                return first.image
+            self._dreamer.reset()
+        with self.stopwatch.work("dream"):
+            dreamed = self._dreamer.dream(
+                shown.frame,
+                motion,
+                index=shown.index,
+                elapsed_seconds=key.elapsed_seconds,
+                time_seconds=time_seconds,
+                signals=self._signals(time_seconds),
+                mask=shown.mask,
+            )
+            return self._with_bars(dreamed, shown)
+
     def _with_bars(self, dreamed: Tensor, shown: _Shown) -> Tensor:
         if dreamed.shape[2:] == shown.uploaded.shape[:2]:
             return dreamed
@@ -260,16 +324,7 @@ class VideoProducer:
 
     def source_frames(self, plan: Plan, segment: Segment) -> Iterator[Pixels]:
         """Read the frames of a segment at the size of the result, without dreaming."""
-        video = self._settings.video
-        with FrameReader(
-            self._source,
-            self._info,
-            scan=plan.scan(),
-            start=segment.start,
-            stop=segment.stop,
-            size=video.size_pixels(),
-            fps=video.rate(),
-        ) as reader:
+        with self._reader(plan, segment.start, segment.stop, hardware=False) as reader:
             for index in range(segment.start, segment.stop):
                 yield self._next_frame(reader, index, plan)
 
@@ -281,6 +336,19 @@ class VideoProducer:
     def provenance(self) -> dict[str, str]:
         """Return where the frames come from."""
         return {"source": self._source.text, "source_sha256": self._source.fingerprint()}
+
+    def _reader(self, plan: Plan, start: int, stop: int, *, hardware: bool = True) -> FrameReader:
+        video = self._settings.video
+        return FrameReader(
+            self._source,
+            self._info,
+            scan=plan.scan(),
+            start=start,
+            stop=stop,
+            size=video.size_pixels(),
+            fps=video.rate(),
+            hwaccel=video.hwaccel if hardware else None,
+        )
 
     # --- what may run in a thread of its own
 

@@ -84,7 +84,7 @@ class Edges:
 
 def frame_edges(frame: _Pixels) -> Edges | None:
     """Measure the black border of a frame, uint8 RGB (H, W, 3), best small; None for one that is black."""
-    light = frame.max(axis=2) > _BLACK
+    light = np.maximum(np.maximum(frame[..., 0], frame[..., 1]), frame[..., 2]) > _BLACK
     if light.mean() <= _SPARKS:
         return None
     counts, bright = [], []

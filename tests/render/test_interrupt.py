@@ -238,7 +238,7 @@ def test_a_host_cancels_the_planning(film: Path, tmp_path: Path) -> None:
     host = Host(film, tmp_path / "dream.mkv", "scan", 3)
     assert isinstance(host.outcome, Interrupted)
     assert "before the first frame" in str(host.outcome)
-    assert host.told[-1].done == 3
+    assert host.told[-1].stage == "scan"
     assert nothing_runs()
     assert names(tmp_path) == []
 

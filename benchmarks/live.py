@@ -54,6 +54,7 @@ Pixels = npt.NDArray[np.uint8]
 
 BITS, SIDE = 10, 8  # of the number in the picture; pixels of a square at 320 x 180
 CLIP_FRAMES, RATE = 300, 30
+MEMORY_SECONDS = 600
 BARS = {
     "fps": "12 or more",
     "strength of run's": "0.80 or more",
@@ -103,6 +104,20 @@ def make_clip(path: Path, width: int, height: int) -> None:
         for frame in clip_frames(width, height):
             process.stdin.write(frame.data)
         process.finish("making a clip")
+
+
+def made_clip(folder: Path, width: int, height: int) -> Path:
+    """Make a clip in a process of its own, see `measure`."""
+    path = folder / f"{width}x{height}.mp4"
+    run_alone("--make", str(path), str(width), str(height))
+    return path
+
+
+def run_alone(*arguments: str) -> str:
+    """Run this program again with other arguments, tuned as the command line is; return what it prints."""
+    command = [sys.executable, "-m", "benchmarks.live", *arguments]
+    environment = {"GOMP_SPINCOUNT": "10000", **os.environ}  # `tune_process` sets it, but torch is imported already
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
 
 
 def with_number(frame: Pixels, number: int) -> Pixels:
@@ -245,8 +260,7 @@ def viewer(url: str, folder: Path) -> Iterator[list[tuple[float, int]]]:
 
 
 def sustained(folder: Path, quick: bool) -> dict[str, Any]:
-    clip = folder / "small.mp4"
-    make_clip(clip, 320, 180)
+    clip = made_clip(folder, 320, 180)
     kept = 24 if quick else 60
     collector, closing = Collector(10_000), threading.Event()
     arrived: list[tuple[float, LiveFrame]] = []
@@ -296,8 +310,7 @@ def sustained(folder: Path, quick: bool) -> dict[str, Any]:
 
 
 def controller(folder: Path, quick: bool) -> dict[str, Any]:
-    clip = folder / "large.mp4"
-    make_clip(clip, 1280, 720)
+    clip = made_clip(folder, 1280, 720)
     seconds = 12 if quick else 30
     with live(str(clip), [Collector(3)]) as running:
         running.wait(lambda state: state.dreamed > 0)
@@ -365,15 +378,14 @@ def reconnect(folder: Path, quick: bool) -> dict[str, Any]:
 
 
 def memory(folder: Path, quick: bool) -> dict[str, Any]:
-    clip = folder / "long.mp4"
-    make_clip(clip, 320, 180)
+    clip = made_clip(folder, 320, 180)
     before = _children()
     samples = []
     with live(str(clip), [Collector(3)], page=True) as running:
         running.wait(lambda state: state.dreamed > 50)
         time.sleep(5 if quick else 30)
         begin = time.monotonic()
-        while time.monotonic() < begin + (30 if quick else 600):
+        while time.monotonic() < begin + (30 if quick else MEMORY_SECONDS):
             samples.append((time.monotonic(), _resident_mb(), running.states[-1].delay_ms))
             del running.states[:-10]
             time.sleep(0.5)
@@ -414,25 +426,42 @@ def _holds(name: str, value: float) -> bool:
     return value >= float(bar[0]) if "more" in bar else value <= float(bar[0])
 
 
+def measure(name: str, folder: Path, quick: bool) -> dict[str, Any]:
+    """Measure one part in a process of its own.
+
+    There, only the session's thread dreams until the session has ended: where two threads of a process have used
+    PyTorch's operators, OpenMP lets both wait in a slower way. In `dreamvid live` it is one.
+    """
+    return dict(json.loads(run_alone("--part", name, str(folder), *(["--quick"] if quick else []))))
+
+
 def main() -> None:
-    tuned = "GOMP_SPINCOUNT" in os.environ
-    tune_process()
-    if not tuned:  # as the command line, which does this before torch is imported
-        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.live", *sys.argv[1:]])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--folder", type=Path)
+    # What the processes of this program do.
     parser.add_argument("--watch", metavar="URL", help=argparse.SUPPRESS)
+    parser.add_argument("--make", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    tune_process()
     if given.watch:
         watch_page(given.watch)
-        return
+    elif given.make:
+        make_clip(Path(given.make[0]), int(given.make[1]), int(given.make[2]))
+    elif given.part:
+        print(json.dumps(PARTS[given.part[0]](Path(given.part[1]), given.quick)))
+    else:
+        make_table(given.only.split(","), given.quick, given.folder)
+
+
+def make_table(parts: Sequence[str], quick: bool, target: Path | None) -> None:
     result: dict[str, Any] = {}
     lines = ["| what | measured | bar | |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
-        for name in given.only.split(","):
-            for what, value in PARTS[name](Path(folder), given.quick).items():
+        for name in parts:
+            for what, value in measure(name, Path(folder), quick).items():
                 result[what] = value
                 shown = f"{value:.3g}" if isinstance(value, float) else str(value)
                 bar = BARS.get(what, "")
@@ -441,9 +470,9 @@ def main() -> None:
                 print(lines[-1], flush=True)
     result["load average"] = os.getloadavg()[0]
     result["threads"] = torch.get_num_threads()
-    if given.folder is not None:
-        (given.folder / "live.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        (given.folder / "live.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if target is not None:
+        (target / "live.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        (target / "live.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 A place that comes into view lies between others that are dreamed already. A few large steps on the whole frame make
 grain there; several small ones make shapes. They are taken on patches that hold such places, or, where patches would
-cost more, on the whole frame.
+cost more, on the whole frame. What fades is renewed on the whole frame, in as few steps as it takes: a calm frame needs
+one, water needs several.
 """
 
 import math
@@ -13,7 +14,7 @@ from fractions import Fraction
 from torch import Tensor
 
 from dreamvid.dream.octaves import OctaveAscent, Shifts
-from dreamvid.dream.patches import cover, find_corners, grow_patches, patches_pay
+from dreamvid.dream.patches import Corner, cover, find_corners, grow_patches, patches_pay
 from dreamvid.settings.size import Size
 
 # Coarse structure persists by itself. Renewed as often as fine detail it outgrows the first frame and clips; never
@@ -23,6 +24,11 @@ COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
 # How much of what a place lacks counts as grown after the steps of the whole frame. An object that enters the frame is
 # first visible as a thin strip, and dreaming on a thin strip makes noise: the rest grows while more is in view.
 GROWN = 0.7
+# What fades is renewed in steps that are on average at most this many times as long as those of a dream from scratch.
+LONGEST_STEP = 0.8
+# The most of a whole dream that a place grows in one step of the whole frame, because it is missing and because it
+# fades: longer steps make grain. The rest of it grows in the next keyframes.
+MOST_GROWTH, MOST_RENEWAL = 0.15, 0.1
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ def grow_disocclusions(
     lack: Tensor,
     renewal: Tensor,
     whole: float,
+    whole_iterations: int,
     sizes: Sequence[Size],
     warm_iterations: int,
     own_iterations: int,
@@ -61,15 +68,19 @@ def grow_disocclusions(
 
     source, residual: (1, 3, h, w) at the finest of `sizes`. amount: (1, 1, h, w), the part of a whole dream that is
     carried. lack, renewal: (1, 1, h, w), by which part of a whole dream each position is to grow because it is missing,
-    and because it fades. whole: the mean change of a pixel by a whole dream. own_iterations: steps for what is missing
-    alone; 0 lets it share the `warm_iterations` of the whole frame. most: the part of a whole dream that is grown in
+    and because it fades. whole, whole_iterations: the mean change of a pixel by a whole dream, and its steps.
+    warm_iterations: the most steps for what fades. own_iterations: steps for what is missing alone; 0 lets it share the
+    `warm_iterations` of the whole frame, all of which are then taken. most: the part of a whole dream that is grown in
     this frame at most. Below 1, what comes into view takes no steps of its own: it grows over several frames.
     """
     if most < 1:
         lack, own_iterations = lack.clamp_max(most), 0
     iterations = warm_iterations
+    corners: list[list[Corner]] = []
+    if own_iterations:
+        corners, due = find_corners(lack, sizes, renewal)
+        iterations = min(iterations, max(1, math.ceil(due * whole_iterations / LONGEST_STEP)))
     coarser, coarser_renewal = math.ceil(iterations * COARSER_STEPS), COARSER_RENEWAL
-    corners = find_corners(lack, sizes) if own_iterations else []
     if own_iterations and patches_pay(corners, sizes, own=own_iterations, finest=iterations, coarser=coarser):
         residual = grow_patches(
             *(ascent, source, residual, sizes, lack, corners),
@@ -82,6 +93,9 @@ def grow_disocclusions(
     elif own_iterations > iterations:
         coarser_renewal *= coarser / own_iterations
         iterations = coarser = own_iterations
+    if own_iterations:
+        lack = lack.clamp_max(MOST_GROWTH * iterations) if iterations < own_iterations else lack
+        renewal = renewal.clamp_max(MOST_RENEWAL * iterations)
     each = whole / max(1, iterations)
     step, coarser_step = (lack + renewal) * each, (lack + coarser_renewal * renewal) * each
     return Growth(residual, amount + GROWN * lack, iterations, step, coarser, coarser_step)

@@ -58,6 +58,9 @@ SURE_ENOUGH = 0.5
 # held dream takes more steps than a grown one. Where water or leaves change, the dream loses its hold and has to be
 # renewed faster, which is not visible there. Chosen on real clips so that the strength of both kinds holds.
 RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 7.0
+# What stands still holds its dream by itself: there it fades this many times as fast as the half-life says, and takes
+# much less renewal. What moves this many pixels from keyframe to keyframe is resampled: it fades by the half-life.
+STILL_FADING, MOVING = 1 / 4, 1.0
 # Successive gradients agree in color less than in light: faded alike, a video pales within seconds. So where it is calm
 # color fades this many times as fast as light; where it is restless much is renewed, and both fade alike.
 COLOR_FADING = 1 / 2
@@ -229,6 +232,7 @@ class FrameDreamer:
                 lack=lack,
                 renewal=renewal,
                 whole=whole,
+                whole_iterations=dream.iterations,
                 sizes=self._sizes(frame.full_size, self.settings),
                 warm_iterations=coherence.warm_iterations,
                 own_iterations=coherence.disocclusion_iterations,
@@ -321,12 +325,16 @@ class FrameDreamer:
         assert self._amount is not None
         residual = motion.validity * warp(self._residual, motion.flow)
         light = residual.mean(dim=1, keepdim=True)
-        color_decay = decay ** (COLOR_FADING + (1 - COLOR_FADING) * motion.temporal_activity)
-        residual = decay * light + color_decay * (residual - light)
+        calm = 1 - motion.temporal_activity
+        still = (1 - motion.flow.square().sum(dim=1, keepdim=True).sqrt() / MOVING).clamp_min(0)
+        fading = 1 - (1 - STILL_FADING) * still * calm
+        light_decay = decay**fading
+        color_decay = decay ** (fading * (1 - (1 - COLOR_FADING) * calm))
+        residual = light_decay * light + color_decay * (residual - light)
         amount = motion.validity * warp(self._amount, motion.flow, mode="bilinear") * detail_retention(motion.flow)
         residual, amount = limit_to_mask(residual, amount, wanted)
         lack = (wanted - amount).clamp_min(0)
-        renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.temporal_activity) * (1 - decay)
+        renewal = (RENEWAL_CALM + RENEWAL_RESTLESS * motion.temporal_activity) * (1 - light_decay)
         return residual, amount, lack, renewal * wanted
 
     def _hold(

@@ -67,8 +67,9 @@ def detail_retention(flow: Tensor) -> Tensor:
     return F.interpolate(area.clamp(_LEAST, 1), size, mode="bilinear", align_corners=False)
 
 
-# Strength is compared over cells of this side in pixels, and in one keyframe changes at most by this factor.
-STRENGTH_CELL, STRONGER = 10, 1.15
+# Strength is compared over cells of this side in pixels, and in one keyframe changes at most by this factor. A cell
+# whose power differs from what is wanted by less than the last factor is even enough.
+STRENGTH_CELL, STRONGER, EVEN_ENOUGH = 10, 1.15, 1.3
 # Grain is what differs from the mean over 3 × 3 pixels; its strength is compared over cells of this side.
 GRAIN_WINDOW, GRAIN_CELL = 3, 8
 # What is coarse is larger than cells of this side. In one keyframe grain and what is coarse change at most by these
@@ -77,13 +78,14 @@ COARSE_CELL, LEAST_GAIN, MOST_GAIN = 32, 0.95, 1.03
 
 
 def even_strength(residual: Tensor, wanted: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Bring the strength of each place of a residual closer to what is wanted there.
+    """Bring the strength of each place of a residual closer to what is wanted there, where it is far from that.
 
     residual: (1, 3, h, w). wanted: its RMS, (1, 1, h, w). share: how much of the difference goes, as an exponent: 1 is
     all of it. Returns the residual, and its power as a part of what is wanted: (1, 1, h, w).
     """
     power = _local_power(residual, STRENGTH_CELL) / wanted.square().clamp_min(1e-9)
-    gain = power.clamp_min(1e-9) ** (-share / 2)
+    uneven = power / power.clamp(1 / EVEN_ENOUGH, EVEN_ENOUGH)
+    gain = uneven.clamp_min(1e-9) ** (-share / 2)
     return residual * gain.clamp(1 / STRONGER, STRONGER), power
 
 

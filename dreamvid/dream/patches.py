@@ -21,24 +21,27 @@ CELL, CORE, HALO = 32, 64, 16
 
 # The part of a dream that has to be missing in a cell, on average, for the cell to get steps of its own.
 MISSING = 0.25
+# Patches have to cost less than this part of steps on the whole image, which serve everything.
+CHEAPER = 0.4
 
 # A patch's first row and column.
 Corner = tuple[int, int]
 
 
-def find_corners(growth: Tensor, sizes: Sequence[Size]) -> list[list[Corner]]:
+def find_corners(growth: Tensor, sizes: Sequence[Size], other: Tensor) -> tuple[list[list[Corner]], float]:
     """Cover all cells in which more than MISSING is to grow on average with cores, at each octave.
 
-    growth: a map (1, 1, h, w). sizes: those of the octaves. Returns the corners of the cores of each octave. Waits for
-    the device, once, because their number has to be known.
+    growth: a map (1, 1, h, w). sizes: those of the octaves. Returns the corners of the cores of each octave, and the
+    mean of another map. Waits for the device, once, because their number has to be known.
     """
     averages = [
         F.avg_pool2d(resize(growth, size).clamp_min(0), CELL, ceil_mode=True, count_include_pad=False)[0, 0]
         for size in sizes
     ]
-    wanted = read_cells(torch.cat([average.flatten() for average in averages]) > MISSING)
-    parts = np.split(wanted, np.cumsum([average.numel() for average in averages[:-1]]))
-    return [_cover_cells(part.reshape(average.shape)) for part, average in zip(parts, averages, strict=True)]
+    read = read_cells(torch.cat([*(average.flatten() for average in averages), other.mean().view(1)]))
+    parts = np.split(read[:-1] > MISSING, np.cumsum([average.numel() for average in averages[:-1]]))
+    corners = [_cover_cells(part.reshape(average.shape)) for part, average in zip(parts, averages, strict=True)]
+    return corners, float(read[-1])
 
 
 def read_cells(cells: Tensor) -> np.ndarray:
@@ -74,7 +77,8 @@ def cover(growth: Tensor, corners: Sequence[Corner]) -> Tensor:
 def patches_pay(
     corners: Sequence[Sequence[Corner]], sizes: Sequence[Size], *, own: int, finest: int, coarser: int
 ) -> bool:
-    """Compare the cost of `own` steps on patches with that of as many on the whole image; return if patches cost less.
+    """Compare the cost of `own` steps on patches with that of as many on the whole image; return if patches
+    cost much less.
 
     corners: those of each of the octaves. finest, coarser: the steps that the whole image takes anyway, at the finest
     octave and below it.
@@ -83,7 +87,7 @@ def patches_pay(
         own * len(found) * _side(size, 0) * _side(size, 1) for found, size in zip(corners, sizes, strict=True)
     )
     whole = sum(max(0, own - (finest if size == sizes[-1] else coarser)) * size[0] * size[1] for size in sizes)
-    return patches <= whole
+    return patches <= CHEAPER * whole
 
 
 def grow_patches(

@@ -14,7 +14,7 @@ from dreamvid.settings.size import Size
 
 Curve = npt.NDArray[np.float64]
 
-SCORE_VERSION = 2
+SCORE_VERSION = 3
 """Version of what the score measures and of its JSON: it rises whenever a name or a definition changes."""
 
 # How many of the worst frames are named.
@@ -66,8 +66,8 @@ class Score:
         cuts: frames (from 0) that begin a new shot.
         revealed_strength: strength of disoccluded regions divided by that of the rest at the same time, by the
             frames since they came into view, 0, 1, 2, …, 12: (13,). NaN for an age that did not occur.
-        revealed_change: the change of the residual there from one frame to the next, divided by that of the
-            rest, (13,); NaN at age 0.
+        revealed_change: the change of the residual there from one frame to the next, divided by that of what
+            moves as fast in the rest, (13,); NaN at age 0.
         revealed_share: share of all pixels that had this age, (13,).
     """
 

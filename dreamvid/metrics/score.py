@@ -180,7 +180,7 @@ class Scorer:
         self._revealed.advance(flow, was_visible(flow, reverse))
         residual, residual_before = this[1] - this[0], previous[1] - previous[0]
         change = (residual - warp(residual_before, flow, mode="bilinear")).abs().mean(dim=1, keepdim=True)
-        self._revealed.add(self._meter.density(this[0]), self._meter.density(this[1]), change, mask)
+        self._revealed.add(self._meter.density(this[0]), self._meter.density(this[1]), change, mask, flow)
         return {
             "source_error": warping_error(this[0], previous[0], flow, mask),
             "dream_error": warping_error(this[1], previous[1], flow, mask),

@@ -18,6 +18,10 @@ OLDEST = 12
 ERROR_SCALE = 1e4
 # With less of the image old than this there is no rest to compare with.
 _LEAST_REST = 0.05
+# Change is compared between pixels of like speed: these speeds, in pixels per frame, part them. With less of the image
+# old and of one such range than this, there is nothing to compare with.
+SPEEDS = (0.5, 2.0, 8.0)
+_LEAST_ALIKE = 0.002
 
 
 def warping_error(this: Tensor, previous: Tensor, flow: Tensor, mask: Tensor) -> float:
@@ -68,11 +72,12 @@ class RevealedPlaces:
     narrow strip is seen together with its surroundings.
 
     With r = dream − source and c(p) the mean of |r_t(p) − r_{t−1}(p + f(p))| over the channels, at pixels of
-    the mask:
+    the mask, and the pixels parted by their speed |f(p)| into ranges k (`SPEEDS`):
 
-        change(a) = Σ_t Σ_A c / Σ_t (mean_R c) |A|
+        change(a) = Σ_t Σ_k Σ_{A_k} c / Σ_t Σ_k (mean_{R_k} c) |A_k|
 
-    is the change of the residual from one frame to the next, divided by that of the rest: above 1 it pops.
+    is the change of the residual from one frame to the next, divided by that of what moves as fast in the rest:
+    above 1 it pops. What moves changes more than what stands still at any age, because no flow is exact.
     """
 
     def __init__(self) -> None:
@@ -96,8 +101,8 @@ class RevealedPlaces:
         self._age = torch.where(carried.bool(), older, torch.zeros_like(older))
         return self._age
 
-    def add(self, source_map: Tensor, dream_map: Tensor, change: Tensor, mask: Tensor) -> None:
-        """Take in a frame after `advance`: maps and c at the pixels, each (1, 1, H, W)."""
+    def add(self, source_map: Tensor, dream_map: Tensor, change: Tensor, mask: Tensor, flow: Tensor) -> None:
+        """Take in a frame after `advance`: maps, c and the mask at the pixels, each (1, 1, H, W); the flow."""
         assert self._age is not None, "restart comes first"
         age = self._age.flatten().long()
         source, dream, changed, valid_fraction = (x.flatten().double() for x in (source_map, dream_map, change, mask))
@@ -111,12 +116,17 @@ class RevealedPlaces:
         if rest_source > 0:
             self._got[0] += _sums(age, dream)
             self._expected[0] += float(dream[old].sum()) / rest_source * _sums(age, source)
-        rest_trusted = float(valid_fraction[old].sum())
-        if rest_trusted > 0:
-            self._got[1] += _sums(age, changed * valid_fraction)
-            self._expected[1] += (
-                float((changed * valid_fraction)[old].sum()) / rest_trusted * _sums(age, valid_fraction)
-            )
+        changed = changed * valid_fraction
+        speeds = torch.bucketize(flow.square().sum(dim=1).sqrt().flatten(), torch.tensor(SPEEDS, device=flow.device))
+        for k in range(len(SPEEDS) + 1):
+            alike = speeds == k
+            rest = alike & old
+            rest_trusted = float(valid_fraction[rest].sum())
+            if rest_trusted > _LEAST_ALIKE * len(age):
+                self._got[1] += _sums(age[alike], changed[alike])
+                self._expected[1] += (
+                    float(changed[rest].sum()) / rest_trusted * _sums(age[alike], valid_fraction[alike])
+                )
 
     def strength(self) -> list[float]:
         """strength(a) for a = 0 … OLDEST; NaN for an age that never was."""

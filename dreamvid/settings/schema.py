@@ -249,18 +249,18 @@ class CoherenceSettings(SettingsGroup):
         ge=0.0,
         le=3600.0,
         json_schema_extra={"unit": "s"},
-        description="Time in which half of the carried dream fades (its color fades half as fast where the footage is "
-        "calm); 0 dreams each frame alone.",
+        description="Time in which half of the carried dream fades where something moves. What stands still takes four "
+        "times as long, and color twice as long as light where the footage is calm. 0 dreams each frame alone.",
     )
     warm_iterations: int = Field(
         3,
         ge=0,
         le=100,
-        description="Ascent steps at the finest octave on a frame that already carries a dream; the coarser octaves "
-        "take two thirds as many.",
+        description="Most ascent steps at the finest octave on a frame that already carries a dream: a calm frame "
+        "takes one, a restless one all of them. The coarser octaves take two thirds as many.",
     )
     disocclusion_iterations: int = Field(
-        5,
+        4,
         ge=0,
         le=100,
         description="Ascent steps per octave for what comes into view, such as objects that enter the frame, taken on "

@@ -28,24 +28,30 @@ def spot(rows: slice, columns: slice) -> torch.Tensor:
     return growth
 
 
+def found(growth: torch.Tensor, sizes: list[Size]) -> list[list[tuple[int, int]]]:
+    corners, mean = find_corners(growth, sizes, 2 * growth)
+    assert mean == pytest.approx(2 * float(growth.mean()), abs=1e-6)
+    return corners
+
+
 @pytest.mark.parametrize("where", [(0, 0), (200, 280), (100, 150)])
 def test_all_that_is_missing_is_covered(where: tuple[int, int]) -> None:
     growth = spot(slice(where[0], where[0] + 40), slice(where[1], where[1] + 40))
-    covered = cover(growth, find_corners(growth, SIZES)[-1])
+    covered = cover(growth, found(growth, SIZES)[-1])
     assert (covered * growth).sum() > 0.75 * growth.sum(), "all but what is a sliver in its cell"
     assert covered.mean() < 0.25
     whole = torch.ones_like(growth)
-    assert cover(whole, find_corners(whole, SIZES)[-1]).min() == 1
+    assert cover(whole, found(whole, SIZES)[-1]).min() == 1
 
 
 def test_slivers_and_little_growth_need_no_patch() -> None:
     for growth in (spot(slice(0), slice(0)), 0.2 * spot(slice(None), slice(None)), spot(slice(None), slice(100, 103))):
-        assert find_corners(growth, SIZES) == [[], []]
+        assert found(growth, SIZES) == [[], []]
 
 
 def test_patches_pay_for_a_part_and_not_for_the_whole() -> None:
     growth = spot(slice(0, CELL), slice(0, CELL))
-    part, whole = find_corners(growth, SIZES), find_corners(torch.ones_like(growth), SIZES)
+    part, whole = found(growth, SIZES), found(torch.ones_like(growth), SIZES)
     assert patches_pay(part, SIZES, own=6, finest=3, coarser=2)
     assert not patches_pay(whole, SIZES, own=6, finest=3, coarser=2)
     assert not patches_pay(part, SIZES, own=3, finest=3, coarser=3), "the whole takes these steps anyhow"
@@ -56,7 +62,7 @@ def test_what_lies_outside_stays_and_what_is_missing_grows(scheduled: DreamSessi
     carried = 0.02 * torch.randn(1, 3, 240, 320, generator=torch.Generator().manual_seed(2))
     carried = (image + carried).clamp(0, 1) - image
     ascent = scheduled.ascent
-    corners = find_corners(growth, SIZES)
+    corners = found(growth, SIZES)
     grown = grow_patches(ascent, image, carried, SIZES, growth, corners, iterations=3, step=0.03, shifts=Shifts(0, 0))
     change = (grown - carried).abs().mean(dim=1, keepdim=True)
     assert change[..., 72:120, 72:120].mean() > 0.02
@@ -70,7 +76,7 @@ def test_patches_that_touch_grow_one_dream(scheduled: DreamSession) -> None:
     image, growth = texture(240, 320), spot(slice(64, 128), slice(64, 192))
     nothing = torch.zeros_like(image)
     ascent = scheduled.ascent
-    corners = find_corners(growth, SIZES)
+    corners = found(growth, SIZES)
     grown = grow_patches(ascent, image, nothing, SIZES, growth, corners, iterations=6, step=0.02, shifts=Shifts(0, 0))
     steps = (grown[..., 70:122, 1:] - grown[..., 70:122, :-1]).abs().mean(dim=(0, 1, 2))
     assert steps[127] < 1.5 * steps[80:176].mean()
@@ -85,7 +91,7 @@ def test_the_same_seed_gives_the_same_dream(scheduled: DreamSession) -> None:
             torch.zeros_like(image),
             SIZES,
             growth,
-            find_corners(growth, SIZES),
+            found(growth, SIZES),
             iterations=2,
             step=0.03,
             shifts=Shifts(0, 0),

@@ -213,12 +213,29 @@ def test_strength_and_change_of_new_places_are_relative_to_the_rest() -> None:
         source = torch.where(old, 2.0, 5.0)
         # The rest is at 3 times the source, new places at a growing part of that; they change twice as much.
         dream = source * 3 * torch.where(old, 1.0, 0.25 * (n + 1))
-        places.add(source, dream, torch.where(old, 0.01, 0.02), carried if n == 0 else everywhere)
+        places.add(source, dream, torch.where(old, 0.01, 0.02), carried if n == 0 else everywhere, flow)
     assert places.strength()[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert places.change()[1:4] == pytest.approx([2, 2, 2], rel=1e-5)
     assert math.isnan(places.change()[0])
     assert math.isnan(places.strength()[4])
     assert places.share()[:5] == pytest.approx([0.05] * 4 + [0])
+
+
+def test_change_of_new_places_is_compared_with_what_moves_as_fast() -> None:
+    """A still half that hardly changes; a moving half whose old places change as much as its new ones."""
+    flow = torch.zeros(1, 2, 4, 80)
+    flow[:, 0, :, 40:] = 5
+    carried = torch.ones(1, 1, 4, 80)
+    carried[..., 72:] = 0
+    places = RevealedPlaces()
+    places.restart(flow)
+    everywhere = torch.ones_like(carried)
+    change = torch.full_like(carried, 0.001)
+    change[..., 40:] = 0.02
+    for n in range(4):
+        places.advance(flow, carried if n == 0 else everywhere)
+        places.add(everywhere, everywhere, change, everywhere, flow)
+    assert places.change()[1:4] == pytest.approx([1, 1, 1], rel=1e-5)
 
 
 def test_places_that_stay_undreamed_are_told(
@@ -267,7 +284,7 @@ def test_wrong_input_is_refused(meter: ObjectiveMeter) -> None:
 
 def test_json_and_plot(riding: Score, tmp_path: Path) -> None:
     read = json.loads(riding.to_json())
-    assert read["version"] == 2
+    assert read["version"] == 3
     assert read["valid_fraction"] == pytest.approx(np.nanmean(riding.valid_fraction))
     assert [read[name] for name in ("flashes", "flash_frames", "noise")] == [0, 0, 0]
     assert read["evenness"] == riding.mean_evenness

@@ -75,10 +75,11 @@ def grow_disocclusions(
     """
     if most < 1:
         lack, own_iterations = lack.clamp_max(most), 0
-    iterations = warm_iterations
+    iterations, calm = warm_iterations, False
     corners: list[list[Corner]] = []
     if own_iterations:
         corners, due = find_corners(lack, sizes, renewal)
+        calm = due * whole_iterations <= LONGEST_STEP
         iterations = min(iterations, max(1, math.ceil(due * whole_iterations / LONGEST_STEP)))
     coarser, coarser_renewal = math.ceil(iterations * COARSER_STEPS), COARSER_RENEWAL
     if own_iterations and patches_pay(corners, sizes, own=own_iterations, finest=iterations, coarser=coarser):
@@ -96,6 +97,10 @@ def grow_disocclusions(
     if own_iterations:
         lack = lack.clamp_max(MOST_GROWTH * iterations) if iterations < own_iterations else lack
         renewal = renewal.clamp_max(MOST_RENEWAL * iterations)
+    if calm and iterations == 1:
+        # What is coarse carries most of a dream's strength, and what is fine is held by its spectrum: by chance, every
+        # second calm frame leaves out the finest octave, which costs as much as all others.
+        (iterations, _) = shifts.draw(len(sizes), 1, (2, 1))[0]
     each = whole / max(1, iterations)
     step, coarser_step = (lack + renewal) * each, (lack + coarser_renewal * renewal) * each
     return Growth(residual, amount + GROWN * lack, iterations, step, coarser, coarser_step)

@@ -61,21 +61,6 @@ print(json.dumps({name: median(values) for name, values in times.items()}))
 """
 
 
-class Given:
-    """An estimator whose flows are known already, so that only judging takes time."""
-
-    fingerprint = ""
-
-    def __init__(self, flows: dict[int, tuple[Tensor, Tensor]]) -> None:
-        self._flows = flows
-
-    def prepare(self, frame: Tensor) -> Any:
-        raise NotImplementedError
-
-    def estimate(self, this: Any, previous: Any) -> tuple[Tensor, Tensor]:
-        return self._flows[id(this)]
-
-
 def timed(device: torch.device, function: Callable[[], Any]) -> tuple[Any, float]:
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     synchronize(device)
@@ -87,26 +72,33 @@ def timed(device: torch.device, function: Callable[[], Any]) -> tuple[Any, float
 
 def measure(estimator: FlowEstimator, frames: Sequence[Tensor], device: torch.device) -> tuple[dict[str, float], float]:
     """Return the median seconds of each stage, and the mean error of luma that is left after the warp."""
+    spent = {"estimate": 0.0}
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            result, seconds = timed(device, partial(function, *arguments))
+            spent["estimate"] += seconds
+            return result
+
+        return call
+
+    for name in ("estimate", "estimate_coarse", "refine"):
+        if hasattr(estimator, name):
+            setattr(estimator, name, counted(getattr(estimator, name)))
     times: dict[str, list[float]] = {"prepare": [], "estimate": [], "judge": [], "all": []}
-    errors, previous = [], None
+    errors, previous, before = [], None, None
     with torch.no_grad():
         for image in frames:
             this, prepare = timed(device, partial(prepare_frame, estimator, image))
-            if previous is not None:
-                known, estimate = {}, 0.0
-                for now, before in (
-                    (this.features, previous.features),
-                    (this.coarse_features, previous.coarse_features),
-                ):
-                    if now is not None:
-                        known[id(now)], took = timed(device, partial(estimator.estimate, now, before))
-                        estimate += took
-                _, judge = timed(device, partial(estimate_bidirectional, Given(known), this, previous))
-                for name, value in zip(times, (prepare, estimate, judge, prepare + estimate + judge), strict=True):
+            if previous is not None and before is not None:
+                spent["estimate"] = 0.0
+                (motion, _), both = timed(device, partial(estimate_bidirectional, estimator, this, previous))
+                estimate = spent["estimate"]
+                for name, value in zip(times, (prepare, estimate, both - estimate, prepare + both), strict=True):
                     times[name].append(value)
-                moved = warp(luma(previous.image), known[id(this.features)][0], mode="bilinear")
+                moved = warp(luma(before), motion.at(this.size).flow, mode="bilinear")
                 errors.append(float((moved - luma(image)).abs().mean()))
-            previous = this
+            previous, before = this, image
     return {name: median(values) for name, values in times.items()}, float(np.mean(errors))
 
 

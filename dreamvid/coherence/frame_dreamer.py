@@ -219,6 +219,7 @@ class FrameDreamer:
             self._residual = resize(residual, frame.size)
             self._spectrum = _spectrum(self._residual, wanted, whole)
         else:
+            motion = motion.at(frame.size)
             decay = 0.5 ** (elapsed_seconds / coherence.half_life_seconds)
             motion = self._decay_on_scene_change(frame, motion, decay)
             carried, amount, lack, renewal = self._warp_state(motion, decay, wanted)

@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.coherence.working_frame import WorkingFrame
-from dreamvid.motion.field import FlowWithValidity, MotionField
-from dreamvid.motion.warp import compose, warp
+from dreamvid.motion.field import FlowWithValidity, MotionField, flow_at
+from dreamvid.motion.warp import compose, follow, warp
 
 T = TypeVar("T")
 
@@ -103,8 +103,9 @@ class Cadence(Generic[T]):
             step, self._waiting[-1].forward_flow = self.follow_both(frame, self._previous)
         else:
             step = self.follow(frame, self._previous)
+        self._previous.forget_motion()
         self._so_far = compose((step.flow, step.validity), self._so_far)
-        moved = None if self._unrest is None else warp(self._unrest, step.flow, mode="bilinear")
+        moved = None if self._unrest is None else follow(self._unrest, step.flow)
         self._unrest = step.temporal_activity if moved is None else moved + step.temporal_activity
         self._elapsed_seconds += elapsed_seconds
         self._previous = frame
@@ -154,7 +155,8 @@ def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
     Where the two differ, their mean is weaker than either, and the video would flicker at every other frame. So the
     result is amplified to the strength of the two.
     """
-    (flow, valid), (forward_flow, forward_validity) = frame.before, frame.after
+    size = before.shape[2], before.shape[3]
+    (flow, valid), (forward_flow, forward_validity) = (flow_at(each, size) for each in (frame.before, frame.after))
     weight, weight_after = (
         (1 - frame.share) * (valid.square() + LEAST),
         frame.share * (forward_validity.square() + LEAST),

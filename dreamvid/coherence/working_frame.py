@@ -42,6 +42,10 @@ class WorkingFrame:
         """What motion from and to it needs."""
         return prepare_frame(self._estimator, self.reduced.clamp(0, 1))
 
+    def forget_motion(self) -> None:
+        """Free what `prepared` holds, if nothing follows this frame any more; it would be computed again."""
+        self.__dict__.pop("prepared", None)
+
     def small(self, height: int) -> np.ndarray:
         """Reduce the frame to at most `height` lines: uint8 (h, w, 3). Waits for the device."""
         lines = min(height, self.size.height)

@@ -1,6 +1,6 @@
 """Define what an optical flow estimator is, and load one by its name."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -30,6 +30,32 @@ class FlowEstimator(Protocol):
         flow, which says where in this frame each pixel of the previous one is; both (1, 2, H, W) float32, x then y, in
         pixels, on the frames' device.
         """
+        ...
+
+
+@runtime_checkable
+class CoarseToFine(Protocol):
+    """A flow estimator that works from coarse to fine, and may stop on the way.
+
+    So one direction can be estimated finely, and the other one only as far as it is needed to judge the first.
+    """
+
+    fingerprint: str
+
+    def prepare(self, frame: Tensor) -> Any:
+        """Do as a `FlowEstimator`."""
+        ...
+
+    def estimate(self, this: Any, previous: Any) -> tuple[Tensor, Tensor]:
+        """Do as a `FlowEstimator`."""
+        ...
+
+    def estimate_coarse(self, this: Any, previous: Any) -> tuple[Tensor, Tensor]:
+        """Estimate both directions on images of a quarter of the size: (1, 2, H // 4, W // 4), in pixels of these."""
+        ...
+
+    def refine(self, this: Any, previous: Any, flow: Tensor) -> Tensor:
+        """Refine a backward flow on images of half the size: (1, 2, H // 2, W // 2), in pixels of these."""
         ...
 
 

@@ -1,25 +1,30 @@
 """The motion between two frames: a flow that holds, and a map of where it can be trusted."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.motion.estimator import FlowEstimator
+from dreamvid.motion.estimator import CoarseToFine, FlowEstimator
 from dreamvid.motion.fill import Affinity, color_affinity, fill_flow
 from dreamvid.motion.occlusion import agreement, validity
 from dreamvid.motion.photometric import explained, photometric_validity, temporal_activity
+from dreamvid.motion.planes import enlarge, reduce
 from dreamvid.motion.static import static_mask, surround, zero_static_flow
-from dreamvid.motion.warp import resize_flow, warp
+from dreamvid.motion.warp import follow, resize_flow
+from dreamvid.settings.size import Size
 
-# Flows are estimated in full and judged on images of at most this height: a judgement of a place is soft anyway, and
-# thresholds in pixels mean the same at every size.
-JUDGED_HEIGHT = 160
-# A frame of at least this height is reduced to half for a second estimate. Where water or leaves change, a flow of full
-# detail follows the ripples and a reduced one the waves, and a dream that follows the middle of both is the calmest.
+# Flows are judged on images of at most so many pixels: a judgement of a place is soft anyway, and thresholds in pixels
+# mean the same at every size.
+JUDGED_PIXELS = 160 * 213
+# In a frame of at least this height the flow is mixed with a coarse one where the footage is restless. Where water or
+# leaves change, a flow of full detail follows the ripples and a coarse one the waves, and a dream that follows the
+# middle of both is the calmest.
 COARSE_FROM_HEIGHT = 320
+# A frame whose shorter side is at least this long is estimated from coarse to fine, if the estimator can do so.
+FINE_FROM_SIDE = 128
 
 # A flow (1, 2, h, w) with its validity (1, 1, h, w).
 FlowWithValidity = tuple[Tensor, Tensor]
@@ -27,7 +32,7 @@ FlowWithValidity = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class MotionField:
-    """How a frame follows from an earlier one, at the size of the finest octave.
+    """How a frame follows from an earlier one, at a size of its own: that of the frame or half of it.
 
     flow: backward (1, 2, h, w), x then y in pixels, exactly zero where nothing moves. validity: (1, 1, h, w) in [0, 1],
     1 where the flow can be trusted, 0 where something comes into view, in between where the flows disagree, objects
@@ -40,17 +45,29 @@ class MotionField:
     temporal_activity: Tensor
     frames: int = 1
 
+    def at(self, size: tuple[int, int]) -> "MotionField":
+        """Bring it to another size (h, w)."""
+        if self.flow.shape[2:] == size:
+            return self
+        flow, valid = flow_at((self.flow, self.validity), size)
+        return MotionField(flow, valid, enlarge(self.temporal_activity, size), self.frames)
+
+
+def flow_at(flow: FlowWithValidity, size: tuple[int, int]) -> FlowWithValidity:
+    """Bring a flow with its validity to another size (h, w)."""
+    return resize_flow(flow[0], size), enlarge(flow[1], size)
+
 
 @dataclass(frozen=True)
 class PreparedFrame:
-    """A frame as motion needs it, computed once: itself, reduced for judging, and what the estimator made of it.
+    """A frame as motion needs it, computed once: reduced for judging, and what the estimator made of it.
 
-    image: (1, 3, H, W) in [0, 1]. reduced: (1, 3, h, w), at most `JUDGED_HEIGHT` high. affinity: that of `reduced`.
-    features, coarse_features: what the estimator made of the image, and of one of half the size; None for a small
-    frame.
+    size: of the frame. reduced: (1, 3, h, w), at most `JUDGED_PIXELS` large. affinity: that of `reduced`. features,
+    coarse_features: what the estimator made of the image, and of one of half the size; None for a small frame, and for
+    an estimator that works from coarse to fine itself.
     """
 
-    image: Tensor
+    size: Size
     reduced: Tensor
     affinity: Affinity
     features: Any
@@ -60,11 +77,12 @@ class PreparedFrame:
 def prepare_frame(estimator: FlowEstimator, image: Tensor) -> PreparedFrame:
     """Compute what all motion from and to a frame (1, 3, H, W) in [0, 1] needs of it."""
     height, width = image.shape[2:]
-    part = min(1.0, JUDGED_HEIGHT / height)
-    size = max(1, round(height * part)), max(1, round(width * part))
-    reduced = _reduce(image, size)
-    coarse = estimator.prepare(_reduce(image, (height // 2, width // 2))) if height >= COARSE_FROM_HEIGHT else None
-    return PreparedFrame(image, reduced, color_affinity(reduced), estimator.prepare(image), coarse)
+    part = min(1.0, math.sqrt(JUDGED_PIXELS / (height * width)))
+    reduced = reduce(image, (max(1, round(height * part)), max(1, round(width * part))))
+    coarse = None
+    if height >= COARSE_FROM_HEIGHT and not isinstance(estimator, CoarseToFine):
+        coarse = estimator.prepare(reduce(image, (height // 2, width // 2)))
+    return PreparedFrame(Size(height, width), reduced, color_affinity(reduced), estimator.prepare(image), coarse)
 
 
 def estimate_motion(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> MotionField:
@@ -84,6 +102,39 @@ def estimate_bidirectional(
     return MotionField(flow[:1], sure[:1], activity), (flow[1:], sure[1:])
 
 
+@dataclass(frozen=True)
+class _Flows:
+    """What an estimator says of two frames, backward and then forward: (2, 2, h, w) each.
+
+    coarse: to mix with the full ones where the footage is restless; None: nowhere. independent: two that say more than
+    the full ones about whether they are right; None: none do.
+    """
+
+    full: Tensor
+    coarse: Tensor | None
+    independent: Tensor | None = None
+
+
+def _estimate(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> _Flows:
+    """Estimate both directions; if it can be done from coarse to fine, only the backward one finely.
+
+    The forward one then is its inverse, found from the coarse one: -b at p + f(p).
+    """
+    height, width = this.size
+    if isinstance(estimator, CoarseToFine) and min(height, width) >= FINE_FROM_SIDE:
+        half = height // 2, width // 2
+        rough = torch.cat(estimator.estimate_coarse(this.features, previous.features))
+        coarse = resize_flow(rough, half)
+        backward = estimator.refine(this.features, previous.features, coarse[:1])
+        forward = -follow(backward, coarse[1:])
+        return _Flows(torch.cat((backward, forward)), coarse if height >= COARSE_FROM_HEIGHT else None, rough)
+    full = torch.cat(estimator.estimate(this.features, previous.features))
+    if this.coarse_features is None or previous.coarse_features is None:
+        return _Flows(full, None)
+    coarse = torch.cat(estimator.estimate(this.coarse_features, previous.coarse_features))
+    return _Flows(full, resize_flow(coarse, (full.shape[2], full.shape[3])))
+
+
 def _judge(
     estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame, *, directions: int
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,32 +145,28 @@ def _judge(
     validity (N, 1, H, W), backward and then forward, and the temporal activity of `this`, (1, 1, H, W).
     """
     frames = (this, previous)
-    full = torch.cat(estimator.estimate(this.features, previous.features))
+    flows = _estimate(estimator, this, previous)
+    full = flows.full
+    size = full.shape[2], full.shape[3]
     now = torch.cat([frame.reduced for frame in frames])
-    small = resize_flow(full, (now.shape[2], now.shape[3]))
+    judged = now.shape[2], now.shape[3]
+    small = resize_flow(full, judged)
     still = static_mask(this.reduced, previous.reduced, small[:1], this.affinity)
     still = still | surround(this.reduced, previous.reduced)
     small = zero_static_flow(small, still)
-    agrees = agreement(small, small.flip(0))
-    now, before, full, agrees = now[:directions], now.flip(0)[:directions], full[:directions], agrees[:directions]
+    now, before, full = now[:directions], now.flip(0)[:directions], full[:directions]
+    agrees = agreement(small[:directions], small.flip(0)[:directions])
+    if flows.independent is not None:
+        rough = zero_static_flow(resize_flow(flows.independent, judged), still)
+        agrees = torch.minimum(agrees, agreement(rough[:directions], rough.flip(0)[:directions]))
     alone = [(frames[index], slice(index, index + 1)) for index in range(directions)]
     small = torch.cat([fill_flow(small[one], agrees[one], frame.affinity) for frame, one in alone])
-    moved = warp(before, small)
+    moved = follow(before, small, mode="bicubic")
     sure = validity(small, torch.maximum(agrees, explained(now, moved))) * photometric_validity(now, moved)
-    activity = _enlarge(temporal_activity(now, moved), full)
-    size = (full.shape[2], full.shape[3])
-    if this.coarse_features is not None and previous.coarse_features is not None:
-        coarse = torch.cat(estimator.estimate(this.coarse_features, previous.coarse_features))[:directions]
-        full = torch.lerp(full, resize_flow(coarse, size), activity)
-    flow = torch.lerp(resize_flow(small, size), full, _enlarge(agrees, full))
-    flow = zero_static_flow(flow, _enlarge(still.to(full.dtype), full) > 0.5)
-    return flow, _enlarge(sure, flow), activity[:1]
-
-
-def _reduce(frame: Tensor, size: tuple[int, int]) -> Tensor:
-    return frame if frame.shape[2:] == size else F.interpolate(frame, size, mode="area")
-
-
-def _enlarge(judged: Tensor, like: Tensor) -> Tensor:
-    size = like.shape[2:]
-    return judged if judged.shape[2:] == size else F.interpolate(judged, size, mode="bilinear", align_corners=False)
+    mixed = directions if flows.coarse is not None else 1
+    activity = enlarge(temporal_activity(now[:mixed], moved[:mixed]), size)
+    if flows.coarse is not None:
+        full = torch.lerp(full, flows.coarse[:directions], activity)
+    flow = torch.lerp(resize_flow(small, size), full, enlarge(agrees, size))
+    flow = zero_static_flow(flow, enlarge(still.to(flow.dtype), size) > 0.5)
+    return flow, enlarge(sure, size), activity[:1]

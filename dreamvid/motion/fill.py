@@ -8,9 +8,9 @@ color (the à-trous form of a joint bilateral filter, weighted by confidence; Da
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from dreamvid.motion.planes import reduce
 from dreamvid.motion.warp import resize_flow
 
 # Flow is spread on images reduced by this factor: a guess has no finer detail.
@@ -40,7 +40,7 @@ class Affinity:
 def color_affinity(image: Tensor) -> Affinity:
     """Compare the colors of an image (N, 3, H, W) in [0, 1]."""
     size = (image.shape[2], image.shape[3])
-    colors = F.interpolate(image, _reduced(size), mode="area")
+    colors = reduce(image, reduced_size(size))
     return Affinity(size, [_weights(colors, reach) for reach in REACHES])
 
 
@@ -59,30 +59,21 @@ def fill_flow(flow: Tensor, trust: Tensor, affinity: Affinity) -> Tensor:
     belongs. A pixel without a trusted pixel in reach keeps its flow.
     """
     size = (flow.shape[2], flow.shape[3])
-    filled, _ = _fill(resize_flow(flow, _reduced(size)), trust, affinity)
+    reduced = reduced_size(size)
+    filled, _ = fill_reduced(resize_flow(flow, reduced), reduce(trust, reduced), affinity)
     return torch.lerp(resize_flow(filled, size), flow, trust)
 
 
-def fill_values(values: Tensor, trust: Tensor, affinity: Affinity) -> tuple[Tensor, Tensor]:
-    """Spread `values` (N, C, H, W) as `fill_flow` spreads a flow.
-
-    Returns them, and how well they are known, (N, 1, H, W) in [0, 1].
-    """
-    size = (values.shape[2], values.shape[3])
-    filled, known = _fill(F.interpolate(values, _reduced(size), mode="area"), trust, affinity)
-    return (
-        F.interpolate(filled, size, mode="bilinear", align_corners=False),
-        F.interpolate(known, size, mode="bilinear", align_corners=False),
-    )
-
-
-def _reduced(size: tuple[int, int]) -> tuple[int, int]:
+def reduced_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size (h, w) at which flow is spread in an image of a size (H, W)."""
     return -(-size[0] // REDUCED), -(-size[1] // REDUCED)
 
 
-def _fill(values: Tensor, trust: Tensor, affinity: Affinity) -> tuple[Tensor, Tensor]:
-    """Spread reduced values over all distances; trust has the full size."""
-    known = F.interpolate(trust, (values.shape[2], values.shape[3]), mode="area")
+def fill_reduced(values: Tensor, known: Tensor, affinity: Affinity) -> tuple[Tensor, Tensor]:
+    """Spread `values` (N, C, h, w) over all distances, where they are known: (N, 1, h, w) in [0, 1].
+
+    Both have the reduced size of the image that `affinity` belongs to. Returns them, and how well they are known now.
+    """
     for weights in affinity.weights:
         values, known = _spread(values, known, weights)
     return values, known

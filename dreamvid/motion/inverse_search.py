@@ -34,28 +34,44 @@ def inverse_search(this: Tensor, previous: Tensor) -> Tensor:
 
     Returns the backward flow (N, 2, H, W), x then y in pixels. H and W have to be at least 2 * PATCH * 2 ** FINEST.
     """
+    return _all_scales(this, previous, FINEST)
+
+
+def coarse_search(this: Tensor, previous: Tensor) -> Tensor:
+    """Do the same on images that are reduced already, at all scales from their own on."""
+    return _all_scales(this, previous, 0)
+
+
+def fine_search(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+    """Improve a backward flow (N, 2, H, W) at one scale, that of the images."""
+    return refine_flow(_search(this, previous, flow), this, previous)
+
+
+def _all_scales(this: Tensor, previous: Tensor, finest: int) -> Tensor:
+    """Search from the coarsest scale to that of images reduced by 2 ** finest, and enlarge the flow."""
     height, width = this.shape[2:]
-    coarsest = _coarsest(height, width)
+    coarsest = _coarsest(height, width, finest)
     multiple = 2**coarsest
     extended = [
         F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate") for image in (this, previous)
     ]
-    pyramid = [[F.avg_pool2d(image, 2**FINEST) for image in extended]]
-    for _ in range(coarsest - FINEST):
+    pyramid = [[F.avg_pool2d(image, 2**finest) for image in extended]]
+    for _ in range(coarsest - finest):
         pyramid.append([F.avg_pool2d(image, 2) for image in pyramid[-1]])
     flow = torch.zeros_like(pyramid[-1][0]).expand(-1, 2, -1, -1)
     for level, (now, before) in enumerate(reversed(pyramid)):
         if level:
             flow = 2 * F.interpolate(flow, now.shape[2:], mode="bilinear", align_corners=False)
-        flow = refine_flow(_search(now, before, flow), now, before)
-    flow = float(2**FINEST) * F.interpolate(flow, extended[0].shape[2:], mode="bilinear", align_corners=False)
+        flow = fine_search(now, before, flow)
+    if finest:
+        flow = float(2**finest) * F.interpolate(flow, extended[0].shape[2:], mode="bilinear", align_corners=False)
     return flow[:, :, :height, :width].contiguous()
 
 
-def _coarsest(height: int, width: int) -> int:
+def _coarsest(height: int, width: int, finest: int) -> int:
     """Number of times that images are halved at most: far motions are found, and a patch still fits (as in OpenCV)."""
     far = int(math.log2(max(height, width) / (4 * PATCH)) + 0.5) - 1
-    return max(FINEST, min(far, int(math.log2(min(height, width) / PATCH))))
+    return max(finest, min(far, int(math.log2(min(height, width) / PATCH))))
 
 
 def _search(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.motion.warp import distance_outside, pixel_grid, warp
+from dreamvid.motion.warp import distance_outside, follow, pixel_grid, warp
 
 # |f + b|² < RELATIVE (|f|² + |b|²) + ABSOLUTE, in pixels², as in both papers.
 RELATIVE, ABSOLUTE = 0.01, 0.5
@@ -33,7 +33,10 @@ def fb_error(flow: Tensor, reverse: Tensor) -> Tensor:
     flow: backward flow (this → previous). reverse: the flow of the other direction (previous → this), on the previous
     frame's pixels. Both (N, 2, H, W).
     """
-    back = warp(reverse, flow, mode="bilinear")
+    return _fb_error(flow, warp(reverse, flow, mode="bilinear"))
+
+
+def _fb_error(flow: Tensor, back: Tensor) -> Tensor:
     allowed = RELATIVE * (_squared(flow) + _squared(back)) + ABSOLUTE
     return _squared(flow + back) / allowed
 
@@ -60,7 +63,7 @@ def agreement(flow: Tensor, reverse: Tensor) -> Tensor:
     Falls from 1 at the papers' allowed fb_error to 0 at three times it: on water, where flows never quite agree,
     a dream that is carried slightly wrong is calmer than one that always starts again.
     """
-    return ((3 - fb_error(flow, reverse)) / 2).clamp(0, 1)
+    return ((3 - _fb_error(flow, follow(reverse, flow))) / 2).clamp(0, 1)
 
 
 def boundary_strength(flow: Tensor) -> Tensor:

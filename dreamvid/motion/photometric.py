@@ -6,10 +6,10 @@ no difference. Where there is no texture there is no evidence, and so no differe
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import enlarge_bilinear, image_mean, luma
+from dreamvid.image.tensors import image_mean, luma
+from dreamvid.motion.planes import local_mean
 
 # Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
 NOISE_SPREAD = 0.02
@@ -17,8 +17,6 @@ NOISE_SPREAD = 0.02
 SMOOTHING = 5
 # Light under which a change of it is not told from noise, and over which a place is blown out.
 DARK, BLOWN_OUT = 0.02, 0.9
-# Wide windows are averaged over this many cells a side: a mean that wide has no more detail.
-CELLS = 8
 # A flow's warp is compared over windows of this side in pixels: what a patch of optical flow looks at.
 WINDOW = 9
 # Mean squared difference of normalized luma: two unrelated textures have 2, the same one with 10 dB of noise 0.2.
@@ -28,38 +26,6 @@ SURE, LOST = 0.5, 2.0
 EXPLAINED, UNEXPLAINED, DIM = 0.04, 0.08, 0.1
 # Unrelated textures lose no more than this in one frame: on water they always are, and yet there is nothing better.
 LOSS = 0.7
-
-
-def local_mean(x: Tensor, window: int) -> Tensor:
-    """Mean of (N, C, H, W) over squares of side `window` (odd), cut off at the borders.
-
-    Wide squares are made up of cells, an eighth of a side each or less, and of what lies between them.
-    """
-    cell = window // CELLS
-    if cell > 1:
-        size = x.shape[2], x.shape[3]
-        small = F.interpolate(x, (-(-size[0] // cell), -(-size[1] // cell)), mode="area")
-        return enlarge_bilinear(local_mean(small, CELLS + 1), size)
-    return _mean_along(_mean_along(x, window, 2), window, 3)
-
-
-def _mean_along(x: Tensor, window: int, axis: int) -> Tensor:
-    """Average over `window` (odd) neighbors along axis 2 or 3, cut off at the ends."""
-    # Sums of slices: pooling takes ten times as long on a CPU. They are made of sums over 1, 2, 4, 8 … neighbors.
-    half, size = window // 2, x.shape[axis]
-    sums, length = F.pad(x, (0, 0, half, half) if axis == 2 else (half, half, 0, 0)), 1
-    total, place = torch.zeros_like(x), 0
-    while True:
-        if window & length:
-            total += sums.narrow(axis, place, size)
-            place += length
-        if place == window:
-            break
-        rest = sums.shape[axis] - length
-        sums, length = sums.narrow(axis, 0, rest) + sums.narrow(axis, length, rest), 2 * length
-    places = torch.arange(size, device=x.device)
-    counts = ((places + half).clamp_max(size - 1) - (places - half).clamp_min(0) + 1).to(x.dtype)
-    return total / (counts.view(-1, 1) if axis == 2 else counts)
 
 
 def normalized_ssd(a: Tensor, b: Tensor, window: int) -> Tensor:

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.image.tensors import image_mean, luma
-from dreamvid.motion.fill import Affinity, fill_values
-from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, local_mean, normalized_ssd
-from dreamvid.motion.warp import warp
+from dreamvid.motion.fill import Affinity, fill_reduced, reduced_size
+from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, normalized_ssd
+from dreamvid.motion.planes import enlarge, is_plain, local_mean, reduce
+from dreamvid.motion.warp import follow, resize_flow
 
 # Stillness is judged over squares of this part of the image's height; flat squares follow the texture in larger ones.
 WINDOW_PART, ASKED_PART = 1 / 8, 1 / 2
@@ -37,22 +38,32 @@ def static_mask(this: Tensor, previous: Tensor, flow: Tensor, affinity: Affinity
     now, before = (local_mean(luma(frame), SMOOTHING) for frame in (this, previous))
     before = (exposure(now, before) * before).clamp_max(1)
     unmoved = local_mean((now - before).square(), window)
-    moved = local_mean((now - warp(before, flow)).square(), window)
+    moved = local_mean((now - follow(before, flow, mode="bicubic")).square(), window)
     threshold = TOLERANCE * moved + FLOOR
     same = (
         normalized_ssd(now, before, window) < SURE
     )  # where nothing explains the frames, nothing is known to stand still
     still = (same & (unmoved <= threshold)).to(flow.dtype)
     telling = (TELLING**2 * _steepness(now, window) > threshold).to(flow.dtype)
-    heard = local_mean(telling, asked)
-    everywhere = image_mean(telling)
-    said = local_mean(telling * still, asked) / heard.clamp_min(1e-6)
-    said_everywhere = image_mean(telling * still) / everywhere.clamp_min(1e-6)
-    said = torch.where(heard > HEARD, said, torch.where(everywhere > HEARD, said_everywhere, torch.ones_like(said)))
-    said = torch.where(_goes_along(flow, 1 - still, asked), torch.zeros_like(said), said)
-    said_alike, known = fill_values(still, telling, affinity)
-    said = torch.lerp(said, said_alike, (known / KNOWN).clamp_max(1))
-    return (still > 0) & ((telling > 0) | (said > 0.5))
+    return (still > 0) & ((telling > 0) | (_said(flow, still, telling, asked, affinity) > 0.5))
+
+
+def _said(flow: Tensor, still: Tensor, telling: Tensor, window: int, affinity: Affinity) -> Tensor:
+    """Ask the texture around each position whether it stands still: (N, 1, H, W) in [0, 1]; by halves of the size."""
+    size, half = (still.shape[2], still.shape[3]), reduced_size((still.shape[2], still.shape[3]))
+    flow, both = resize_flow(flow, half), reduce(telling * still, half)
+    still, telling = reduce(still, half), reduce(telling, half)
+    window = window // 2 | 1
+    heard, said = local_mean(torch.cat((telling, both), dim=1), window).chunk(2, dim=1)
+    everywhere, said_everywhere = image_mean(telling), image_mean(both)
+    said = torch.where(
+        heard > HEARD,
+        said / heard.clamp_min(1e-6),
+        torch.where(everywhere > HEARD, said_everywhere / everywhere.clamp_min(1e-6), 1.0),
+    )
+    said = said * (~_goes_along(flow, 1 - still, window)).to(said.dtype)
+    alike, known = fill_reduced(still, telling, affinity)
+    return enlarge(torch.lerp(said, alike, (known / KNOWN).clamp_max(1)), size)
 
 
 def _goes_along(flow: Tensor, moving: Tensor, window: int) -> Tensor:
@@ -60,11 +71,11 @@ def _goes_along(flow: Tensor, moving: Tensor, window: int) -> Tensor:
 
     moving: (N, 1, H, W), 1 where no stillness explains the frames and 0 elsewhere.
     """
-    heard = local_mean(moving, window)
     said = moving * _length(flow)  # large motions count more
-    theirs = local_mean(said * flow, window) / local_mean(said, window).clamp_min(1e-6)
+    heard, total, across, down = local_mean(torch.cat((moving, said, said * flow), dim=1), window).chunk(4, dim=1)
+    theirs = torch.cat((across, down), dim=1) / total.clamp_min(1e-6)
     apart, length = _length(flow - theirs), _length(theirs)
-    return (heard > HEARD) & (apart < (ALIKE * length).clamp_min(1)) & (length > 1)
+    return (heard > HEARD) & (apart < (ALIKE * length).clamp_min(0.5)) & (length > 0.5)
 
 
 def _length(flow: Tensor) -> Tensor:
@@ -81,6 +92,8 @@ def surround(this: Tensor, previous: Tensor) -> Tensor:
     lightest, darkest = channels.amax(dim=1, keepdim=True), channels.amin(dim=1, keepdim=True)
     reached = torch.zeros_like(lightest, dtype=torch.bool)
     for flat in (lightest <= SURROUND_NOISE, darkest >= 1 - SURROUND_NOISE):
+        if is_plain(this) and not bool(flat.any()):  # elsewhere, asking would wait for the device
+            continue
         for axis in (2, 3):
             # How much lies between a pixel and the first and the last border.
             before = (~flat).cumsum(axis, dtype=torch.int32)

@@ -1,8 +1,13 @@
 """Sampling an image along a backward flow."""
 
+from functools import lru_cache
+
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from dreamvid.motion.planes import enlarge, is_plain, reduce
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
@@ -37,6 +42,27 @@ def warp(x: Tensor, flow: Tensor, *, mode: str = "bicubic") -> Tensor:
     return torch.where((flow == 0).all(dim=1, keepdim=True), x, moved)
 
 
+def follow(x: Tensor, flow: Tensor, *, mode: str = "bilinear") -> Tensor:
+    """Do as `warp` for what is only judged by, or smooth; on a CPU by OpenCV, in a third of the time.
+
+    Where the flow is zero the result may differ from x by rounding.
+    """
+    if not is_plain(x) or not is_plain(flow):
+        return warp(x, flow, mode=mode)
+    how = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}[mode]
+    moved = torch.empty(x.shape[0], x.shape[1], flow.shape[2], flow.shape[3])
+    for image, (right, down), result in zip(x, flow + _places(flow.shape[2], flow.shape[3]), moved, strict=True):
+        places = right.numpy(), down.numpy()
+        for plane, target in zip(image.contiguous().numpy(), result.numpy(), strict=True):
+            cv2.remap(plane, *places, how, dst=target, borderMode=cv2.BORDER_REPLICATE)
+    return moved
+
+
+@lru_cache(maxsize=8)
+def _places(height: int, width: int) -> Tensor:
+    return pixel_grid(height, width, torch.zeros(()))
+
+
 def distance_outside(places: Tensor, height: int, width: int) -> Tensor:
     """How many pixels `places` (N, 2, h, w) lie outside of the pixels' centers, (N, 1, h, w): below 0 within."""
     x, y = places[:, :1], places[:, 1:]
@@ -48,10 +74,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = flow.shape[2:]
     if (height, width) == size:
         return flow
-    if size[0] <= height and size[1] <= width:
-        resized = F.interpolate(flow, size, mode="area")
-    else:
-        resized = F.interpolate(flow, size, mode="bilinear", align_corners=False)
+    resized = reduce(flow, size) if size[0] <= height and size[1] <= width else enlarge(flow, size)
     resized[:, 0].mul_(size[1] / width)
     resized[:, 1].mul_(size[0] / height)
     return resized
@@ -67,4 +90,5 @@ def compose(near: tuple[Tensor, Tensor], far: tuple[Tensor, Tensor] | None) -> t
     if far is None:
         return near
     flow, valid = near
-    return flow + warp(far[0], flow, mode="bilinear"), valid * warp(far[1], flow, mode="bilinear")
+    moved = follow(torch.cat(far, dim=1), flow)
+    return flow + moved[:, :2], valid * moved[:, 2:]

@@ -32,4 +32,5 @@ def motion_between(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Estimate flow, validity and temporal activity."""
     field = estimate_motion(estimator, prepare_frame(estimator, this), prepare_frame(estimator, previous))
+    field = field.at((this.shape[2], this.shape[3]))
     return field.flow, field.validity, field.temporal_activity

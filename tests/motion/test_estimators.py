@@ -8,8 +8,10 @@ from motion_textures import flow_between
 
 from dreamvid.errors import InputError, NetworkError, SettingsError
 from dreamvid.motion.estimator import load_estimator
-from dreamvid.motion.estimators.dis import TorchInverseSearch
-from dreamvid.motion.field import estimate_motion, prepare_frame
+from dreamvid.motion.estimators.dis import OpenCvInverseSearch, TorchInverseSearch
+from dreamvid.motion.field import estimate_bidirectional, estimate_motion, prepare_frame
+
+DIS = load_estimator("dis")
 
 
 def texture(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -43,6 +45,41 @@ def test_a_panned_texture_has_the_backward_flow_of_its_pan(right, down):
     assert float(flow[0].median()) == pytest.approx(-right, abs=0.1)
     assert float(flow[1].median()) == pytest.approx(-down, abs=0.1)
     assert (flow[0] + right).abs().mean() < 0.3
+
+
+@pytest.mark.parametrize("kind", [OpenCvInverseSearch, TorchInverseSearch])
+def test_from_coarse_to_fine_both_directions_of_a_pan_are_found(kind):
+    """Only the backward flow is estimated finely; the other one has to be its inverse."""
+    wide = texture(200, 320)
+    estimator = kind()
+    this, previous = (prepare_frame(estimator, wide[..., start : start + 280]) for start in (14, 20))
+    field, (forward, valid) = estimate_bidirectional(estimator, this, previous)
+    inside = (slice(None), slice(None), slice(12, -12), slice(12, -12))
+    assert field.flow.shape == forward.shape == (1, 2, 100, 140), "half the size"
+    for flow, right in ((field.flow, -3), (forward, 3)):
+        assert (flow[inside][:, 0] - right).abs().mean() < 0.15
+        assert flow[inside][:, 1].abs().mean() < 0.15
+    assert field.validity[inside].mean() > 0.97
+    assert valid[inside].mean() > 0.97
+    whole = field.at((200, 280))
+    assert (whole.flow[:, 0, 24:-24, 24:-24] + 6).abs().mean() < 0.3
+    assert whole.validity.shape == whole.temporal_activity.shape == (1, 1, 200, 280)
+
+
+def test_what_comes_into_view_behind_a_thing_is_not_taken_as_known():
+    ground, thing = texture(200, 320), texture(80, 80, 5)
+    frames = []
+    for place in (100, 116):
+        frame = ground.clone()
+        frame[:, :, 60:140, place : place + 80] = thing
+        frames.append(prepare_frame(DIS, frame))
+    field, (_, valid) = estimate_bidirectional(DIS, frames[1], frames[0])
+    backward, forward = field.at((200, 320)).validity, torch.nn.functional.interpolate(valid, (200, 320))
+    assert backward[:, :, 70:130, 104:112].mean() < 0.35, "uncovered"
+    assert forward[:, :, 70:130, 184:192].mean() < 0.35, "about to be covered"
+    for trust in (backward, forward):
+        assert trust[:, :, :40].mean() > 0.97
+        assert trust[..., 240:].mean() > 0.97
 
 
 @pytest.mark.parametrize("gain", [0.9, 1.03, 1.1])

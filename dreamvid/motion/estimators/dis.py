@@ -5,6 +5,7 @@ faster on a CPU. Both have the same parameters, and agree closely but not bit fo
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from dreamvid.image.tensors import luma
 from dreamvid.motion.estimator import FlowEstimator, refuse_weights
-from dreamvid.motion.inverse_search import inverse_search
+from dreamvid.motion.inverse_search import coarse_search, fine_search, inverse_search
 from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.settings.size import Size
 
@@ -24,6 +25,10 @@ _SMALLEST_SIDE = 32
 # squares of this side in pixels, divided by its spread there plus that of noise. One spread becomes EVEN_SPREAD on the
 # scale 0 to 1, and EVEN_MEAN of the mean is kept: things that move far are found by their coarse light.
 EVEN_WINDOW, EVEN_NOISE, EVEN_SPREAD, EVEN_MEAN = 61, 0.05, 0.2, 0.25
+_HALF_WINDOW = EVEN_WINDOW // 2 | 1  # the same part of an image of half the size
+# At the finest scale, patches lie this far apart, take so many steps and are refined so often: fewer than in OpenCV's
+# preset `medium`. A flow that starts at a good coarse one is as good with them.
+_STRIDE, _STEPS, _REFINEMENTS = 4, 16, 3
 
 
 def dense_inverse_search(device: torch.device, weights: str | None) -> FlowEstimator:
@@ -37,11 +42,31 @@ PLUGIN = dense_inverse_search
 
 @dataclass(frozen=True)
 class EvenImage:
-    """An evened image, uint8 (h, w), at least 32 pixels a side, and the size and device of its frame."""
+    """The luma of a frame, float32 (h, w) in [0, 1], the frame's device, and evened images of it, uint8."""
 
-    pixels: np.ndarray
-    size: Size
+    light: np.ndarray
     device: torch.device
+
+    @property
+    def size(self) -> Size:
+        """Of the frame."""
+        return Size(*self.light.shape)
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """The evened image, at least 32 pixels a side."""
+        padding = [(0, max(0, _SMALLEST_SIDE - side)) for side in self.light.shape]
+        return np.pad(_even(self.light, EVEN_WINDOW), padding, mode="edge")
+
+    @cached_property
+    def half(self) -> np.ndarray:
+        """The same at half the size."""
+        return _even(_halved(self.light), _HALF_WINDOW)
+
+    @cached_property
+    def quarter(self) -> np.ndarray:
+        """The same at a quarter of the size."""
+        return _halved(self.half)
 
 
 class OpenCvInverseSearch:
@@ -50,30 +75,81 @@ class OpenCvInverseSearch:
     fingerprint = ""
 
     def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        # One for each use: they keep their buffers, and one that was given a flow would go on to use it.
+        self._dis, self._coarse, self._fine = (
+            cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM) for _ in range(3)
+        )
+        for dis in (self._coarse, self._fine):
+            dis.setFinestScale(0)  # their images are reduced already
+        self._fine.setPatchStride(_STRIDE)
+        self._fine.setGradientDescentIterations(_STEPS)
+        self._fine.setVariationalRefinementIterations(_REFINEMENTS)
+        if hasattr(self._fine, "setCoarsestScale"):  # since OpenCV 4.13; without it, coarser scales are searched again
+            self._fine.setCoarsestScale(0)
 
     def prepare(self, frame: Tensor) -> EvenImage:
         """Even out the light of a frame (1, 3, H, W) in [0, 1]; waits for the device."""
-        height, width = frame.shape[2:]
-        padding = (0, max(0, _SMALLEST_SIDE - height)), (0, max(0, _SMALLEST_SIDE - width))
-        return EvenImage(np.pad(_even(frame), padding, mode="edge"), Size(height, width), frame.device)
+        return EvenImage(luma(frame)[0, 0].cpu().numpy(), frame.device)
 
     def estimate(self, this: EvenImage, previous: EvenImage) -> tuple[Tensor, Tensor]:
         """Estimate both directions, one after the other."""
         return self._flow(this, previous), self._flow(previous, this)
 
+    def estimate_coarse(self, this: EvenImage, previous: EvenImage) -> tuple[Tensor, Tensor]:
+        """Estimate both directions on images of a quarter of the size, without DIS's finest scale."""
+        return self._coarse_flow(this, previous), self._coarse_flow(previous, this)
+
+    def refine(self, this: EvenImage, previous: EvenImage, flow: Tensor) -> Tensor:
+        """Go on at DIS's finest scale, on images of half the size."""
+        start = np.ascontiguousarray(flow[0].permute(1, 2, 0).cpu().numpy())
+        return _to_tensor(self._fine.calc(this.half, previous.half, start), this.device)
+
     def _flow(self, this: EvenImage, previous: EvenImage) -> Tensor:
         height, width = this.size
         flow = self._dis.calc(this.pixels, previous.pixels, None)  # type: ignore[call-overload]
-        return torch.from_numpy(flow[:height, :width]).permute(2, 0, 1)[None].to(this.device)
+        return _to_tensor(flow[:height, :width], this.device)
+
+    def _coarse_flow(self, this: EvenImage, previous: EvenImage) -> Tensor:
+        flow = self._coarse.calc(this.quarter, previous.quarter, None)  # type: ignore[call-overload]
+        return _to_tensor(flow, this.device)
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape
+    return np.asarray(cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+
+
+def _to_tensor(flow: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(flow).permute(2, 0, 1)[None].to(device)
 
 
 @dataclass(frozen=True)
 class EvenTensor:
-    """An evened image on the device, (1, 1, h, w) of 0 to 255, at least 32 pixels a side, and its frame's size."""
+    """The luma of a frame, (1, 1, h, w) in [0, 1], and evened images of it, of 0 to 255, on its device."""
 
-    levels: Tensor
-    size: Size
+    light: Tensor
+
+    @property
+    def size(self) -> Size:
+        """Of the frame."""
+        return Size(self.light.shape[2], self.light.shape[3])
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """The evened image, at least 32 pixels a side."""
+        height, width = self.size
+        padding = (0, max(0, _SMALLEST_SIDE - width), 0, max(0, _SMALLEST_SIDE - height))
+        return _even_tensor(F.pad(self.light, padding, mode="replicate"), EVEN_WINDOW)
+
+    @cached_property
+    def half(self) -> Tensor:
+        """The same at half the size."""
+        return _even_tensor(F.avg_pool2d(self.light, 2), _HALF_WINDOW)
+
+    @cached_property
+    def quarter(self) -> Tensor:
+        """The same at a quarter of the size."""
+        return F.avg_pool2d(self.half, 2)
 
 
 class TorchInverseSearch:
@@ -82,13 +158,13 @@ class TorchInverseSearch:
     fingerprint = "PyTorch's dense inverse search"
 
     def __init__(self) -> None:
-        self._search = CudaGraphCache(inverse_search)
+        self._search, self._coarse, self._fine = (
+            CudaGraphCache(function) for function in (inverse_search, coarse_search, fine_search)
+        )
 
     def prepare(self, frame: Tensor) -> EvenTensor:
         """Even out the light of a frame (1, 3, H, W) in [0, 1]."""
-        height, width = frame.shape[2:]
-        padding = (0, max(0, _SMALLEST_SIDE - width), 0, max(0, _SMALLEST_SIDE - height))
-        return EvenTensor(_even_tensor(F.pad(frame, padding, mode="replicate")), Size(height, width))
+        return EvenTensor(luma(frame))
 
     def estimate(self, this: EvenTensor, previous: EvenTensor) -> tuple[Tensor, Tensor]:
         """Estimate both directions as one batch."""
@@ -98,31 +174,40 @@ class TorchInverseSearch:
             flow = self._search(both, both.flip(0))[:, :, :height, :width]
         return flow[:1], flow[1:]
 
+    def estimate_coarse(self, this: EvenTensor, previous: EvenTensor) -> tuple[Tensor, Tensor]:
+        """Estimate both directions on images of a quarter of the size, as one batch."""
+        with torch.no_grad():
+            both = torch.cat((this.quarter, previous.quarter))
+            flow = self._coarse(both, both.flip(0))
+        return flow[:1], flow[1:]
 
-def _even(frame: Tensor) -> np.ndarray:
-    """Bring the luma of (1, 3, H, W) in [0, 1] to one contrast and almost one brightness, as uint8 (H, W)."""
-    light: np.ndarray = luma(frame)[0, 0].cpu().numpy()
-    window = (EVEN_WINDOW, EVEN_WINDOW)
-    mean: np.ndarray = cv2.blur(light, window)
+    def refine(self, this: EvenTensor, previous: EvenTensor, flow: Tensor) -> Tensor:
+        """Go on at the finest scale, on images of half the size."""
+        with torch.no_grad():
+            return self._fine(this.half, previous.half, flow)
+
+
+def _even(light: np.ndarray, window: int) -> np.ndarray:
+    """Bring luma (H, W) in [0, 1] to one contrast and almost one brightness, as uint8."""
+    mean: np.ndarray = cv2.blur(light, (window, window))
     deviation = light - mean
     # The running sums of a box filter end a little below zero in flat areas.
-    spread = np.sqrt(cv2.blur(deviation * deviation, window).clip(min=0)) + EVEN_NOISE
+    spread = np.sqrt(cv2.blur(deviation * deviation, (window, window)).clip(min=0)) + EVEN_NOISE
     even: np.ndarray = 0.5 + EVEN_SPREAD * deviation / spread + EVEN_MEAN * (mean - 0.5)
     return (255 * even).round().clip(0, 255).astype(np.uint8)
 
 
-def _even_tensor(frame: Tensor) -> Tensor:
-    """Do the same on the frame's device: whole levels of 0 to 255 as floats, (1, 1, H, W)."""
-    light = luma(frame)
-    mean = _blur(light)
+def _even_tensor(light: Tensor, window: int) -> Tensor:
+    """Do the same on a device, with (1, 1, H, W): whole levels of 0 to 255 as floats."""
+    mean = _blur(light, window)
     deviation = light - mean
-    spread = _blur(deviation.square()).sqrt() + EVEN_NOISE
+    spread = _blur(deviation.square(), window).sqrt() + EVEN_NOISE
     even = 0.5 + EVEN_SPREAD * deviation / spread + EVEN_MEAN * (mean - 0.5)
     return (255 * even).round().clamp(0, 255)
 
 
-def _blur(image: Tensor) -> Tensor:
-    """Average over squares of side EVEN_WINDOW; the image goes on as its mirror image, as in OpenCV."""
-    half = EVEN_WINDOW // 2
-    rows = F.avg_pool2d(F.pad(image, (half, half, 0, 0), mode="reflect"), (1, EVEN_WINDOW), stride=1)
-    return F.avg_pool2d(F.pad(rows, (0, 0, half, half), mode="reflect"), (EVEN_WINDOW, 1), stride=1)
+def _blur(image: Tensor, window: int) -> Tensor:
+    """Average over squares of an odd side; the image goes on as its mirror image, as in OpenCV."""
+    half = window // 2
+    rows = F.avg_pool2d(F.pad(image, (half, half, 0, 0), mode="reflect"), (1, window), stride=1)
+    return F.avg_pool2d(F.pad(rows, (0, 0, half, half), mode="reflect"), (window, 1), stride=1)

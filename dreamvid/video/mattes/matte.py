@@ -48,20 +48,21 @@ class Matte(ABC):
 
         image: the frame, at any size, (1, 3, h, w) in [0, 1]. size: of the mask. new_shot: nothing before it counts.
         """
-        frame = self._prepare(image)
+        image = _reduced(image)
+        frame = prepare_frame(self._estimator, image)
         previous = self._previous
-        if new_shot or previous is None or previous.image.shape != frame.image.shape:
-            self._age, self._carried = 0, self._start(frame.image)
+        if new_shot or previous is None or previous.size != frame.size:
+            self._age, self._carried = 0, self._start(image)
         else:
             self._age += 1
-            motion = estimate_motion(self._estimator, frame, previous)
-            self._carried = self._follow(frame.image, motion, self._carried, self._age)
+            motion = estimate_motion(self._estimator, frame, previous).at(frame.size)
+            self._carried = self._follow(image, motion, self._carried, self._age)
         self._previous = frame
         return F.interpolate(self._carried["matte"], size, mode="bilinear", align_corners=False).clamp(0, 1)
 
     def begin(self, image: Tensor, state: Mapping[str, Tensor]) -> None:
         """Go on behind a frame (1, 3, h, w), with what `state` returned for it."""
-        self._previous = self._prepare(image)
+        self._previous = prepare_frame(self._estimator, _reduced(image))
         self._carried = {name: value.to(self._device) for name, value in state.items() if name != "age"}
         self._age = int(state["age"])
 
@@ -81,9 +82,10 @@ class Matte(ABC):
     ) -> None:
         self.close()
 
-    def _prepare(self, image: Tensor) -> PreparedFrame:
-        height, width = image.shape[2:]
-        scale = LINES / height
-        if scale < 1:
-            image = F.interpolate(image, (LINES, max(1, round(scale * width))), mode="area")
-        return prepare_frame(self._estimator, image.clamp(0, 1))
+
+def _reduced(image: Tensor) -> Tensor:
+    height, width = image.shape[2:]
+    scale = LINES / height
+    if scale < 1:
+        image = F.interpolate(image, (LINES, max(1, round(scale * width))), mode="area")
+    return image.clamp(0, 1)

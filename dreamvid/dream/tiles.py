@@ -5,6 +5,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -21,6 +22,7 @@ from dreamvid.networks.truncate import Truncated
 from dreamvid.runtime.autograd import as_normal_tensor, outside_inference_mode
 from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.runtime.device import out_of_memory
+from dreamvid.runtime.process import mapped_memory
 from dreamvid.runtime.threads import measured_threads
 
 SMALLEST_TILE = 64
@@ -186,7 +188,9 @@ class TiledGradient:
         return gradient
 
     def _recorded_gradient(self, images: Tensor) -> Tensor:
-        self.evaluated[tuple(images.shape)] += 1
+        shape = tuple(images.shape)
+        memory = nullcontext() if self.evaluated[shape] else mapped_memory()
+        self.evaluated[shape] += 1
         objectives = tuple(objective for objective, _ in self.objectives)
         key = tuple(map(id, objectives))  # the replay keeps them alive
         replay = self._replays.pop(key, None) or CudaGraphCache(functools.partial(self._gradient_of, objectives))
@@ -194,7 +198,7 @@ class TiledGradient:
         if len(self._replays) > _MOST_REPLAYS:
             del self._replays[next(iter(self._replays))]
         any_number = _adds_in_one_order(self.network, objectives)
-        with measured_threads((tuple(images.shape), len(objectives)), images.device, any_number=any_number):
+        with memory, measured_threads((shape, len(objectives)), images.device, any_number=any_number):
             if len(objectives) == 1:
                 return replay(images)
             return replay(images, torch.stack([images.new_full((), weight) for _, weight in self.objectives]))

@@ -4,7 +4,8 @@ import atexit
 import os
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 _tuned = False
@@ -13,6 +14,9 @@ _tuned = False
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20
 _LARGEST_TRIM_THRESHOLD = 2**31 - 1
+# Smaller blocks than this, in bytes, are never worth a memory map.
+_LEAST_MAPPED = 128 * 2**10
+_mallopt: Callable[[int, int], int] | None = None  # once it was used
 
 
 def tune_process() -> None:
@@ -50,12 +54,30 @@ def tune_malloc() -> None:
         return
     import ctypes
 
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is None:
+    global _mallopt
+    _mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if _mallopt is None:
         return
-    mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
-    mallopt(_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
-    mallopt(_TOP_PAD, _LARGEST_MMAP_THRESHOLD)
+    _mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+    _mallopt(_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
+    _mallopt(_TOP_PAD, _LARGEST_MMAP_THRESHOLD)
+
+
+@contextmanager
+def mapped_memory() -> Iterator[None]:
+    """Take every larger block of memory from the system within the context, instead of from what `tune_malloc` keeps.
+
+    For the first run of operators on images of a size, which also allocates what is kept for later runs. In one heap
+    with the images it would divide what they leave into pieces that fit no larger image. Nothing without `tune_malloc`.
+    """
+    if _mallopt is None:
+        yield
+        return
+    _mallopt(_MMAP_THRESHOLD, _LEAST_MAPPED)
+    try:
+        yield
+    finally:
+        _mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
 
 
 def exit_process(code: int) -> NoReturn:

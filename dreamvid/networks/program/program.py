@@ -7,7 +7,7 @@ frozen network needs neither: its operators are known, each has one gradient, an
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,7 +86,7 @@ class _Run(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None]:
         program: Program = ctx.program
-        values: dict[str, Tensor] = ctx.values
+        values: dict[str, Tensor] = dict(ctx.values) if _graph_is_kept() else ctx.values
         # By value, as far as they were reached. Masks are written in place, but not into the caller's gradients.
         found = {
             name: gradient.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
@@ -94,15 +94,20 @@ class _Run(torch.autograd.Function):
             if gradient is not None
         }
         for step in reversed(program.steps):
-            gradient = found.pop(step.target, None)
+            # What a step has computed is needed for its own gradient last. Then its memory is free for others.
+            gradient, y = found.pop(step.target, None), values.pop(step.target)
             if gradient is None:
                 continue
             if step.add is not None:
                 found[step.add] = found[step.add] + gradient if step.add in found else gradient
-            x, y = values[step.source], values[step.target]
+            x = values[step.source]
             found[step.source] = step.operator.backward(gradient, x, y, found.get(step.source))
         image = found.get(program.image)
         return (None if image is None else image.permute(0, 3, 1, 2)), None
+
+
+# Whether the backward pass at work was called with `retain_graph=True`.
+_graph_is_kept: Callable[[], bool] = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
 
 
 def compile_program(body: fx.GraphModule) -> Program | None:

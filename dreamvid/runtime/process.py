@@ -65,7 +65,7 @@ def tune_malloc() -> None:
 
 @contextmanager
 def mapped_memory() -> Iterator[None]:
-    """Take every larger block of memory from the system within the context, instead of from what `tune_malloc` keeps.
+    """Map larger blocks for which there is no place within the context; do not extend what `tune_malloc` keeps by them.
 
     For the first run of operators on images of a size, which also allocates what is kept for later runs. In one heap
     with the images it would divide what they leave into pieces that fit no larger image. Nothing without `tune_malloc`.

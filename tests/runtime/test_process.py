@@ -1,5 +1,6 @@
 """A library leaves its process alone; the command line tunes it."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -122,3 +123,38 @@ def test_an_idle_pool_of_threads_does_not_keep_a_process_from_ending() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout.strip()) == (3, "done")
+
+
+MAPPED = """
+import ctypes
+from dreamvid.runtime.process import mapped_memory, tune_malloc
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena o s h mapped u f used free keep".split()]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype, libc.malloc.restype = Info, ctypes.c_void_p
+
+def maps_blocks():
+    before = libc.mallinfo2().mapped
+    for _ in range(100):
+        libc.malloc(ctypes.c_size_t(2**20))
+    return libc.mallinfo2().mapped >= before + 50 * 2**20
+
+found = []
+for tune in (False, True):
+    if tune:
+        tune_malloc()
+    found.append(maps_blocks())
+    with mapped_memory():
+        found.append(maps_blocks())
+    found.append(maps_blocks())
+print(found)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="needs glibc")
+def test_a_first_run_takes_its_memory_from_the_system() -> None:
+    """Blocks that find no place are mapped until malloc is tuned; then only within the context."""
+    printed = subprocess.run([sys.executable, "-c", MAPPED], check=True, capture_output=True, text=True).stdout
+    assert json.loads(printed.lower()) == [True, True, True, False, True, False]

@@ -49,7 +49,7 @@ SplitSeconds = Annotated[
     Parameter(
         group=JOB,
         metavar="SECONDS",
-        help="Let several workers share shots that are longer, in pieces of at most SECONDS (4 or more). Each piece "
+        help="Let several workers share shots that are longer, in equal pieces of about SECONDS (4 or more). Each piece "
         "begins with some seconds that are dreamed and not shown. At the seams the result differs a little.",
     ),
 ]

@@ -210,6 +210,8 @@ class _Render:
                 self.warnings += finish.join() if joined is None else joined
                 finish.publish()
         except DreamvidError as error:
+            if self.stop.may_have_caused(error):
+                self._leave_partial()
             self._add_what_is_kept(error)
         except KeyboardInterrupt:
             raise Interrupted(f"Stopped at once. {self._kept()}", self.stop.exit_code) from None

@@ -24,7 +24,7 @@ class RenderOptions:
     thread, to stop the render as Ctrl-C does. preview_every_seconds: how often `<stem>.partial<suffix>` and the image
     `<stem>.partial.png` are refreshed; None: never. profile: measure the device's peak too, for the result's
     `profile.roofline`, and wait for a GPU at the end of every stage. trace: file for the times at which each stage
-    worked, in Chrome's trace format. split_seconds: plan shots that are longer in pieces of at most so many seconds
+    worked, in Chrome's trace format. split_seconds: plan shots that are longer in pieces of about so many seconds
     which stand alone, so that several workers can share a shot; at the seams frames differ a little from those of a
     whole shot. None: every shot is whole. ray: render on the workers of a Ray cluster: "local", "auto" or HOST:PORT,
     `RayOptions`, or a `WorkerPool` that the host has opened for several renders; None: in this process.

@@ -5,6 +5,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from dreamvid.errors import FfmpegError, SourceError
+
 # What Python does with each signal unless the host has installed a handler of its own.
 _DEFAULTS = {signal.SIGINT: (signal.default_int_handler, signal.SIG_DFL), signal.SIGTERM: (signal.SIG_DFL,)}
 
@@ -39,6 +41,10 @@ class StopRequest:
     def exit_code(self) -> int:
         """What a program that was stopped returns, as shells count: 128 plus the signal; 130 without a signal."""
         return 128 + (signal.SIGINT if self.signal is None else self.signal)
+
+    def may_have_caused(self, error: BaseException) -> bool:
+        """Tell if an error may come from an ffmpeg that was stopped too: Slurm and systemd stop all processes of a job."""
+        return self.signal is not None and isinstance(error, FfmpegError | SourceError)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

@@ -150,9 +150,15 @@ def _die_at(number: int, folder: str) -> None:
     sys.addaudithook(look)
 
 
-def children() -> Iterator[str]:
-    """Names of the processes that this one has started and that still run."""
+def child_processes() -> Iterator[int]:
+    """The processes that this one has started and that still run."""
     for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a process that ends meanwhile
-            for child in (task / "children").read_text().split():
-                yield Path(f"/proc/{child}/comm").read_text().strip()
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ends meanwhile
+            yield from map(int, (task / "children").read_text().split())
+
+
+def children() -> Iterator[str]:
+    """Names of those processes."""
+    for child in child_processes():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield Path(f"/proc/{child}/comm").read_text().strip()

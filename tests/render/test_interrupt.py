@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from renders import FRAMES, SEGMENTS, children, frames_of, names, segments_done, start_command, tiny
+from renders import (
+    FRAMES,
+    SEGMENTS,
+    child_processes,
+    children,
+    frames_of,
+    names,
+    segments_done,
+    start_command,
+    tiny,
+)
 
 from dreamvid.errors import Interrupted
 from dreamvid.image.io import read_image
@@ -83,6 +93,27 @@ def test_a_second_ctrl_c_stops_at_once(film: Path, tmp_path: Path) -> None:
     assert f"of {FRAMES} frames are kept" in str(caught.value)
     assert nothing_runs()
     assert names(tmp_path) == [".dream.mp4.job"]
+
+
+def stop_all_processes() -> None:
+    """As Slurm and systemd do: SIGTERM goes to every process of a job, ffmpeg too."""
+    for process in (os.getpid(), *child_processes()):
+        os.kill(process, signal.SIGTERM)
+
+
+def test_a_stop_that_ends_ffmpeg_too_is_a_stop(film: Path, undisturbed: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dream.mkv"
+
+    def look(progress: Progress) -> None:
+        if progress.stage == "dream" and progress.done == 11:
+            stop_all_processes()
+
+    with pytest.raises(Interrupted, match="7 of 25 frames are kept") as caught:
+        render_video(film, output, tiny(**FFV1), on_progress=look)
+    assert caught.value.exit_code == 143
+    assert nothing_runs()
+    assert render_video(film, output, tiny(**FFV1)).resumed_from == SEGMENTS[0][1]
+    assert (frames_of(output) == frames_of(undisturbed)).all()
 
 
 def test_ctrl_c_before_the_first_frame_leaves_nothing(film: Path, tmp_path: Path) -> None:

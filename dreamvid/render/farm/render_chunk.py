@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dreamvid.errors import Interrupted, JobError, OutputError
+from dreamvid.errors import DreamvidError, Interrupted, JobError, OutputError
 from dreamvid.render.farm.chunk import Chunk, chunks, chunks_of
 from dreamvid.render.farm.finish import Finish
 from dreamvid.render.farm.plan_file import PlanFile, source_for
@@ -167,11 +167,16 @@ def _render(
         report=tell,
         done=0,
     )
+    ended = False
     try:
         renderer.render(chunk.segments)
     except KeyboardInterrupt:
         raise Interrupted("Stopped at once. The same command continues.", stop.exit_code) from None
-    if stop.asked and renderer.done < chunk.count:
+    except DreamvidError as error:
+        if not stop.may_have_caused(error):
+            raise
+        ended = True
+    if ended or (stop.asked and renderer.done < chunk.count):
         raise Interrupted(
             f"Stopped after {renderer.done} of {chunk.count} frames. The same command continues after the last "
             "finished part.",

@@ -1,7 +1,9 @@
 """A render in chunks, by any processes in any order: the same frames, nothing lost, and a plan that is only data."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,15 +16,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from renders import QUICK, frames_of, names, tiny
+from renders import QUICK, child_processes, frames_of, names, segments_done, tiny
 
-from dreamvid.errors import DreamvidError, JobError, SourceError
+from dreamvid.errors import DreamvidError, Interrupted, JobError, SourceError
 from dreamvid.render.engine import render_video
 from dreamvid.render.farm.chunk import chunks
 from dreamvid.render.farm.plan_file import PlanFile
 from dreamvid.render.farm.render_chunk import join_chunks, plan_render, render_chunk, unfinished_chunks
 from dreamvid.render.farm.split import split_shots
 from dreamvid.render.plan import Plan, choose_keyframes, cut_segments
+from dreamvid.render.progress import Progress
 
 FFV1 = {"codec": "ffv1"}
 
@@ -64,6 +67,22 @@ def test_a_damaged_segment_is_noticed_and_rendered_again(film: Path, tmp_path: P
     assert not render_chunk(plan, 1).done_before
     join_chunks(plan)
     assert (frames_of(tmp_path / "dream.mkv") == frames_of(undisturbed)).all()
+
+
+def test_a_task_that_is_stopped_with_its_ffmpeg_is_stopped(film: Path, tmp_path: Path) -> None:
+    """Slurm sends SIGTERM to all processes of a task."""
+    plan = planned(film, tmp_path)
+
+    def look(progress: Progress) -> None:
+        if progress.done == 9:
+            for process in (os.getpid(), *child_processes()):
+                os.kill(process, signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="same command continues") as caught:
+        render_chunk(plan, 0, report=look)
+    assert caught.value.exit_code == 143
+    assert segments_done(plan.result) == 1
+    assert not render_chunk(plan, 0).done_before
 
 
 def test_a_plain_render_finishes_what_a_farm_has_begun(film: Path, tmp_path: Path, undisturbed: Path) -> None:

@@ -49,8 +49,8 @@ SplitSeconds = Annotated[
     Parameter(
         group=JOB,
         metavar="SECONDS",
-        help="Let several workers share shots that are longer, in equal pieces of about SECONDS (4 or more). Each piece "
-        "begins with some seconds that are dreamed and not shown. At the seams the result differs a little.",
+        help="Let several workers share shots that are longer, in equal pieces of about SECONDS (4 or more). Each "
+        "piece begins with some seconds that are dreamed and not shown. At the seams the result differs a little.",
     ),
 ]
 

@@ -43,7 +43,7 @@ class StopRequest:
         return 128 + (signal.SIGINT if self.signal is None else self.signal)
 
     def may_have_caused(self, error: BaseException) -> bool:
-        """Tell if an error may come from an ffmpeg that was stopped too: Slurm and systemd stop all processes of a job."""
+        """Tell if an error may come from a stopped ffmpeg: Slurm and systemd stop all processes of a job."""
         return self.signal is not None and isinstance(error, FfmpegError | SourceError)
 
     def __enter__(self) -> Self:

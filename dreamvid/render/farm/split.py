@@ -22,9 +22,9 @@ SEARCH_SECONDS = 1
 def split_shots(plan: Plan, split_seconds: float, half_life_seconds: float, changes: Sequence[float] = ()) -> Plan:
     """Let pieces of long shots stand alone, each after a pre-roll.
 
-    split_seconds: about how long the pieces may be. half_life_seconds: of the carried dream. changes: how much each frame
-    differs from the one before, as `make_plan` measures it; a seam is where the largest of them is smallest. Empty:
-    the pieces are as equal as they can be. A pre-roll begins with a frame that is dreamed in the whole shot as well, so
+    split_seconds: how long they are, about. half_life_seconds: of the carried dream. changes: how much each frame
+    differs from the one before, as `make_plan` measures it; a seam is where the largest of them is smallest. Empty: the
+    pieces are as equal as they can be. A pre-roll begins with a frame that is dreamed in the whole shot as well, so
     that the same frames are dreamed.
     """
     segments: list[Segment] = []

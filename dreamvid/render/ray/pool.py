@@ -77,12 +77,14 @@ class WorkerPool:
         self._failed_starts: Counter[str] = Counter()
         self._looked = 0.0
         self._own = False
+        self._printing: Any = None
 
     def __enter__(self) -> Self:
         self.ray = ray = import_ray(self.options.address)
         if not ray.is_initialized():
             self._connect(ray)
             self._own = True
+            self._listen(ray)
         self._class = ray.remote(WorkerActor)
         return self
 
@@ -109,6 +111,13 @@ class WorkerPool:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)  # Ray's own would end the program at once
 
+    def _listen(self, ray: Any) -> None:
+        """Log what nodes report of lost workers. Ray prints it to stdout, where the results are listed."""
+        module = ray._private.worker  # there is no public way
+        self._printing = getattr(module, "print_to_stdstream", None)
+        if self._printing is not None:
+            module.print_to_stdstream = lambda data, **_: _log.info("Ray: %s", " ".join(map(str, data["lines"])))
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -119,6 +128,8 @@ class WorkerPool:
             self.drop(worker)
         if self._own:
             self.ray.shutdown()
+            if self._printing is not None:
+                self.ray._private.worker.print_to_stdstream = self._printing
 
     def warm_up(self) -> None:
         """Start workers before it is known how many are wanted: they take seconds to load their network."""

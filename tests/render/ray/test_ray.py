@@ -88,7 +88,7 @@ def test_two_workers_give_the_frames_of_one_process(
 
 @needs_ray
 def test_a_killed_worker_costs_what_it_had_in_work(
-    pool: WorkerPool, film: Path, tmp_path: Path, undisturbed: Path
+    pool: WorkerPool, film: Path, tmp_path: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "dream.mkv"
     look = kill_workers(lambda progress: segments_done(output) >= 1, 1)
@@ -96,6 +96,8 @@ def test_a_killed_worker_costs_what_it_had_in_work(
     assert (frames_of(output) == frames_of(undisturbed)).all()
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]
     assert any("tried again" in warning for warning in result.warnings)
+    time.sleep(1)  # Ray's node reports the loss later
+    assert capsys.readouterr().out == "", "a command lists its results there, and nothing else"
 
 
 @needs_ray

@@ -37,8 +37,9 @@ class Finish:
     def join(self) -> list[str]:
         """Join the segments to the result, which has no final name yet; return warnings. Raises DreamvidError."""
         sound, sink = self.sound, self.job.destination.sink
+        seams: list[str] = []
         if self.source_frames is not None:
-            write_seams(self.job, self.plan, self.spec, sink, self.source_frames)
+            seams = write_seams(self.job, self.plan, self.spec, sink, self.source_frames)
         shown = [segment for segment in self.plan.segments if segment.shown]
         recording = Recording(
             [self.job.result_path(segment) for segment in shown],
@@ -50,7 +51,7 @@ class Finish:
             trimmed=self.plan.trimmed,
         )
         with disk_errors_as_output_errors(self.job.folder):
-            warnings = sink.join(recording, self.job.joined)
+            warnings = [*seams, *sink.join(recording, self.job.joined)]
         self.job.record_joined(warnings)
         return warnings
 

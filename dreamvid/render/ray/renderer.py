@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from dreamvid.errors import DeviceError, DreamvidError, Interrupted
+from dreamvid.errors import DeviceError, DreamvidError, Interrupted, SourceError
 from dreamvid.render.farm.chunk import Chunk, chunks_of
 from dreamvid.render.farm.segment_store import SegmentStore, write_atomically
 from dreamvid.render.farm.worker import SHARED, ChunkFailed, FramesDone, Opened, SegmentDone, Work
@@ -125,8 +126,11 @@ class RayRender:
                 if opened.lacks_source:
                     self._send_source(worker)
                     opened = ray.get(worker.actor.open.remote(self._work))
-            except DreamvidError:
+            except SourceError:
                 raise
+            except DreamvidError as error:  # it cannot take the source in: its disk is full
+                self._turn_away(worker, str(getattr(error, "cause", error)))  # Ray puts a traceback around it
+                continue
             except Exception as error:  # it was lost meanwhile: Ray has many errors for that
                 self._lost(worker, error)
                 continue
@@ -136,22 +140,24 @@ class RayRender:
 
     def _welcome(self, worker: PooledWorker, opened: Opened) -> None:
         if refusal := self._refusal(opened):
-            self._tell(f"the worker {worker.name} is left out: {refusal}")
-            self._pool.drop(worker, refuse=refusal)
+            self._turn_away(worker, refusal)
             return
         self._identity = self._identity or opened.identity
         worker.shared = opened.shared
         self._crew.append(worker)
 
+    def _turn_away(self, worker: PooledWorker, why: str) -> None:
+        self._tell(f"the worker {worker.name} is left out: {why}")
+        self._pool.drop(worker, refuse=why)
+
     def _send_source(self, worker: PooledWorker) -> None:
-        """Send the source's files in blocks; the worker checks their content."""
+        """Send the source's files in blocks; the worker checks their content. Raises SourceError if one is gone."""
         ray = self._pool.ray
         for number, path in enumerate(self._work.source.paths):
-            with path.open("rb") as file:
-                offset = 0
-                while block := file.read(_BLOCK_BYTES):
-                    ray.get(worker.actor.receive.remote(number, offset, block))
-                    offset += len(block)
+            offset = 0
+            while block := _block(path, offset):
+                ray.get(worker.actor.receive.remote(number, offset, block))
+                offset += len(block)
 
     def _refusal(self, opened: Opened) -> str:
         if opened.lacks_source:
@@ -340,6 +346,15 @@ class RayRender:
     def _tell(self, message: str) -> None:
         self.warnings.append(message)
         _log.info("%s", message)
+
+
+def _block(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(_BLOCK_BYTES)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _reason(error: BaseException) -> str:

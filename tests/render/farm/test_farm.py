@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from dreamvid.render.engine import render_video
 from dreamvid.render.farm.chunk import chunks
 from dreamvid.render.farm.plan_file import PlanFile
 from dreamvid.render.farm.render_chunk import join_chunks, plan_render, render_chunk, unfinished_chunks
+from dreamvid.render.farm.seam import SeamChange, dissolve
 from dreamvid.render.farm.split import split_shots
 from dreamvid.render.plan import Plan, choose_keyframes, cut_segments
 from dreamvid.render.progress import Progress
@@ -230,6 +232,25 @@ def test_a_pre_roll_of_the_whole_shot_changes_nothing(film: Path, tmp_path: Path
     assert (frames_of(result.output) == frames_of(undisturbed)).all()
     assert result.frames == len(frames_of(undisturbed))
     assert "seams_within_shots = 1" in result.recipe.read_text()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_change_across_a_seam_is_measured_against_that_of_the_pieces(dtype: type) -> None:
+    top = np.iinfo(dtype).max
+    rng = np.random.default_rng(0)
+    before, after, source = (rng.integers(0, top, (9, 6, 8, 3), dtype=dtype, endpoint=True) for _ in range(3))
+
+    def ratio(one: np.ndarray, other: np.ndarray, bare: np.ndarray) -> tuple[float, np.ndarray]:
+        change = SeamChange()
+        shown = np.stack(list(dissolve(one, other, bare, len(one), dtype, change)))
+        return change.ratio, shown
+
+    measured, shown = ratio(before, after, source)
+    steps = [np.abs(np.diff(frames.astype(float), axis=0)).mean((1, 2, 3)).max() for frames in (before, after, shown)]
+    assert measured == pytest.approx(steps[2] / max(steps[:2]), rel=1e-4)
+    still = np.zeros_like(before)
+    assert ratio(still, still, still)[0] == 0
+    assert ratio(still, still + np.array(top, dtype), still)[0] > 20, "it fades from black to white"
 
 
 def test_a_split_changes_its_piece_and_nothing_else(film: Path, tmp_path: Path) -> None:

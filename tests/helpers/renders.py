@@ -150,15 +150,20 @@ def _die_at(number: int, folder: str) -> None:
     sys.addaudithook(look)
 
 
-def child_processes() -> Iterator[int]:
-    """The processes that this one has started and that still run."""
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ends meanwhile
-            yield from map(int, (task / "children").read_text().split())
+def stop_render_and_ffmpeg() -> None:
+    """Send SIGTERM to this process and to every ffmpeg that it has started, as Slurm and systemd do."""
+    programs = [child for child, name in _children() if name.startswith("ffmpeg")]
+    for process in (os.getpid(), *programs):
+        os.kill(process, signal.SIGTERM)
 
 
 def children() -> Iterator[str]:
-    """Names of those processes."""
-    for child in child_processes():
-        with suppress(FileNotFoundError, ProcessLookupError):
-            yield Path(f"/proc/{child}/comm").read_text().strip()
+    """Names of the processes that this one has started and that still run."""
+    return (name for _, name in _children())
+
+
+def _children() -> Iterator[tuple[int, str]]:
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a process that ends meanwhile
+            for child in (task / "children").read_text().split():
+                yield int(child), Path(f"/proc/{child}/comm").read_text().strip()

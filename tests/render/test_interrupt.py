@@ -11,12 +11,12 @@ import pytest
 from renders import (
     FRAMES,
     SEGMENTS,
-    child_processes,
     children,
     frames_of,
     names,
     segments_done,
     start_command,
+    stop_render_and_ffmpeg,
     tiny,
 )
 
@@ -95,18 +95,12 @@ def test_a_second_ctrl_c_stops_at_once(film: Path, tmp_path: Path) -> None:
     assert names(tmp_path) == [".dream.mp4.job"]
 
 
-def stop_all_processes() -> None:
-    """As Slurm and systemd do: SIGTERM goes to every process of a job, ffmpeg too."""
-    for process in (os.getpid(), *child_processes()):
-        os.kill(process, signal.SIGTERM)
-
-
 def test_a_stop_that_ends_ffmpeg_too_is_a_stop(film: Path, undisturbed: Path, tmp_path: Path) -> None:
     output = tmp_path / "dream.mkv"
 
     def look(progress: Progress) -> None:
         if progress.stage == "dream" and progress.done == 11:
-            stop_all_processes()
+            stop_render_and_ffmpeg()
 
     with pytest.raises(Interrupted, match="7 of 25 frames are kept") as caught:
         render_video(film, output, tiny(**FFV1), on_progress=look)

@@ -1,9 +1,7 @@
 """A render in chunks, by any processes in any order: the same frames, nothing lost, and a plan that is only data."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from renders import QUICK, child_processes, frames_of, names, segments_done, tiny
+from renders import QUICK, frames_of, names, segments_done, stop_render_and_ffmpeg, tiny
 
 from dreamvid.errors import DreamvidError, Interrupted, JobError, SourceError
 from dreamvid.render.engine import render_video
@@ -77,8 +75,7 @@ def test_a_task_that_is_stopped_with_its_ffmpeg_is_stopped(film: Path, tmp_path:
 
     def look(progress: Progress) -> None:
         if progress.done == 9:
-            for process in (os.getpid(), *child_processes()):
-                os.kill(process, signal.SIGTERM)
+            stop_render_and_ffmpeg()
 
     with pytest.raises(Interrupted, match="same command continues") as caught:
         render_chunk(plan, 0, report=look)

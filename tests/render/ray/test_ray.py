@@ -166,7 +166,7 @@ def test_a_lost_node_is_made_up_for(
 def test_animations_go_on_where_a_worker_was_killed(pool: WorkerPool, tmp_path: Path) -> None:
     """Each is a chain of frames, so one worker renders it at a time."""
     settings = load_settings(
-        "slow-bloom", octaves=1, iterations=1, size="64x48", fps="2", frames="0:20", codec="ffv1", device="cpu"
+        "slow-bloom", octaves=2, iterations=4, size="64x48", fps="2", frames="0:60", codec="ffv1", device="cpu"
     )
     whole = render_zoom("noise", tmp_path / "whole.mkv", settings)
     output = tmp_path / "zoom.mkv"

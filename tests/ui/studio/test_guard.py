@@ -3,15 +3,12 @@
 import asyncio
 import base64
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 import pytest
 
-from dreamvid.image.io import write_image
 from dreamvid.ui.studio.server.guard import Guard, Login, is_this_machine
 
 OWN = "127.0.0.1:7870"
@@ -180,30 +177,6 @@ def test_only_loopback_addresses_go_without_a_login() -> None:
 
 
 # --- the real server's routes, without a browser
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from starlette.testclient import TestClient
-
-    from dreamvid.ui.studio.server.app import build_app
-    from dreamvid.ui.studio.server.live_room import LiveRoom
-    from dreamvid.ui.studio.studio import Studio
-    from dreamvid.ui.studio.workspace import Workspace
-
-    folder = tmp_path_factory.mktemp("guarded")
-    (folder / "secret.png").write_bytes(b"SESAME")
-    workspace = Workspace.open(folder / "studio")
-    write_image(workspace.root / "sources" / "a.png", np.zeros((40, 60, 3), np.uint8))
-    (workspace.root / "sources" / "link.png").symlink_to(folder / "secret.png")
-    (workspace.root / "sources" / "page.html").write_text("<script>")
-    studio = Studio(workspace, upload_limit=1 << 20)
-    app = build_app(studio, LiveRoom(workspace), "127.0.0.1", 7870, None)
-    with TestClient(app, base_url=f"http://{OWN}") as opened:
-        opened.headers["x-dreamvid-studio"] = "1"
-        yield opened
-    studio.runner._thread = type(studio.runner._thread)()  # it was never started
-    studio.dreams.close()
 
 
 TRAVERSALS = [

@@ -6,6 +6,8 @@
   changes something needs the studio's own Origin, or a header that other pages cannot send.
 - **Logins.** Any address but this machine's own needs one. It is checked before anything else is answered.
 - **Gradio's other doors.** Only the paths that the page needs exist: no uploads, files, proxies or APIs of Gradio's.
+- **Files in events.** A value that says that it is a file would make Gradio copy any file, or fetch any address, as it
+  checks neither in a program that mounts it. The page's components have no such values: events with one are refused.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import json
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
@@ -35,6 +38,7 @@ _PREFIXES = (
     *("/gradio_api/queue/", "/gradio_api/heartbeat/", "/gradio_api/startup-events", "/gradio_api/run/"),
     *("/gradio_api/reset", "/gradio_api/cancel", "/gradio_api/theme.css"),
 )
+_EVENTS = ("/gradio_api/run/", "/gradio_api/queue/join")
 _UPLOAD = "/studio/upload"
 _LARGEST_BODY = 4 << 20
 _WRONG_LOGIN_SECONDS = 0.5
@@ -114,8 +118,14 @@ class Guard:
         if refusal is not None:
             await _refuse(scope, send, *refusal)
             return
-        unlimited = scope["path"] == _UPLOAD
-        await self._app(scope, receive if unlimited else _limited(receive), _with_headers(send))
+        if scope["path"] != _UPLOAD:
+            receive = _limited(receive)
+        if scope["path"].startswith(_EVENTS):
+            body, receive = await _read(receive)
+            if _has_object(body):
+                await _refuse(scope, send, 400, "An event has numbers and texts only.")
+                return
+        await self._app(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: MutableMapping[str, Any], headers: MutableMapping[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -174,6 +184,40 @@ def _limited(receive: Receive) -> Receive:
         return message
 
     return limited
+
+
+async def _read(receive: Receive) -> tuple[bytes, Receive]:
+    """Read a request's body; return it, and a function that gives it again."""
+    messages: list[Message] = []
+    while True:
+        messages.append(await receive())
+        if messages[-1]["type"] != "http.request" or not messages[-1].get("more_body"):
+            break
+    again = iter(messages)
+
+    async def replayed() -> Message:
+        message = next(again, None)
+        return await receive() if message is None else message
+
+    return b"".join(message.get("body", b"") for message in messages), replayed
+
+
+def _has_object(body: bytes) -> bool:
+    """Tell whether a value of an event is, or holds, an object; a body that is no event is left to whoever reads it."""
+    try:
+        event = json.loads(body)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    waiting = [event.get("data")] if isinstance(event, dict) else []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            return True
+        if isinstance(value, list):
+            waiting += value
+    return False
 
 
 def _with_headers(send: Send) -> Send:

@@ -29,7 +29,7 @@ from dreamvid.video.source import FILE_KINDS, FfmpegSource, open_source
 
 THUMBNAILS, THUMBNAIL_HEIGHT = 24, 72
 _WAVEFORM = 600  # values over the whole sound
-_CURVES_RATE = 30
+CURVES_RATE = 30
 _SHOTS_UP_TO_SECONDS = 900.0  # a longer film is decoded once by its render; the page does not wait for it
 _MOST_LINES = 1080  # of a frame that is shown
 _VERSION = 3  # of what is kept
@@ -63,7 +63,7 @@ _CURVES = TypeAdapter(dict[str, list[float]])
 
 def film_facts(path: Path, cache: Path) -> FilmFacts:
     """Work out a source's facts, or read them from the cache. Raises SourceError for a file that cannot be read."""
-    kept = cache / f"{_key(path)}.json"
+    kept = cache / f"{cache_key(path)}.json"
     with _ONE_AT_A_TIME:
         try:
             return _FACTS.validate_json(kept.read_bytes())
@@ -76,12 +76,12 @@ def film_facts(path: Path, cache: Path) -> FilmFacts:
 
 def strip_path(path: Path, cache: Path) -> Path:
     """Return the file of a source's strip of thumbnails; `film_facts` makes it."""
-    return cache / f"{_key(path)}.strip.jpg"
+    return cache / f"{cache_key(path)}.strip.jpg"
 
 
 def thumbnail(path: Path, cache: Path, height: int = 180, seconds: float = 0.0) -> Path:
     """Make, or find in the cache, a JPEG of an image or of a video's frame. Raises SourceError."""
-    kept = cache / f"{_key(path)}.{height}.{seconds:.2f}.jpg"
+    kept = cache / f"{cache_key(path)}.{height}.{seconds:.2f}.jpg"
     if not kept.is_file():
         _write(kept, to_jpeg(fitted(frame_at(path, seconds), height)))
     return kept
@@ -90,10 +90,10 @@ def thumbnail(path: Path, cache: Path, height: int = 180, seconds: float = 0.0) 
 def signals(path: Path, cache: Path) -> dict[str, list[float]]:
     """Analyse a sound into curves for schedules, 30 values a second; empty without sound."""
     try:
-        kept = cache / f"{_key(path)}.curves.json"
+        kept = cache / f"{cache_key(path)}.curves.json"
         if not kept.is_file():
             samples, rate = decode_audio(path)
-            curves = analyse_sound(samples, rate, _CURVES_RATE)
+            curves = analyse_sound(samples, rate, CURVES_RATE)
             rounded = {name: np.round(values, 3).tolist() for name, values in curves.values.items()}
             _write(kept, json.dumps(rounded).encode())
         return _CURVES.validate_json(kept.read_bytes())
@@ -205,7 +205,7 @@ def _sound(path: Path) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
     peaks = np.abs(samples if samples.ndim == 1 else samples.max(axis=1))
     parts = np.array_split(peaks, min(_WAVEFORM, len(peaks)))
     heights = np.array([part.max() for part in parts])
-    beats = analyse_sound(samples, rate, _CURVES_RATE).beats_seconds
+    beats = analyse_sound(samples, rate, CURVES_RATE).beats_seconds
     loudest = max(float(heights.max()), 1e-9)
     return (
         len(samples) / rate,
@@ -237,7 +237,8 @@ def _8_bits(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArr
     return (pixels if pixels.dtype == np.uint8 else pixels >> 8).astype(np.uint8)
 
 
-def _key(path: Path) -> str:
+def cache_key(path: Path) -> str:
+    """Name what is kept of a file: another name where its content is another one."""
     status = path.stat()
     text = f"{_VERSION} {path.name} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
@@ -246,6 +247,7 @@ def _key(path: Path) -> str:
 def _write(path: Path, data: bytes) -> None:
     part = part_path(path)
     try:
+        path.parent.mkdir(exist_ok=True)  # the cache may be deleted at any time
         part.write_bytes(data)
         part.replace(path)
     finally:

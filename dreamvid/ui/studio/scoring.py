@@ -10,7 +10,7 @@ from typing import Any
 
 from dreamvid.errors import DreamvidError
 from dreamvid.runtime.files import part_path
-from dreamvid.settings import find_preset
+from dreamvid.settings import VideoSettings, find_preset
 from dreamvid.ui.studio.doors import source_from_browser
 from dreamvid.ui.studio.runner import child_environment
 from dreamvid.ui.studio.workspace import RESULTS, Workspace, WorkspaceError
@@ -78,6 +78,15 @@ def source_of(result: Path, workspace: Workspace) -> str | None:
         return source_from_browser(origin["source"], workspace)
     except (OSError, ValueError, KeyError, TypeError, WorkspaceError):
         return None
+
+
+def first_frame_of(result: Path) -> int:
+    """Return the frame of its source with which a result begins, by its recipe."""
+    try:
+        video = tomllib.loads(result.with_name(f"{result.name}.toml").read_text(encoding="utf-8")).get("video", {})
+        return VideoSettings(frames=video["frames"]).frame_range()[0]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def kind_of(result: Path) -> str:

@@ -17,9 +17,10 @@ from starlette.routing import Route
 
 from dreamvid.errors import DreamvidError
 from dreamvid.ui.studio.film import film_facts, strip_path, thumbnail
+from dreamvid.ui.studio.playable import playable_copy
 from dreamvid.ui.studio.queue import QueuedRender
 from dreamvid.ui.studio.runner import read_progress
-from dreamvid.ui.studio.scoring import kind_of, source_of
+from dreamvid.ui.studio.scoring import first_frame_of, kind_of, source_of
 from dreamvid.ui.studio.studio import Studio
 from dreamvid.ui.studio.uploads import UploadError, receive
 from dreamvid.ui.studio.workspace import (
@@ -58,6 +59,7 @@ def routes(studio: Studio) -> list[Route]:
         route("static/{name}", _static),
         route("file/{folder}/{name}", _file),
         route("thumbnail/{folder}/{name}", _thumbnail),
+        route("playable/{folder}/{name}", _playable),
         route("film/{folder}/{name}", _film),
         route("strip/{folder}/{name}", _strip),
         route("events/{session}", _events),
@@ -114,6 +116,14 @@ async def _thumbnail(studio: Studio, request: Request) -> Response:
     seconds = min(max(0.0, _number(request, "seconds", 0.0)), 1e6)
     kept = await asyncio.to_thread(thumbnail, path, studio.workspace.cache, int(height), seconds)
     return FileResponse(kept, media_type="image/jpeg", headers=_KEEP)
+
+
+async def _playable(studio: Studio, request: Request) -> Response:
+    path = studio.workspace.file(_name(request), SOURCES, RESULTS)
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        raise WorkspaceError("only a video can be played.")
+    kept = await asyncio.to_thread(playable_copy, path, studio.workspace.cache)
+    return FileResponse(kept, media_type="video/mp4", headers=_KEEP)
 
 
 def _number(request: Request, name: str, default: float) -> float:
@@ -274,6 +284,7 @@ def _describe_results(studio: Studio) -> list[dict[str, Any]]:
                 "source": source_of(path, workspace),
                 "recipe": workspace.name(recipe) if recipe.is_file() else None,
                 "kind": kind_of(path),
+                "first_frame": first_frame_of(path),
                 "plot": workspace.name(plot) if plot.is_file() else None,
                 **studio.scoring.state(path),
             }

@@ -54,11 +54,12 @@
     root.append(shelf, empty, player);
     let chosen = null;
     let wanted = null;
+    let offset = 0; // seconds of the source at which the dream begins
 
     // The dream leads; the source follows it. It is set right when it is off by more than a frame or so.
     const follow = () => {
       if (!source.src || !source.duration) return;
-      const at = Math.min(dream.currentTime, source.duration - 0.001);
+      const at = Math.min(dream.currentTime + offset, source.duration - 0.001);
       if (Math.abs(source.currentTime - at) > (dream.paused ? 0.001 : 0.06)) source.currentTime = at;
     };
     const start = () => { follow(); source.play().catch(() => {}); dream.play().catch(() => {}); };
@@ -79,24 +80,47 @@
     const run = async (call) => {
       try { await call(); await look(); } catch (error) { Studio.toast(error.message, "error"); }
     };
+    // What the browser cannot play, it is given as a copy that it can.
+    const load = (video, name) => {
+      video.dataset.name = name || "";
+      delete video.dataset.copy;
+      if (name) video.src = `/studio/file/${path(name)}`;
+      else { video.removeAttribute("src"); video.load(); }
+    };
+    const loadCopy = (video) => {
+      const { name } = video.dataset;
+      if (!name) return;
+      if (video.dataset.copy) { Studio.toast(`${name.split("/")[1]} cannot be played here. Download it.`, "error"); video.dataset.name = ""; return; }
+      video.dataset.copy = "1";
+      time.textContent = "making a copy that this browser plays …";
+      video.src = `/studio/playable/${path(name)}`;
+      video.addEventListener("canplay", start, { once: true });
+    };
+    for (const video of [source, dream]) {
+      video.addEventListener("error", () => loadCopy(video));
+      video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) loadCopy(video); });
+    }
     const close = () => {
       chosen = null;
       player.hidden = true;
-      for (const video of [source, dream]) { video.pause(); video.removeAttribute("src"); video.load(); }
+      for (const video of [source, dream]) { video.pause(); load(video, ""); }
     };
 
     const open = (one) => {
       chosen = one;
       player.hidden = false;
       text.hidden = true;
-      const compares = Boolean(one.source) && one.kind === "run" && /\.(mp4|mkv|webm|mov|m4v)$/i.test(one.source);
+      const compares = Boolean(one.source) && one.kind === "run" && /\.(mp4|mkv|webm|mov|m4v|avi|mpg|ts|gif|webp)$/i.test(one.source);
       box.classList.toggle("single", !compares);
       layout.hidden = !compares;
       wipe.move(compares ? 50 : 0);
-      dream.src = `/studio/file/${path(one.name)}`;
-      if (compares) source.src = `/studio/file/${path(one.source)}`;
-      else { source.removeAttribute("src"); source.load(); }
-      download.href = dream.src;
+      offset = 0;
+      if (compares && one.first_frame) {
+        Studio.get(`film/${path(one.source)}`).then((facts) => { offset = one.first_frame / facts.fps; follow(); }, () => {});
+      }
+      load(dream, one.name);
+      load(source, compares ? one.source : "");
+      download.href = `/studio/file/${path(one.name)}`;
       download.download = one.name.split("/")[1];
       start();
       mark();

@@ -18,6 +18,7 @@ from dreamvid.image.io import read_mask
 from dreamvid.image.tensors import luma, to_tensor
 from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader, Pixels
+from dreamvid.video.mattes import MATTES
 from dreamvid.video.probe import VideoInfo, probe, scan
 from dreamvid.video.probing.pixel_formats import has_alpha
 from dreamvid.video.source import FILE_KINDS, Source, open_source
@@ -37,24 +38,16 @@ class _MaskImages(ImagesSource):
         return read_mask(self._path(index), page=self._page(index))
 
 
-_MATTES: dict[str, tuple[str, str]] = {
-    "subject": ("subject", "SubjectMatte"),
-    "background": ("subject", "BackgroundMatte"),
-    "motion": ("motion", "MotionMatte"),
-}
-"""The names of mattes, with the module and the class of each: loading one reads a network."""
-
-
 def is_matte(text: str) -> bool:
     """Tell whether a mask is computed from the frames; a file of such a name is written as `./subject`."""
-    return text in _MATTES
+    return text in MATTES
 
 
 def open_mask(text: str, size: Size, device: torch.device | str) -> "Mask | Matte":
     """Open a mask: a file, or a matte. Raises SettingsError, and NetworkError for a matte's network."""
     if not is_matte(text):
         return Mask(text, size, device)
-    module, name = _MATTES[text]
+    module, name = MATTES[text]
     matte: Matte = getattr(importlib.import_module(f"dreamvid.video.mattes.{module}"), name)(device)
     return matte
 

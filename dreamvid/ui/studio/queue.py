@@ -8,6 +8,7 @@ A job is two files in the workspace's folder queue/:
 `dreamvid run sources/film.mp4 -o results/film.mp4 --preset queue/0007-film.toml` renders it without the studio.
 """
 
+import contextlib
 import json
 import re
 import threading
@@ -155,11 +156,17 @@ class RenderQueue:
             return self.set(id, state="waiting", message="", pid=0)
 
     def forget(self, id: str) -> None:
-        """Remove a job that does not run from the list; a finished result stays. Raises WorkspaceError."""
+        """Remove a job that does not run, with what it has rendered so far; a finished result stays.
+
+        Raises WorkspaceError.
+        """
         with self._one_at_a_time:
             job = self.get(id)
             if job.status.state == "running":
                 raise WorkspaceError("the job runs: cancel it first.")
+            if job.status.state != "done":
+                with contextlib.suppress(WorkspaceError):  # of a damaged job
+                    self.workspace.clear_unfinished(job.output)
             for suffix in (".toml", ".json", ".log", ".lock", ".jpg"):
                 (self._folder / f"{id}{suffix}").unlink(missing_ok=True)
 

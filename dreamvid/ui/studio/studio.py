@@ -1,7 +1,8 @@
 """Hold the parts of one studio together: its workspace, queue, previews and scores."""
 
 import contextlib
-import shutil
+import stat
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from dreamvid.ui.studio.uploads import clean_up
 from dreamvid.ui.studio.workspace import Workspace
 
 _CACHE_FILES, _CACHE_BYTES = 2000, 512 << 20
+_PART_SECONDS = 3600  # a file that is written takes no longer
 
 
 class Studio:
@@ -47,15 +49,21 @@ class Studio:
 
 def trim_cache(cache: Path) -> None:
     """Delete what was made longest ago, so that the cache stays small."""
-    files = sorted(cache.rglob("*"), key=lambda path: -path.lstat().st_mtime)
-    kept = size = 0
-    for path in files:
-        if path.is_dir() and not path.is_symlink():
-            continue
-        kept, size = kept + 1, size + path.lstat().st_size
-        if kept > _CACHE_FILES or size > _CACHE_BYTES or path.name.endswith(".part"):
-            with contextlib.suppress(OSError):
-                path.unlink()
+    found: list[tuple[float, int, Path]] = []
+    for path in cache.rglob("*"):
+        with contextlib.suppress(OSError):  # it was replaced meanwhile
+            status = path.lstat()
+            if not stat.S_ISDIR(status.st_mode):
+                found.append((status.st_mtime, status.st_size, path))
+    count, size, long_ago = 0, 0, time.time() - _PART_SECONDS
+    for made, length, path in sorted(found, reverse=True):
+        if not (path.name.endswith(".part") and made < long_ago):
+            count, size = count + 1, size + length
+            if count <= _CACHE_FILES and size <= _CACHE_BYTES:
+                continue
+        with contextlib.suppress(OSError):
+            path.unlink()
     for folder in cache.iterdir():
-        if folder.is_dir() and not any(folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if folder.is_dir():
+                folder.rmdir()  # if it is empty

@@ -119,6 +119,13 @@ class Workspace:
         """List the finished videos, newest first."""
         return [path for path in self.files(RESULTS, *RESULT_SUFFIXES) if ".partial" not in path.name]
 
+    def clear_unfinished(self, name: str) -> None:
+        """Delete what an unfinished render of a result has left. Raises WorkspaceError."""
+        path = self.target(name, RESULTS)
+        shutil.rmtree(path.with_name(f".{path.name}.job"), ignore_errors=True)
+        for suffix in (path.suffix, ".png"):
+            path.with_name(f"{path.stem}.partial{suffix}").unlink(missing_ok=True)
+
     def delete(self, name: str) -> list[Path]:
         """Delete a source, a recipe, or a result with what belongs to it; return what was deleted."""
         path = self.file(name, SOURCES, RESULTS, RECIPES)
@@ -126,7 +133,7 @@ class Workspace:
         if path.parent.name == RESULTS:
             beside = (f"{path.name}.toml", f"{path.stem}.score.json", f"{path.stem}.score.png")
             deleted += [path.with_name(other) for other in beside if path.with_name(other).is_file()]
-            shutil.rmtree(path.with_name(f".{path.name}.job"), ignore_errors=True)
+            self.clear_unfinished(name)
         for file in deleted:
             file.unlink()
         return deleted

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from renders import RATE, tiny
 
 from dreamvid.api import Dreamer, DreamStep
 from dreamvid.image.io import write_image
@@ -14,11 +15,16 @@ from dreamvid.ui.studio.dreaming.requests import (
     AtlasRequest,
     LayersRequest,
     Moment,
+    MotionRequest,
     PresetsRequest,
     PreviewRequest,
     Request,
 )
 from dreamvid.ui.studio.dreaming.worker import Desk, serve
+from dreamvid.video.decode import FrameReader
+from dreamvid.video.ffmpeg import run_ffmpeg
+from dreamvid.video.probe import probe
+from dreamvid.video.source import open_source
 
 OCTAVES = (125, 175, 245, 343, 480)
 
@@ -117,6 +123,85 @@ def test_the_newest_preview_comes_first_and_replaces_older_ones() -> None:
     assert [request.number for request in taken if request] == [4, 3, 1]
     desk.close()
     assert desk.take() is None
+
+
+def test_motion_of_older_values_is_not_dreamed_any_more() -> None:
+    """But thumbnails of presets are, which do not depend on the values."""
+    settings = load_settings()
+    motion = MotionRequest("s", 1, Moment("noise"), settings, "x.mp4")
+    desk = Desk()
+    desk.put(motion)
+    desk.put(_request(2, PresetsRequest))
+    desk.put(_request(3, session="other"))
+    assert desk.take() == _request(3, session="other")
+    desk.put(_request(4))
+    assert [request.number for request in (desk.take(), desk.take()) if request] == [4, 2]
+    desk.put(_request(5))
+    desk.put_back(motion)  # it was stopped by the newer preview
+    assert [request.number for request in (desk.take(),) if request] == [5]
+    desk.put_back(motion)  # it was stopped by another page's
+    assert desk.take() == motion
+
+
+def _answers(folder: Path, request: Request) -> list[Answer]:
+    """Ask for one thing; return what is answered."""
+    desk, answers = Desk(), []
+
+    def answer(given: Answer) -> None:
+        answers.append(given)
+        if given.stage in ("done", "error", "fine"):
+            desk.close()
+
+    desk.put(request)
+    serve(desk, answer, folder)
+    return answers
+
+
+def test_an_animation_s_motion_is_its_first_seconds_with_its_music(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drum = "aevalsrc='sin(880*t)*exp(-9*mod(t,0.25))':d=3"
+    run_ffmpeg(["-f", "lavfi", "-i", drum, "file:drum.wav"], "making a drum")
+    small = {"objective": "blocks.1.0", "dream_height": 48, "iterations": 2, "octaves": 2, "device": "cpu"}
+    form = {"size": "96x48", "frames": "0:30", "audio": "drum.wav", "loop": True}
+    settings = load_settings("drift", **small, **form, zoom="1 + 6*beat")
+    request = MotionRequest("s", 1, Moment("noise"), settings, str(tmp_path / "loop.mp4"), kind="zoom")
+    answers = _answers(tmp_path, request)
+    assert answers[-1].values == {"file": "loop.mp4", "sound": True}
+    source = open_source(tmp_path / "loop.mp4")
+    info = probe(source)
+    assert (info.width, info.height, info.frame_rate) == (96, 48, 12)
+    assert info.audio
+    with FrameReader(source, info) as reader:
+        frames = np.stack([frame.pixels for frame in reader]).astype(int)
+    assert len(frames) == 12  # one second: as long as the animation
+    step = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
+    assert np.abs(frames[-1] - frames[0]).mean() < 2 * step.max()  # it closes
+    silent = load_settings("drift", **small, **{**form, "audio": None}, zoom="1 + 6*beat")
+    request = MotionRequest("s", 2, Moment("noise"), silent, str(tmp_path / "silent.mp4"), kind="zoom")
+    assert _answers(tmp_path, request)[-1].values == {"file": "silent.mp4", "sound": False}
+    with FrameReader(open_source(tmp_path / "silent.mp4"), probe(open_source(tmp_path / "silent.mp4"))) as reader:
+        still = np.stack([frame.pixels for frame in reader]).astype(int)
+    assert np.abs(np.diff(still, axis=0)).mean() < 0.8 * step.mean()  # nothing moves it
+
+
+def test_a_film_s_motion_is_a_draft_around_the_moment_and_is_kept(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    request = MotionRequest("s", 1, Moment(str(film), 3.0), tiny(), str(tmp_path / "span.mp4"), seconds=3.0)
+    answers = _answers(tmp_path, request)
+    parts = [answer.values for answer in answers[:-1]]
+    assert parts[-1] == {"done": len(parts), "total": len(parts)}
+    info = probe(open_source(tmp_path / "span.mp4"))
+    assert float(info.frame_rate) == pytest.approx(float(RATE) / 2)
+    stamp = (tmp_path / "span.mp4").stat().st_mtime_ns
+    assert [answer.stage for answer in _answers(tmp_path, request)] == ["done"]
+    assert (tmp_path / "span.mp4").stat().st_mtime_ns == stamp
+    still = MotionRequest("s", 1, Moment("none.mp4"), tiny(), str(tmp_path / "none.mp4"))
+    assert _answers(tmp_path, still)[-1].stage == "error"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["span.mp4"]
 
 
 def test_steps_of_a_dream_can_be_watched_and_stopped() -> None:

@@ -51,6 +51,23 @@ def test_jobs_are_files_in_order(queue: RenderQueue) -> None:
     assert not list((queue.workspace.root / "queue").glob(f"{first.id}*"))
 
 
+def test_a_job_that_is_removed_leaves_nothing_but_a_finished_result(queue: RenderQueue) -> None:
+    results = queue.workspace.root / "results"
+    for state in ("cancelled", "failed", "paused", "done"):
+        job = queue.add("run", "sources/film.mp4", tiny(), preset=state)
+        stem = f"film-{state}"
+        (results / f".{stem}.mp4.job").mkdir()
+        for name in (f".{stem}.mp4.job/000000.mp4", f"{stem}.partial.mp4", f"{stem}.partial.png"):
+            (results / name).write_bytes(b"x")
+        if state == "done":
+            queue.workspace.clear_unfinished(job.output)  # as the render itself does
+            (results / f"{stem}.mp4").write_bytes(b"x")
+        queue.set(job.id, state=state)
+        queue.forget(job.id)
+    assert [path.name for path in results.iterdir()] == ["film-done.mp4"]
+    assert not list((queue.workspace.root / "queue").glob("*-film.*"))
+
+
 def test_a_foreign_or_damaged_file_is_no_job(queue: RenderQueue) -> None:
     folder = queue.workspace.root / "queue"
     (folder / "0001-x.toml").write_text(

@@ -139,6 +139,28 @@ def test_a_result_is_deleted_with_what_belongs_to_it(workspace: Workspace) -> No
     assert [path.name for path in results.iterdir()] == ["b.mp4"]
 
 
+def test_the_cache_stays_small(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreamvid.ui.studio import studio
+
+    monkeypatch.setattr(studio, "_CACHE_FILES", 3)
+    monkeypatch.setattr(studio, "_CACHE_BYTES", 1000)
+    cache = workspace.cache
+    (cache / "atlas-x").mkdir()
+    for age, (name, size) in enumerate({"new": 10, "large": 900, "third": 200, "old": 1}.items()):
+        path = cache / "atlas-x" / f"{name}.jpg"
+        path.write_bytes(bytes(size))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    (cache / ".being-written.part").write_bytes(b"x")
+    (cache / ".of-a-crash.part").write_bytes(b"x")
+    os.utime(cache / ".of-a-crash.part", (1e9 + 1, 1e9 + 1))
+    studio.trim_cache(cache)
+    assert {path.name for path in cache.rglob("*") if path.is_file()} == {".being-written.part", "new.jpg", "large.jpg"}
+    for path in (cache / "atlas-x").iterdir():
+        path.unlink()
+    studio.trim_cache(cache)
+    assert not (cache / "atlas-x").exists()
+
+
 async def _chunks(data: bytes, size: int = 1 << 16) -> AsyncIterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start : start + size]

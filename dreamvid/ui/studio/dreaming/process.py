@@ -22,11 +22,15 @@ _PICTURES_KEPT = 40
 
 @dataclass
 class Listener:
-    """What a page was sent. pictures: the newest JPEGs by their key. events: those that its stream has not taken."""
+    """What a page was sent. pictures: the newest JPEGs by their key. events: those that its stream has not taken.
+
+    stream: the number of its newest stream; an older one, of a connection that was lost, takes nothing any more.
+    """
 
     pictures: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=200))
     latest: dict[str, int] = field(default_factory=dict)
+    stream: int = 0
 
 
 class DreamingProcess:
@@ -96,8 +100,10 @@ class DreamingProcess:
     async def events(self, session: str) -> AsyncIterator[dict[str, Any]]:
         """Yield what happens for a page, as it happens."""
         listener = self.listener(session)
+        listener.stream += 1
+        mine = listener.stream
         listener.events.append({"name": "hello"})
-        while not self._closed:
+        while not self._closed and listener.stream == mine:
             while listener.events:
                 yield listener.events.popleft()
             await asyncio.sleep(0.02)

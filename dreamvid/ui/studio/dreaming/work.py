@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from torchvision.models import ResNet50_Weights
 
-from dreamvid.api import Dreamer, DreamStep, feature_sheet, zoom_frames
+from dreamvid.api import Dreamer, DreamStep, feature_sheet
 from dreamvid.camera.noise import noise_image
 from dreamvid.dream.draft import draft
 from dreamvid.errors import SourceError
 from dreamvid.image.tensors import to_pixels
 from dreamvid.networks.network import load_network
+from dreamvid.render.animation_producer import AnimationProducer, with_format
+from dreamvid.render.start_image import NOISE, StartImage
 from dreamvid.runtime.files import part_path
 from dreamvid.settings import DEFAULT_ANIMATION_FORMAT, Settings, load_settings
 from dreamvid.settings.objective_timeline import parse_timeline
@@ -42,7 +44,7 @@ Give = Callable[[Answer], None]
 
 _PREVIEW_LINES = 720  # of a frame that is previewed; its dream has the same patterns as at full size
 _MOTION_LINES = 360
-_LOOP_SIZE, _LOOP_FRAMES = "384x288", 36
+_LOOP_LINES, _LOOP_RATE, _LOOP_FRAMES = 288, Fraction(12), 36
 _FRAMES_KEPT = 6
 _ATLAS_SIZE, _ATLAS_ITERATIONS = 96, 8
 
@@ -96,11 +98,19 @@ class Work:
         answer(Answer(request.session, request.number, "presets", "done"))
 
     def _motion(self, request: MotionRequest, answer: Give, watch: Watch) -> None:
-        if request.kind == "zoom":
-            rate, frames, count = self._loop(request)
-        else:
-            rate, frames, count = self._span(request, watch)
         output = Path(request.output)
+        audio = request.settings.video.audio if request.kind == "zoom" else None
+        sound = None if audio is None else Path(audio)
+        if not output.is_file():
+            self._encode_motion(request, answer, watch, output, sound)
+        given = {"file": output.name, "sound": sound is not None}
+        answer(Answer(request.session, request.number, "motion", "done", values=given))
+
+    def _encode_motion(
+        self, request: MotionRequest, answer: Give, watch: Watch, output: Path, sound: Path | None
+    ) -> None:
+        rate, frames, count = self._loop(request, watch) if request.kind == "zoom" else self._span(request, watch)
+        output.parent.mkdir(exist_ok=True)
         part = part_path(output).with_suffix(output.suffix)
         encoder: Ffmpeg | None = None
         done = 0
@@ -108,7 +118,7 @@ class Work:
             for pixels in frames:
                 watch.make_room()
                 if encoder is None:
-                    encoder = Ffmpeg(_encoder_args(pixels, rate, part), stdin=True)
+                    encoder = Ffmpeg(_encoder_args(pixels, rate, part, sound), stdin=True)
                 encoder.stdin.write(pixels.tobytes())
                 done += 1
                 values: dict[str, object] = {"done": done, "total": count}
@@ -121,7 +131,6 @@ class Work:
             if encoder is not None:
                 encoder.close()
             part.unlink(missing_ok=True)
-        answer(Answer(request.session, request.number, "motion", "done", values={"file": output.name}))
 
     def _span(self, request: MotionRequest, watch: Watch) -> tuple[Fraction, Iterator[Pixels], int]:
         """Dream the seconds around the moment as a draft: half the frames, at a smaller size."""
@@ -143,18 +152,33 @@ class Work:
         dreamer = Dreamer(small, fps=rate, on_step=lambda _: watch.make_room())
         return rate, dreamer.dream_frames(footage), len(footage)
 
-    def _loop(self, request: MotionRequest) -> tuple[Fraction, Iterator[Pixels], int]:
-        """Make the first seconds of an animation, small."""
-        settings = load_settings(
-            None, _smaller(request.settings, _MOTION_LINES), {"video": {"size": _LOOP_SIZE, "frames": ":"}}
-        )
-        start = self._frame(request.moment, settings, _MOTION_LINES)
-        rate = Fraction(12)
-        return rate, zoom_frames(start, settings, _LOOP_FRAMES, fps=rate), _LOOP_FRAMES
+    def _loop(self, request: MotionRequest, watch: Watch) -> tuple[Fraction, Iterator[Pixels], int]:
+        """Make the first seconds of an animation, small, as its render would: to its music, and closed if it loops."""
+        moment = request.moment
+        frame = None if moment.source == NOISE else self._frame(moment, request.settings, _MOTION_LINES)
+        start = StartImage(moment.source, frame, "")
+        whole = with_format(request.settings, start)
+        size, rate, stop = whole.video.size_pixels(), whole.video.rate(), whole.video.frame_range()[1]
+        assert size is not None
+        assert rate is not None
+        assert stop is not None
+        lines = min(size.height, _LOOP_LINES)
+        width = max(2, 2 * round(size.width * lines / size.height / 2))
+        count = max(2, min(_LOOP_FRAMES, round(stop / rate * _LOOP_RATE)))
+        video = {"size": f"{width}x{lines}", "fps": str(_LOOP_RATE), "frames": f"0:{count}"}
+        producer = AnimationProducer(load_settings(None, _smaller(whole, lines), {"video": video}), start)
+        producer.ascent.on_step = lambda _: watch.make_room()
+        plan = producer.make_plan(lambda _: None)
+        producer.check(plan)
+
+        def frames() -> Iterator[Pixels]:
+            with producer.dreams(plan.segments, plan, None) as dreamed:
+                yield from map(to_pixels, dreamed)
+
+        return _LOOP_RATE, frames(), count
 
     def _atlas(self, request: AtlasRequest, answer: Give, watch: Watch) -> None:
         folder = Path(request.output)
-        folder.mkdir(parents=True, exist_ok=True)
         for channel in request.channels:
             path = folder / f"{channel}.jpg"
             if not path.is_file():
@@ -166,6 +190,7 @@ class Work:
                     iterations=_ATLAS_ITERATIONS,
                 )
                 part = part_path(path)
+                folder.mkdir(parents=True, exist_ok=True)
                 part.write_bytes(to_jpeg(image, 85))
                 part.replace(path)
             values: dict[str, object] = {"layer": request.layer, "channel": channel}
@@ -182,7 +207,7 @@ class Work:
 
     def _frame(self, moment: Moment, settings: Settings, lines: int) -> Pixels:
         """Read the frame of a moment, at most as high as a preview needs it."""
-        if moment.source == "noise":
+        if moment.source == NOISE:
             size = settings.video.size_pixels() or DEFAULT_ANIMATION_FORMAT.size_pixels() or Size(480, 640)
             return fitted(to_pixels(noise_image(size, settings.render.seed)), lines)
         frame = self._frames.pop(moment, None)
@@ -208,10 +233,11 @@ def _smaller(settings: Settings, lines: int) -> Settings:
     return load_settings(None, settings, {"dream": {"dream_height": min(lines, settings.dream.dream_height)}})
 
 
-def _encoder_args(pixels: Pixels, rate: Fraction, output: Path) -> list[str]:
+def _encoder_args(pixels: Pixels, rate: Fraction, output: Path, sound: Path | None) -> list[str]:
     height, width = pixels.shape[:2]
+    heard = [] if sound is None else ["-i", f"file:{sound}", "-map", "0:v", "-map", "1:a", "-c:a", "aac", "-shortest"]
     return [
-        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "pipe:0"),
+        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "pipe:0", *heard),
         *("-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18"),
         *("-pix_fmt", "yuv420p", "-movflags", "+faststart", str(output)),
     ]

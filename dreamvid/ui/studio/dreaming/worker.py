@@ -56,8 +56,10 @@ class Desk:
         self._closed = False
 
     def put(self, request: Request) -> None:
-        """Replace what waits of this kind and session."""
+        """Replace what waits of this kind and session; a preview of other values, the motion of the old ones too."""
         with self._changed:
+            if isinstance(request, PreviewRequest):
+                self._waiting.pop((MotionRequest, request.session), None)
             self._waiting.pop((type(request), request.session), None)
             self._waiting[type(request), request.session] = request
             self._changed.notify_all()
@@ -65,6 +67,8 @@ class Desk:
     def put_back(self, request: Request) -> None:
         """Let a request that was stopped wait again, unless a newer one replaced it."""
         with self._changed:
+            if isinstance(request, MotionRequest) and (PreviewRequest, request.session) in self._waiting:
+                return
             self._waiting.setdefault((type(request), request.session), request)
 
     def take(self) -> Request | None:

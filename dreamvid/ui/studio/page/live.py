@@ -25,12 +25,13 @@ class LiveTab:
 
     def __init__(self, studio: Studio, room: LiveRoom) -> None:
         self.studio, self.room = studio, room
-        with gr.Row(equal_height=True):
+        with gr.Row(equal_height=True, elem_id="dv-live-bar"):
             self.source = gr.Dropdown([*_NAMES], value=next(iter(_NAMES)), label="live source", scale=4)
             start = gr.Button("Start", variant="primary", min_width=90, scale=0, elem_id="dv-live-start")
             stop = gr.Button("Stop", min_width=90, scale=0, elem_id="dv-live-stop")
         self.frame = gr.HTML(self._frame(), elem_id="dv-live")
-        start.click(self._on_start, self.source, self.frame, **_QUIET)
+        # The first start loads PyTorch, which takes some seconds.
+        start.click(self._on_start, self.source, self.frame, **{**_QUIET, "show_progress": "full"})
         stop.click(self._on_stop, outputs=self.frame, **_QUIET)
 
     def opened(self) -> Any:

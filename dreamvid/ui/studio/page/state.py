@@ -15,9 +15,9 @@ from dreamvid.settings import DEFAULT_PRESET, DEFAULT_ZOOM_PRESET, Settings, loa
 from dreamvid.settings.schedule import is_number
 from dreamvid.ui.studio import copy_as
 from dreamvid.ui.studio.controls import Control, controls, shown_value
-from dreamvid.ui.studio.doors import preset_from_browser, settings_from_browser, source_from_browser
+from dreamvid.ui.studio.doors import kind_of_preset, preset_from_browser, settings_from_browser, source_from_browser
 from dreamvid.ui.studio.dreaming.requests import Moment
-from dreamvid.ui.studio.workspace import Workspace
+from dreamvid.ui.studio.workspace import VIDEO_SUFFIXES, Workspace, WorkspaceError
 
 Kind = Literal["run", "zoom"]
 DEFAULT_PRESETS: Mapping[Kind, str] = {"run": DEFAULT_PRESET, "zoom": DEFAULT_ZOOM_PRESET}
@@ -41,6 +41,14 @@ class Tuning:
     kept: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     number: int = 0
     error: str = ""
+    _newest: dict[str, int] = field(default_factory=dict)
+
+    def is_newest(self, event: str, number: object) -> bool:
+        """Tell whether no later event of this name was taken. number: the page's; events may come in any order."""
+        if isinstance(number, int) and number < self._newest.get(event, 0):
+            return False
+        self._newest[event] = number if isinstance(number, int) else 0
+        return True
 
     def base(self) -> Settings:
         """Return the settings of the preset alone."""
@@ -79,9 +87,13 @@ class Tuning:
         return found
 
     def choose(self, preset: object) -> None:
-        """Start from another preset: nothing is overridden. Raises WorkspaceError."""
-        self.preset = preset_from_browser(preset, self.workspace)
-        self.overrides = {}
+        """Start from another preset: nothing is overridden. Raises WorkspaceError for one of the other kind, too."""
+        chosen = preset_from_browser(preset, self.workspace)
+        if kind_of_preset(chosen, self.workspace) != self.kind:
+            other = "Animations" if self.kind == "run" else "Tune"
+            raise WorkspaceError(f"the preset {chosen} is for the tab {other}.")
+        settings_from_browser(chosen, {}, self.workspace)
+        self.preset, self.overrides = chosen, {}
 
     def look_at(self, source: object, seconds: object) -> None:
         """Choose a source and a moment. Raises WorkspaceError."""
@@ -89,12 +101,16 @@ class Tuning:
         time = float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else 0.0
         self.moment = Moment(name, time if 0 <= time < 1e6 else 0.0)
 
+    def leave(self) -> None:
+        """Choose no source."""
+        self.moment = Moment("noise" if self.kind == "zoom" else "")
+
     @property
     def source(self) -> str:
         """What a render would be given as its source."""
-        if self.kind == "zoom" and self.moment.source != "noise" and self.moment.seconds > 0:
-            return f"{self.moment.source}@{self.moment.seconds:.3f}"
-        return self.moment.source
+        name = self.moment.source
+        is_frame = self.kind == "zoom" and Path(name).suffix.lower() in VIDEO_SUFFIXES
+        return f"{name}@{self.moment.seconds:.3f}" if is_frame else name
 
     def code(self) -> dict[str, str]:
         """Write the present render as a command and as Python; empty while something is wrong."""
@@ -149,12 +165,12 @@ class Pages:
         self._open: OrderedDict[tuple[str, Kind], Tuning] = OrderedDict()
         self._changing = threading.Lock()
 
-    def get(self, session: str | None, kind: Kind, *, fresh: bool = False) -> Tuning:
-        """Return the tuning of a page. fresh: the page was just opened: take up what the last one showed."""
+    def get(self, session: str | None, kind: Kind) -> Tuning:
+        """Return the tuning of a page; one that was just opened takes up what the last one showed."""
         with self._changing:
             key = session or "", kind
             found = self._open.pop(key, None)
-            if found is None or fresh:
+            if found is None:
                 plain_session = "".join(letter for letter in key[0] if letter.isalnum())[:30]
                 found = Tuning(self._workspace, kind, f"{plain_session}{kind}", DEFAULT_PRESETS[kind])
                 found.restore()

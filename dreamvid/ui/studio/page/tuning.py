@@ -22,7 +22,7 @@ from dreamvid.ui.studio.dreaming.requests import (
 )
 from dreamvid.ui.studio.page.parts import part
 from dreamvid.ui.studio.page.state import Kind, Pages, Tuning
-from dreamvid.ui.studio.studio import Studio
+from dreamvid.ui.studio.studio import Studio, trim_cache
 from dreamvid.ui.studio.workspace import (
     IMAGE_SUFFIXES,
     RECIPES,
@@ -32,6 +32,7 @@ from dreamvid.ui.studio.workspace import (
     SOURCES,
     VIDEO_SUFFIXES,
 )
+from dreamvid.video.mattes import MATTES
 
 _FILES = ("mask", "palette", "audio", "weights", "text_weights", "flow_weights", "camera_path")
 _MOST_PRESETS = 80
@@ -61,7 +62,7 @@ class TuningTab:
         by_name = {control.name: control for control in self.controls}
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=520):
-                events = ("moment", "preset", "keep", "use", "motion", "painted")
+                events = ("moment", "preset", "keep", "use", "motion", "painted", "sound")
                 self.stage = part("stage", events, elem_id=f"dv-stage-{self.kind}")
                 self.code = part("code", elem_id=f"dv-code-{self.kind}")
             with gr.Column(scale=3, min_width=340, elem_id=f"dv-knobs-{self.kind}", elem_classes="dv-knobs"):
@@ -86,7 +87,13 @@ class TuningTab:
         with gr.Row(equal_height=True):
             self.queue_button = gr.Button(f"Queue this {film}", variant="primary", elem_id=f"dv-enqueue-{self.kind}")
             self.format = gr.Dropdown(
-                list(RESULT_SUFFIXES), value=".mp4", show_label=False, container=False, min_width=90, scale=0
+                list(RESULT_SUFFIXES),
+                value=".mp4",
+                show_label=False,
+                container=False,
+                min_width=90,
+                scale=0,
+                elem_classes="dv-format",
             )
         self.presets = gr.Dropdown([], label="preset or recipe", allow_custom_value=True, elem_classes="dv-knob")
 
@@ -127,6 +134,7 @@ class TuningTab:
         self.stage.preset(self._on_preset, outputs=everything, **_QUIET)
         self.stage.use(self._on_use, outputs=everything, **_QUIET)
         self.stage.painted(self._on_painted, outputs=everything, **_QUIET)
+        self.stage.sound(self._on_sound, outputs=everything, **_QUIET)
         self.stage.keep(self._on_keep, **_QUIET)
         self.stage.motion(self._on_motion, **_QUIET)
         self.objective.atlas(self._on_atlas, **_QUIET)
@@ -146,13 +154,13 @@ class TuningTab:
                 self._on_dial, self.components["coherence"], everything, **{**_QUIET, "trigger_mode": "always_last"}
             )
         self.queue_button.click(self._on_queue, [self.others, self.format], [self.queue_button], **_QUIET)
-        self.save_button.click(self._on_save, self.name, [self.name, self.presets, self.stage], **_QUIET)
+        self.save_button.click(self._on_save, self.name, [self.name, *everything], **_QUIET)
 
     # --- what happens
 
     def loaded(self, request: gr.Request) -> list[Any]:
         """Fill a page that was just opened."""
-        tuning = self.pages.get(request.session_hash, self.kind, fresh=True)
+        tuning = self.pages.get(request.session_hash, self.kind)
         if not tuning.moment.source:
             videos = list(self.studio.workspace.files(SOURCES, *VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
             if videos:
@@ -174,8 +182,13 @@ class TuningTab:
     def _on_moment(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         tuning = self.pages.get(request.session_hash, self.kind)
         data = _data(event)
+        if not tuning.is_newest("moment", data.get("n")):
+            return [gr.skip(), gr.skip(), gr.skip()]
         try:
-            tuning.look_at(data.get("source"), data.get("seconds"))
+            if data.get("source") is None:  # the last one was deleted
+                tuning.leave()
+            else:
+                tuning.look_at(data.get("source"), data.get("seconds"))
         except DreamvidError as error:
             tuning.error = str(error)
         else:
@@ -184,6 +197,9 @@ class TuningTab:
         return [self._stage(tuning, fresh=True), tuning.code(), gr.update(choices=self._videos(tuning))]
 
     def _on_preset(self, event: gr.EventData, request: gr.Request) -> list[Any]:
+        tuning = self.pages.get(request.session_hash, self.kind)
+        if not tuning.is_newest("preset", _data(event).get("n")):
+            return [gr.skip() for _ in self.everything]
         return self._choose(_data(event).get("name"), request)
 
     def _on_chosen(self, name: object, request: gr.Request) -> list[Any]:
@@ -240,8 +256,16 @@ class TuningTab:
 
     def _on_painted(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         tuning = self.pages.get(request.session_hash, self.kind)
-        tuning.overrides["mask"] = str(_data(event).get("name"))
+        tuning.take({"mask": str(_data(event).get("name") or "")})
         self.ask(tuning)
+        return self.all(tuning)
+
+    def _on_sound(self, event: gr.EventData, request: gr.Request) -> list[Any]:
+        """Take a sound that was added: the music of an animation; of a film it drives schedules only when chosen."""
+        tuning = self.pages.get(request.session_hash, self.kind)
+        if self.kind == "zoom":
+            tuning.take({"audio": str(_data(event).get("name") or "")})
+            self.ask(tuning)
         return self.all(tuning)
 
     def _on_motion(self, request: gr.Request) -> None:
@@ -254,6 +278,7 @@ class TuningTab:
         name = f"motion-{hashlib.sha256(text.encode()).hexdigest()[:20]}.mp4"
         output = str(self.studio.workspace.cache / name)
         moment, kind = tuning.moment, tuning.kind
+        trim_cache(self.studio.workspace.cache)
         self.studio.dreams.ask(MotionRequest(tuning.session, 0, moment, settings, output, kind=kind))
 
     def _on_atlas(self, event: gr.EventData, request: gr.Request) -> None:
@@ -261,6 +286,8 @@ class TuningTab:
         data = _data(event)
         layer, count = str(data.get("layer")), data.get("count")
         if not isinstance(count, int) or not layer.replace(".", "").replace("_", "").isalnum():
+            return
+        if not tuning.is_newest("atlas", data.get("n")):
             return
         folder = self.studio.workspace.cache / f"{_atlas(tuning.shown())}-{layer}"
         channels = tuple(range(min(count, _MOST_CHANNELS)))
@@ -292,7 +319,7 @@ class TuningTab:
         except (DreamvidError, OSError) as error:
             raise gr.Error(str(error), print_exception=False) from None
         gr.Info(f"Saved as {tuning.preset}.")
-        return ["", gr.update(choices=self._names(), value=tuning.preset), self._stage(tuning)]
+        return ["", *self.all(tuning)]
 
     def retune(self, name: object, tuning: Tuning) -> None:
         """Take the settings of a result, by its recipe. Raises DreamvidError."""
@@ -428,7 +455,9 @@ class TuningTab:
         }.get(name, (".pth", ".safetensors", ".pb"))
         workspace = self.studio.workspace
         found = [workspace.name(path) for path in workspace.files(SOURCES, *suffixes)]
-        return ["source", *found] if name == "audio" and self.kind == "run" else found
+        # An animation has neither a sound of its own nor footage in which a subject could be found.
+        words = {"audio": ("source",), "mask": tuple(MATTES)}.get(name, ()) if self.kind == "run" else ()
+        return [*words, *found]
 
 
 def _data(event: gr.EventData) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """Start the server: the page, its routes, and the guard in front of both."""
 
+import logging
 import os
 import socket
 import tempfile
 import webbrowser
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import fastapi
@@ -80,7 +83,7 @@ def run_studio(studio: Studio, *, address: str, port: int | None, login: Login |
             if open_browser:
                 with suppress(webbrowser.Error):
                     webbrowser.open(url)
-            _Server(config).run(sockets=[listening])
+            _Server(config, (studio.dreams.close, room.end)).run(sockets=[listening])
         finally:
             room.stop()
             os.chdir(before)
@@ -88,7 +91,21 @@ def run_studio(studio: Studio, *, address: str, port: int | None, login: Login |
 
 
 class _Server(uvicorn.Server):
-    """Ends quietly on Ctrl-C and SIGTERM: uvicorn would raise the signal again after it has ended."""
+    """Ends quietly on Ctrl-C and SIGTERM: uvicorn would raise the signal again after it has ended.
+
+    on_exit: end the streams to the pages that are open, for which uvicorn waits.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_exit: Iterable[Callable[[], None]]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it cuts off Gradio's streams, which never end
+        for end in self._on_exit:
+            end()
+        super().handle_exit(sig, frame)
 
     def run(self, sockets: Any = None) -> None:
         with suppress(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """Run a live dream inside of the studio: its session in a thread, its page below /live/, of the same process."""
 
+import html
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -12,9 +13,10 @@ Message = MutableMapping[str, Any]
 BROWSER, NOISE = "browser", "noise"
 """Live sources that are no files: the browser's own camera, and an animation that starts from noise."""
 
-_NOTHING = (
-    b"<!doctype html><meta charset=utf-8><style>body{background:#07080a;color:#949cab;font:15px system-ui;"
-    b"display:grid;place-items:center;height:95vh}</style><p>Nothing is live. Choose a source above and press Start."
+_NOTHING = "Nothing is live. Choose a source above and press Start."
+_PAGE = (
+    "<!doctype html><meta charset=utf-8><title>Live</title><style>body{{background:#07080a;color:#949cab;"
+    "font:15px system-ui;display:grid;place-items:center;height:95vh;text-align:center}}</style><p>{}"
 )
 
 
@@ -81,11 +83,15 @@ class LiveRoom:
             self._end = session.stop.set
             self._thread.start()
 
+    def end(self) -> None:
+        """Ask the session to end, without waiting for it."""
+        if (end := self._end) is not None:
+            end()
+
     def stop(self) -> None:
         """End the session; its recording is closed first."""
         with self._changing:
-            if self._end is not None:
-                self._end()
+            self.end()
             if self._thread is not None:
                 self._thread.join(20)
             self._application = self._end = self._thread = None
@@ -94,10 +100,11 @@ class LiveRoom:
         self.message = text
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
-        """Answer with the session's page, or say that there is none."""
-        if self._application is not None:
+        """Answer with the session's page, or say that there is none and why."""
+        if self._application is not None and self.running:
             await self._application(scope, receive, send)
         elif scope["type"] == "http":
             headers = [(b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": _NOTHING})
+            text = " ".join(filter(None, (html.escape(self.message), _NOTHING)))
+            await send({"type": "http.response.body", "body": _PAGE.format(text).encode()})

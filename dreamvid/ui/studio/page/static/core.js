@@ -1,6 +1,7 @@
 // What all parts of the studio's page share. A part is a function that fills an element of Gradio's HTML component.
 (() => {
   const parts = {};
+  let sent = 0;
   const Studio = {
     part(name, fill) { parts[name] = fill; },
     has(name) { return name in parts && Boolean(Studio.wipe && Studio.painter); },
@@ -8,7 +9,8 @@
     // Called by the component: `trigger` sends an event to Python, `watch` tells of values that came from there.
     mount(name, element, trigger, props, watch) {
       const root = element.querySelector(".dv-part") || element;
-      const part = parts[name](root, (event, data) => trigger(event, data), props) || {};
+      // Numbered, as answers are worked on side by side: an older event must not win over a newer one.
+      const part = parts[name](root, (event, data) => trigger(event, { ...data, n: ++sent }), props) || {};
       const show = () => { if (props.value && part.show) part.show(props.value); };
       watch("value", show);
       show();

@@ -33,8 +33,8 @@
     };
     const snapped = (time, exact) => {
       if (exact) return time;
-      const near = [...state.beats, ...state.shots].find((mark) => Math.abs(x(mark) - x(time)) < 6);
-      return near === undefined ? Math.round(time * 100) / 100 : near;
+      const marks = [...state.beats, ...state.shots].sort((a, b) => Math.abs(a - time) - Math.abs(b - time));
+      return marks.length && Math.abs(x(marks[0]) - x(time)) < 6 ? marks[0] : Math.round(time * 100) / 100;
     };
 
     const draw = () => {
@@ -137,8 +137,9 @@
       for (const node of [easing, at, value, remove]) node.disabled = !point;
       if (point) {
         easing.value = point.easing;
-        at.value = point.t;
-        value.value = words() ? point.text : point.v;
+        // What is being typed stays when an answer comes.
+        if (at !== document.activeElement) at.value = point.t;
+        if (value !== document.activeElement) value.value = words() ? point.text : point.v;
       }
       draw();
     };

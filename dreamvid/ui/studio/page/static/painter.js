@@ -4,14 +4,17 @@
 
   Studio.painter = (box, picture, onPainted) => {
     const canvas = make("canvas", { class: "dv-paint", "aria-label": "Mask" });
-    const size = make("input", { type: "range", min: "4", max: "160", value: "48", "aria-label": "Brush size" });
+    const size = make("input", { type: "range", min: "4", max: "160", value: "48", "aria-label": "Brush size", title: "Brush size" });
     const erase = make("input", { type: "checkbox", id: `dv-erase-${Math.random()}` });
-    const invert = make("button", { type: "button", class: "dv-button", text: "Invert" });
+    const invert = make("button", { type: "button", class: "dv-button", text: "Invert", title: "Dream where it was not to be dreamed" });
+    const input = make("input", { type: "file", hidden: true, accept: "image/*,video/*" });
+    const upload = make("button", { type: "button", class: "dv-button", text: "Upload …", title: "Use an image or a video as the mask" });
+    const none = make("button", { type: "button", class: "dv-button", text: "No mask", title: "Dream everywhere" });
     const done = make("button", { type: "button", class: "dv-button primary", text: "Use mask" });
     const cancel = make("button", { type: "button", class: "dv-button", text: "Close" });
     const bar = make("div", { class: "dv-paintbar" },
-      make("span", { text: "Paint where to dream" }), size,
-      make("label", {}, erase, document.createTextNode(" erase")), invert, done, cancel);
+      size,
+      make("label", {}, erase, document.createTextNode(" erase")), make("div", { class: "dv-group" }, invert, upload, none), done, cancel, input);
     const layer = make("div", { class: "dv-paintlayer", hidden: true }, canvas, bar);
     box.append(layer);
     const pen = canvas.getContext("2d");
@@ -49,20 +52,32 @@
     });
     const close = () => { layer.hidden = true; };
     cancel.addEventListener("click", close);
+    const use = async (blob, name) => {
+      try {
+        onPainted(await Studio.upload(blob, name, "source"));
+        close();
+      } catch (error) {
+        Studio.toast(error.message, "error");
+      }
+    };
+    upload.addEventListener("click", () => input.click());
+    input.addEventListener("change", async () => {
+      const [file] = input.files;
+      if (file) await use(file, file.name);
+      input.value = "";
+    });
+    none.addEventListener("click", () => {
+      pen.clearRect(0, 0, canvas.width, canvas.height);
+      onPainted("");
+      close();
+    });
     done.addEventListener("click", () => {
       const flat = make("canvas", { width: canvas.width, height: canvas.height });
       const ink = flat.getContext("2d");
       ink.fillStyle = "black";
       ink.fillRect(0, 0, flat.width, flat.height);
       ink.drawImage(canvas, 0, 0);
-      flat.toBlob(async (blob) => {
-        try {
-          onPainted(await Studio.upload(blob, "mask.png", "source"));
-          close();
-        } catch (error) {
-          Studio.toast(error.message, "error");
-        }
-      }, "image/png");
+      flat.toBlob((blob) => use(blob, "mask.png"), "image/png");
     });
     return {
       open() {

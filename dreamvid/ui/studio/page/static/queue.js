@@ -16,10 +16,22 @@
     const list = make("div", { class: "dv-jobs", role: "list" });
     const empty = make("div", { class: "dv-empty small" },
       make("strong", { text: "Nothing is queued" }), make("span", { text: "Tune a frame, then press “Queue this film”." }));
-    root.append(list, empty);
+    const clear = make("button", { type: "button", class: "dv-button", text: "Remove finished", title: "Take all finished renders off this list; their results stay", onclick: async () => {
+      for (const [id, one] of cards) if (one.node.dataset.state === "done") await act(id, "forget");
+    } });
+    const bar = make("div", { class: "dv-tools", hidden: true }, clear);
+    root.append(bar, list, empty);
     const cards = new Map();
 
-    const act = async (id, action) => {
+    // What an unfinished render has done so far is deleted with it: asked for twice.
+    let sure = "";
+    const act = async (id, action, button) => {
+      if (action === "forget" && cards.get(id).begun && sure !== id) {
+        sure = id;
+        button.textContent = "Delete what is done?";
+        setTimeout(() => { sure = ""; button.textContent = "Remove"; }, 4000);
+        return;
+      }
       try {
         await Studio.post(`queue/${encodeURIComponent(id)}/${action}`);
         await look();
@@ -42,6 +54,7 @@
 
     const fill = (one, job) => {
       one.node.dataset.state = job.state;
+      one.begun = job.state !== "done" && (job.share > 0 || Boolean(job.partial));
       one.name.textContent = job.output.split("/")[1];
       one.about.textContent = `${job.source.replace(/^sources\//, "")}${job.preset ? ` · ${job.preset}` : ""}`;
       const percent = job.state === "done" ? 100 : Math.round(100 * (job.share || 0));
@@ -70,7 +83,7 @@
       if (one.state === key) return;
       one.state = key;
       one.buttons.replaceChildren(...ACTIONS[job.state].map(([action, text, title]) => make("button", {
-        type: "button", class: "dv-button", text, title: title || text, "data-action": action, onclick: () => act(job.id, action),
+        type: "button", class: "dv-button", text, title: title || text, "data-action": action, onclick: (event) => act(job.id, action, event.currentTarget),
       })));
       if (job.partial) {
         one.buttons.append(make("button", { type: "button", class: "dv-button", text: "Watch", title: "Play what is done so far", onclick: () => {
@@ -99,6 +112,7 @@
       });
       for (const [id, one] of cards) if (!seen.has(id)) { one.node.remove(); cards.delete(id); }
       empty.hidden = jobs.length > 0;
+      bar.hidden = jobs.filter((job) => job.state === "done").length < 2;
     };
     Studio.every(1000, root, look);
     look().catch(() => {});

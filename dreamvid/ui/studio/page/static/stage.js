@@ -1,6 +1,7 @@
 // The stage: sources, the picture with its slider, the scrub bar, and presets as thumbnails of this very frame.
 (() => {
   const { make, path, clock } = Studio;
+  const SOUND = /\.(wav|mp3|flac|ogg|m4a|aac|opus)$/i;
 
   Studio.part("stage", (root, trigger) => {
     let state = null;
@@ -30,13 +31,23 @@
       button("Source", "Show the source (1)", () => wipe.move(100)),
       button("Split", "Show both (2)", () => wipe.move(50)),
       button("Dream", "Show the dream (3)", () => wipe.move(0)));
+    // The server keeps only the newest pictures; these are kept here, and sharpen if they were kept too early.
+    const keepPicture = async (slot, number, url) => {
+      const picture = URL.createObjectURL(await (await fetch(url)).blob());
+      if (kept[slot] && kept[slot].number === number) {
+        URL.revokeObjectURL(kept[slot].picture);
+        kept[slot].picture = picture;
+      }
+      if (comparing) showKept(true);
+    };
     const keep = (slot) => button(`Keep as ${slot}`, `Keep this picture and its settings as ${slot}`, () => {
-      if (!latest) return;
-      kept[slot] = latest;
+      if (!latest || Number(root.dataset.number) < state.number) { Studio.toast("The first picture of these settings is on its way."); return; }
+      kept[slot] = { number: state.number, picture: latest };
       trigger("keep", { slot });
       compare.hidden = !(kept.A && kept.B);
       use[slot].hidden = false;
       if (kept.A && kept.B) showKept(true);
+      keepPicture(slot, state.number, latest).catch(() => {});
     });
     const use = {
       A: button("Use A", "Take the settings that were kept as A", () => trigger("use", { slot: "A" })),
@@ -46,13 +57,14 @@
     let comparing = false;
     const compare = button("A | B", "Compare A with B", () => showKept(!comparing), "toggle");
     compare.hidden = true;
+    let motionOf = 0; // the number of the settings whose motion is awaited
     const play = button("▶ Motion", "Dream the 1.5 seconds around this moment as a draft and play them in a loop", () => {
-      if (!motion.hidden) { stopMotion(); return; }
-      play.disabled = true;
+      if (!motion.hidden || motionOf) { stopMotion(); return; }
+      motionOf = state.number;
       play.textContent = "Motion …";
       trigger("motion", {});
     }, "toggle");
-    const paint = button("Mask", "Paint where to dream", () => painter.open(), "toggle");
+    const paint = button("Mask", "Paint or upload a mask: where to dream", () => { if (comparing) showKept(false); wipe.move(100); painter.open(); }, "toggle");
     const tools = make("div", { class: "dv-tools" }, views, make("div", { class: "dv-group" }, keep("A"), keep("B"), compare, use.A, use.B),
       make("div", { class: "dv-group" }, play, paint), status);
 
@@ -60,7 +72,8 @@
       comparing = on;
       compare.classList.toggle("on", on);
       if (on) {
-        source.src = kept.A; dream.src = kept.B;
+        source.src = kept.A.picture; dream.src = kept.B.picture;
+        dream.classList.remove("stale");
         wipe.labels("A", "B");
         wipe.move(50);
       } else {
@@ -70,10 +83,10 @@
       }
     };
     const stopMotion = () => {
+      motionOf = 0;
       motion.hidden = true;
       motion.removeAttribute("src");
       play.textContent = "▶ Motion";
-      play.disabled = false;
       play.classList.remove("on");
     };
     const frameUrl = (seconds) => state.moment.source === "noise" ? "/studio/static/noise.png"
@@ -160,17 +173,39 @@
 
     // --- sources
     const shelf = make("div", { class: "dv-shelf", role: "listbox", "aria-label": "Sources" });
-    const input = make("input", { type: "file", hidden: true, multiple: true, accept: "video/*,image/*,audio/*,.mkv" });
+    const input = make("input", { type: "file", hidden: true, multiple: true, accept: "video/*,image/*,audio/*,.mkv,.toml" });
     const meter = make("div", { class: "dv-meter", hidden: true }, make("i"));
-    const add = button("+ Add", "Upload a video, an image or a sound", () => input.click(), "add");
+    const add = button("+ Add", "Upload a video, an image, a sound or a recipe", () => input.click(), "add");
+    let sure = 0;
+    const discard = button("Delete", "Delete the chosen source from the workspace", async () => {
+      const name = state.moment.source;
+      if (Date.now() - sure > 4000) {
+        sure = Date.now();
+        discard.textContent = "Delete it?";
+        setTimeout(() => { discard.textContent = "Delete"; }, 4000);
+        return;
+      }
+      sure = 0;
+      discard.textContent = "Delete";
+      try {
+        await Studio.post(`delete/${path(name)}`);
+        const { sources } = await Studio.get("sources");
+        const next = sources.find((one) => one.kind !== "sound");
+        choose(state.kind === "zoom" ? "noise" : next ? next.name : null);
+        showSources();
+      } catch (error) { Studio.toast(error.message, "error"); }
+    }, "add quiet");
     input.addEventListener("change", () => receive([...input.files]));
     const receive = async (files) => {
       for (const file of files) {
         meter.hidden = false;
+        const recipe = /\.toml$/i.test(file.name);
         try {
-          const name = await Studio.upload(file, file.name, "source", (share) => { meter.firstChild.style.width = `${100 * share}%`; });
+          const name = await Studio.upload(file, file.name, recipe ? "recipe" : "source", (share) => { meter.firstChild.style.width = `${100 * share}%`; });
+          if (recipe) { trigger("preset", { name }); continue; }
           await showSources();
-          if (!/\.(wav|mp3|flac|ogg|m4a|aac|opus)$/i.test(name)) choose(name);
+          if (SOUND.test(name)) trigger("sound", { name });
+          else choose(name);
         } catch (error) {
           Studio.toast(error.message, "error");
         } finally {
@@ -202,22 +237,22 @@
           type: "button", class: "dv-card", role: "option", "data-name": "noise", title: "Colored noise", onclick: () => choose("noise"),
         }, make("img", { src: "/studio/static/noise.png", alt: "" }), make("span", { text: "noise" })));
       }
-      shelf.replaceChildren(...cards, add, input, meter);
+      shelf.replaceChildren(...cards, add, discard, input, meter);
       markSource();
     };
     const markSource = () => {
       for (const card of shelf.querySelectorAll(".dv-card")) {
         card.setAttribute("aria-selected", String(state && card.dataset.name === state.moment.source));
       }
+      discard.hidden = !state || !/^sources\//.test(state.moment.source);
     };
-    for (const target of [frame, shelf]) {
-      target.addEventListener("dragover", () => root.classList.add("dropping"));
-      target.addEventListener("dragleave", () => root.classList.remove("dropping"));
-      target.addEventListener("drop", (event) => {
-        root.classList.remove("dropping");
-        receive([...event.dataTransfer.files]);
-      });
-    }
+    // Files may be dropped anywhere on the page while this tab is open.
+    window.addEventListener("dragover", () => { if (root.offsetParent) root.classList.add("dropping"); });
+    window.addEventListener("dragleave", (event) => { if (!event.relatedTarget) root.classList.remove("dropping"); });
+    window.addEventListener("drop", (event) => {
+      root.classList.remove("dropping");
+      if (root.offsetParent) receive([...event.dataTransfer.files]);
+    });
 
     // --- presets
     const presets = make("div", { class: "dv-presets", role: "listbox", "aria-label": "Presets" });
@@ -268,6 +303,7 @@
         image.onload = () => {
           if (event.number < state.number) return;
           latest = url;
+          for (const slot of ["A", "B"]) if (kept[slot] && kept[slot].number === event.number) keepPicture(slot, event.number, url).catch(() => {});
           if (!comparing) { dream.src = url; dream.classList.remove("stale"); }
           if (event.stage === "coarse") coarseShown = performance.now();
           const seconds = ((performance.now() - begun) / 1000).toFixed(1);
@@ -281,13 +317,14 @@
         const image = presets.querySelector(`[data-preset="${CSS.escape(event.preset)}"] img`);
         if (image) image.src = `/studio/picture/${state.session}/${event.picture}`;
       } else if (event.name === "motion") {
+        if (!motionOf || motionOf !== state.number) return;
         if (event.stage === "part") play.textContent = `Motion ${event.done}/${event.total}`;
         else if (event.stage === "error") { stopMotion(); Studio.toast(event.message, "error"); }
         else {
           motion.src = `/studio/cache/${event.file}`;
           motion.hidden = false;
-          motion.play().catch(() => {});
-          play.disabled = false;
+          motion.muted = !event.sound;
+          motion.play().catch(() => { motion.muted = true; motion.play().catch(() => {}); });
           play.textContent = "■ Stop";
           play.classList.add("on");
         }
@@ -326,7 +363,8 @@
             status.textContent = "dreaming …";
             root.dataset.stage = "asked";
           }
-          if (values.fresh) stopMotion();
+          stopMotion(); // it shows other settings
+          if (comparing) showKept(false);
         }
         if (!before || before.moment.source !== values.moment.source) {
           scrubRow.hidden = true;

@@ -8,7 +8,7 @@ black and white squares. `--quick` takes about three minutes, all of it about fi
     sustained   320x180, the default preset: frames per second that are dreamed; strength against `dream_frames` on the
                 same frames; excess against frames dreamed alone; delay from the arrival of a frame to the page, by the
                 number that is read back from the page's MJPEG
-    controller  from a start at 720p, and after half a core is taken: when the quality changed for the last time
+    controller  from a start at 720p and at 320x180, and after half a core is taken: when the quality changed last
     knob        output frames until a changed setting is visible
     reconnect   an ffmpeg that sends over UDP is killed and started again: seconds until a frame arrives
     memory      growth of the memory and of the delay, and processes that are left
@@ -47,6 +47,7 @@ from dreamvid.render.live.sink import LiveSink, LiveSinkOptions, open_live_sink
 from dreamvid.render.live.slot import LatestFrame, LiveFrame
 from dreamvid.render.live.state import LiveState, SinkState
 from dreamvid.runtime.process import tune_process
+from dreamvid.settings.size import Size
 from dreamvid.ui.live.remote import Remote
 from dreamvid.video.ffmpeg import Ffmpeg, ffmpeg_path
 
@@ -310,17 +311,30 @@ def sustained(folder: Path, quick: bool) -> dict[str, Any]:
 
 
 def controller(folder: Path, quick: bool) -> dict[str, Any]:
-    clip = made_clip(folder, 1280, 720)
-    seconds = 12 if quick else 30
+    """Follow the quality at 720p, and at 320x180, where there is more to choose from; the slower one counts."""
+    found = [_follow_quality(folder, Size(*size), 12 if quick else 30) for size in ((720, 1280), (180, 320))]
+    worst = {name: max(one[name] for one in found) for name in BARS if name in found[0]}
+    rest = {
+        f"{name} at {lines}p": one[name]
+        for lines, one in zip((720, 180), found, strict=True)
+        for name in one
+        if name not in BARS
+    }
+    return {**worst, **rest}
+
+
+def _follow_quality(folder: Path, size: Size, seconds: float) -> dict[str, Any]:
+    clip = made_clip(folder, size.width, size.height)
     with live(str(clip), [Collector(3)]) as running:
         running.wait(lambda state: state.dreamed > 0)
         start = running.states[-1].time_seconds
         time.sleep(seconds)
-        taken = running.states[-1].time_seconds
+        before = running.states[-1]
         with subprocess.Popen([sys.executable, "-c", HALF_A_CORE]) as thief:
             time.sleep(seconds)
             end = running.states[-1]
             thief.kill()
+    taken = before.time_seconds
     changes = [
         (after.time_seconds, after.quality.level)
         for before, after in pairwise(running.states)
@@ -334,8 +348,8 @@ def controller(folder: Path, quick: bool) -> dict[str, Any]:
         "stable after half a core is taken (s)": max(second, default=0.0),
         "steps closer than a second": sum(b - a < 0.9 for a, b in pairwise(every)),
         "changes": [f"{at - start:.1f} s: level {level}" for at, level in changes],
-        "fps at the end": end.fps_out,
-        "quality at the end": end.quality.doing or "full",
+        "before the core is taken": f"{before.fps_out:.1f} fps, {before.quality.doing or 'full'}",
+        "at the end": f"{end.fps_out:.1f} fps, {end.quality.doing or 'full'}",
     }
 
 

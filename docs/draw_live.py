@@ -46,7 +46,7 @@ def take(url: str) -> None:
             time.sleep(1)
         time.sleep(15)  # when they are finished, the dream finds its quality again
         page.screenshot(path=Path(folder) / "live.png")
-        Image.open(Path(folder) / "live.png").convert("RGB").save(PICTURE, quality=88)
+        Image.open(Path(folder) / "live.png").convert("RGB").save(PICTURE, quality=80)
         browser.close()
 
 

@@ -76,8 +76,8 @@ def live(
             group=LIVE,
             negative=(),
             show_default=False,
-            help="Where the lowest quality is still too slow, dream every second or third frame and interpolate those "
-            "in between, one frame behind.",
+            help="Where there is only time to dream every second or third frame, interpolate those in between, one "
+            "frame behind, instead of carrying the dream to them.",
         ),
     ] = False,
     audio_in: Annotated[

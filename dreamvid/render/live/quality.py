@@ -45,8 +45,8 @@ _MEASURED, _ENOUGH = 9, 4  # frames whose median counts, and the fewest
 class Rung:
     """One quality. work: what a frame takes, in steps of the network on a pixel.
 
-    cadence: every so manieth frame is dreamed; the dream of the others is carried, or interpolated if `interpolated`.
-    spread: what comes into view grows over several frames, with no steps of its own.
+    cadence: 2 where every second frame takes steps; to the others the dream is carried, or `interpolated`. spread: what
+    comes into view grows over several frames, with no steps of its own.
     """
 
     warm_iterations: int

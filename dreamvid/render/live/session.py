@@ -54,10 +54,11 @@ class LiveOptions:
     """How a session runs, as opposed to what it dreams.
 
     fps: frames per second to hold, and the most that are dreamed; None holds 13 and goes up to the source's, at most
-    30. max_height: of the frames. latency_seconds: the longest time that a frame may take. interpolate: allow a longer
-    cadence, one frame behind. record_to: a video file to record to from the beginning. record_source: record the
-    source's frames too. overwrite: replace files that exist. folder: where snapshots and recordings go. audio_in: a
-    sound device, `source`, or None. say: takes messages for the user. command: the words that started the session.
+    30. max_height: of the frames. latency_seconds: the longest time that a frame may take. interpolate: interpolate
+    frames that are not dreamed, one frame behind, instead of carrying the dream to them. record_to: a video file to
+    record to from the beginning. record_source: record the source's frames too. overwrite: replace files that exist.
+    folder: where snapshots and recordings go. audio_in: a sound device, `source`, or None. say: takes messages for the
+    user. command: the words that started the session.
     """
 
     fps: float | None = None

@@ -72,8 +72,8 @@ class LiveState:
 
     time_seconds: since its start. fps_in, fps_out: frames per second that arrive and that are sent out. delay_ms: from
     a frame's arrival to the sinks. dropped: input frames that were replaced before they were dreamed. dreamed: frames
-    that were dreamed. signals: the sound's values, by the names that schedules use. message: the latest one for the
-    user. events: counts of what went wrong and was overcome, by name.
+    that were dreamed, or that the dream was carried to. signals: the sound's values, by the names that schedules use.
+    message: the latest one for the user. events: counts of what went wrong and was overcome, by name.
     """
 
     time_seconds: float = 0.0

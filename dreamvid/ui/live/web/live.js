@@ -171,7 +171,13 @@ function showParts(state, answer) {
     const dropped = sink.dropped ? ` · ${sink.dropped} left out` : "";
     parts.push(part(sink.name, `${sink.sent} frames${dropped}`, sink.error));
   }
-  if (quality.doing) parts.push(part("quality", quality.doing));
+  const steps = [[quality.steps_down, "lowered"], [quality.steps_up, "raised"]].filter(([count]) => count);
+  const counted = steps.map(([count, word]) => `${word} ${count} ×`).join(", ");
+  if (quality.doing || counted) {
+    const line = part("quality", [quality.doing || "full", counted].filter(Boolean).join(" · "));
+    line.classList.add("wrapped");
+    parts.push(line);
+  }
   if (recording) parts.push(part("recording", `${recording.seconds.toFixed(0)} s · ${recording.path}`, recording.error));
   for (const [event, count] of Object.entries(state.events)) parts.push(part(event, `${count} ×`));
   if (answer.beats_per_minute) parts.push(part("tempo", `${answer.beats_per_minute.toFixed(1)} beats per minute`));

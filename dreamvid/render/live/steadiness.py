@@ -32,10 +32,11 @@ class Steadiness:
 
         motion: how the frame follows from the one before; None begins anew. elapsed_seconds: the time between them.
         """
-        size = residual.shape[2], residual.shape[3]
-        if motion is None or self._shown is None or not self._half_life_seconds or tuple(motion.flow.shape[2:]) != size:
+        if motion is None or self._shown is None or not self._half_life_seconds:
             self._shown = residual
         else:
+            size = residual.shape[2], residual.shape[3]
+            motion = motion.at(size)
             weight = motion.validity * 0.5 ** (elapsed_seconds / self._half_life_seconds)
             self._shown = mix(warp(resize(self._shown, size), motion.flow), residual, weight)
         return self._shown

@@ -75,6 +75,8 @@ def grow_disocclusions(
     """
     if most < 1:
         lack, own_iterations = lack.clamp_max(most), 0
+    if whole == 0:
+        own_iterations = 0  # steps of no length still hold the image in range
     iterations, calm = warm_iterations, False
     corners: list[list[Corner]] = []
     if own_iterations:

@@ -29,7 +29,8 @@ class Tuning:
     """One page's tuning of videos ("run") or animations ("zoom").
 
     overrides: settings that differ from the preset's, by name; schedules as their text. kept: the same for A and B.
-    number: that of the newest request. error: what is wrong with the present values.
+    number: that of the newest request. error: what is wrong with the present values. revision: how many times the
+    program has set all values.
     """
 
     workspace: Workspace
@@ -41,6 +42,7 @@ class Tuning:
     kept: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     number: int = 0
     error: str = ""
+    revision: int = 0
     _newest: dict[str, int] = field(default_factory=dict)
 
     def is_newest(self, event: str, number: object) -> bool:

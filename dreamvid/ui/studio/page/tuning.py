@@ -96,6 +96,8 @@ class TuningTab:
                 elem_classes="dv-format",
             )
         self.presets = gr.Dropdown([], label="preset or recipe", allow_custom_value=True, elem_classes="dv-knob")
+        # Comes back with the knobs: what a page sends before it has been told of other settings is out of date.
+        self.revision = gr.Number(0, precision=0, visible="hidden")
 
     def _build_more(self) -> None:
         with gr.Accordion("Save as preset", open=False):
@@ -128,7 +130,14 @@ class TuningTab:
 
     def _listen(self) -> None:
         shown: list[Any] = [self.stage, self.code]
-        everything = [*shown, self.objective, self.presets, self.others, *self.components.values()]
+        everything = [
+            *shown,
+            self.objective,
+            self.presets,
+            self.others,
+            self.revision,
+            *self.components.values(),
+        ]
         self.everything = everything
         self.stage.moment(self._on_moment, outputs=[*shown, self.others], **_QUIET)
         self.stage.preset(self._on_preset, outputs=everything, **_QUIET)
@@ -145,7 +154,7 @@ class TuningTab:
         gr.on(
             [*(component.input for component in knobs), *(component.change for component in texts)],
             self._on_knobs,
-            list(self.components.values()),
+            [self.revision, *self.components.values()],
             shown,
             **{**_QUIET, "trigger_mode": "always_last"},
         )
@@ -218,8 +227,10 @@ class TuningTab:
             self._ask_layers(tuning)
         return self.all(tuning)
 
-    def _on_knobs(self, request: gr.Request, *values: Any) -> list[Any]:
+    def _on_knobs(self, request: gr.Request, revision: float | None, *values: Any) -> list[Any]:
         tuning = self.pages.get(request.session_hash, self.kind)
+        if revision != tuning.revision:
+            return [gr.skip(), gr.skip()]
         model, before = tuning.shown().network, dict(tuning.overrides)
         given = dict(zip(self.components, values, strict=True))
         given.pop("coherence", None)  # the dial shows its middle where it does not count; `_on_dial` takes it
@@ -410,8 +421,9 @@ class TuningTab:
         }
 
     def all(self, tuning: Tuning) -> list[Any]:
-        """Return updates for everything on the tab."""
+        """Return updates for everything on the tab; values that its knobs sent before are out of date from now on."""
         settings = tuning.shown()
+        tuning.revision += 1
         objective = {
             "kind": self.kind,
             "field": f"dv-{self.kind}-objective",
@@ -423,6 +435,7 @@ class TuningTab:
             objective,
             gr.update(choices=self._names(), value=tuning.preset),
             gr.update(choices=self._videos(tuning)),
+            tuning.revision,
             *(self._update(control, tuning, settings) for control in self.controls_in_order()),
         ]
 

@@ -113,6 +113,7 @@
     });
     document.addEventListener("dv-atlas", (event) => {
       const { detail } = event;
+      if (state && detail.kind === state.kind && detail.stage === "error") Studio.toast(detail.message, "error");
       if (!state || detail.kind !== state.kind || detail.stage !== "part" || detail.layer !== layer.value) return;
       if (grid.querySelector(`[data-channel="${detail.channel}"]`)) return;
       grid.append(make("button", {

@@ -67,8 +67,9 @@ def test_a_dream_waits_for_no_library_that_it_does_not_use(tmp_path: Path, clips
     """They take longer to load than PyTorch."""
     words = ["run", str(clips / "clip.mp4"), "-o", str(tmp_path / "dream.mp4"), "--iterations", "1", "--quiet"]
     done = subprocess.run(
-        [sys.executable, "-c", _LOADED_BY.format(words=words)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _LOADED_BY.format(words=words)], capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stderr.splitlines()[-1]))
     assert "torch" in loaded
     assert not {"torchvision", "timm", "sympy"} & loaded
@@ -142,7 +143,7 @@ def test_version(dreamvid: Run) -> None:
         (["run", "x.mp4", "--octave", "3"], ["--octave.", "--octaves"]),
         (["run", "x.mp4", "--model", "--overwrite"], ["--model", "requires an argument"]),
         (["run", "x.mp4", "--octaves", "2", "--octaves", "3"], ["--octaves", "multiple times"]),
-        (["run", "x.mp4", "y.mp4", "-o", "z.mp4"], ["2 sources need a folder", "--output out/", "'out/*.mp4'"]),
+        (["run", "x.mp4", "y.mp4", "-o", "z.mp4"], ["several sources need a folder", "--output out/", "'out/*.mp4'"]),
         (["presets", "shwo"], ["'shwo'", "'show'"]),
         (["image", "x.png", "--half-life", "3"], ["--half-life"]),
     ],

@@ -184,7 +184,7 @@ def test_a_window_on_a_screen_and_the_screen_as_a_source(tmp_path: Path) -> None
             if max(grabbed) > 200:
                 break
             time.sleep(0.2)
-        time.sleep(2)
+        time.sleep(6)
         for process in (seen, shown):
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=60) == 0

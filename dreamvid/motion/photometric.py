@@ -76,7 +76,8 @@ def explained(this: Tensor, moved: Tensor) -> Tensor:
 
 def _normalized(x: Tensor, window: int) -> Tensor:
     deviation = x - local_mean(x, window)
-    return deviation / (local_mean(deviation.square(), window).sqrt() + NOISE_SPREAD)
+    # The running sums of a box filter end a little below zero in flat areas.
+    return deviation / (local_mean(deviation.square(), window).clamp_min(0).sqrt() + NOISE_SPREAD)
 
 
 # Averaged over squares of this side in pixels.
@@ -91,5 +92,5 @@ def temporal_activity(this: Tensor, moved: Tensor) -> Tensor:
     Both (N, 3, H, W) in [0, 1]. Their light may differ.
     """
     differs = local_mean(this - match_illumination(moved, this, TEXTURE_WINDOW), SMOOTHING)
-    error = local_mean(differs.square().mean(dim=1, keepdim=True), TEXTURE_WINDOW)
+    error = local_mean(differs.square().mean(dim=1, keepdim=True), TEXTURE_WINDOW).clamp_min(0)
     return error / (error + HALF_WAY)

@@ -61,3 +61,11 @@ def test_exposure_is_the_factor_of_the_light_whatever_is_blown_out() -> None:
 
 def test_black_has_no_exposure() -> None:
     assert exposure(torch.full((1, 1, 8, 8), 0.5), torch.full((1, 1, 8, 8), 1e-6)) == 1
+
+
+def test_flat_areas_beside_bright_ones_are_compared_without_a_nan() -> None:
+    """A running sum over a box that leaves bright pixels may end below zero, of which there is no root."""
+    image = torch.zeros(1, 1, 120, 160)
+    image[..., ::7, :50] = 0.97
+    image[..., 60:, 100:] = 0.313
+    assert torch.isfinite(normalized_ssd(image, image.flip(3), 9)).all()

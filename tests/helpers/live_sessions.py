@@ -1,5 +1,6 @@
 """What tests of live sessions share: quick settings, a session in a thread, waits, and senders."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -150,5 +151,6 @@ def children(folder: Path = Path("/proc/self/task")) -> set[int]:
     """The processes that this one has started and that still run."""
     found: set[int] = set()
     for task in folder.iterdir():
-        found |= {int(number) for number in (task / "children").read_text().split()}
+        with contextlib.suppress(FileNotFoundError):  # the thread has just ended
+            found |= {int(number) for number in (task / "children").read_text().split()}
     return found

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamvid.image.tensors import image_mean, luma
-from dreamvid.motion.planes import local_mean
+from dreamvid.motion.planes import local_mean, mean_square
 
 # Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
 NOISE_SPREAD = 0.02
@@ -34,7 +34,7 @@ def normalized_ssd(a: Tensor, b: Tensor, window: int) -> Tensor:
     window: odd. The result is 0 for images that differ in brightness and contrast only, and where neither has texture;
     about 2 for unrelated textures; about 1 where one has texture and the other none.
     """
-    return local_mean((_normalized(a, window) - _normalized(b, window)).square(), window)
+    return mean_square(_normalized(a, window) - _normalized(b, window), window)
 
 
 def exposure(this: Tensor, previous: Tensor) -> Tensor:
@@ -76,8 +76,7 @@ def explained(this: Tensor, moved: Tensor) -> Tensor:
 
 def _normalized(x: Tensor, window: int) -> Tensor:
     deviation = x - local_mean(x, window)
-    # The running sums of a box filter end a little below zero in flat areas.
-    return deviation / (local_mean(deviation.square(), window).clamp_min(0).sqrt() + NOISE_SPREAD)
+    return deviation / (mean_square(deviation, window).sqrt() + NOISE_SPREAD)
 
 
 # Averaged over squares of this side in pixels.

@@ -47,6 +47,14 @@ def local_mean(x: Tensor, window: int) -> Tensor:
     return _each_plane(x, (x.shape[2], x.shape[3]), mean)
 
 
+def mean_square(x: Tensor, window: int) -> Tensor:
+    """Mean of the squares of (N, C, H, W) over squares of side `window` (odd), never below 0.
+
+    The running sums of a box filter end a little below 0 in flat areas.
+    """
+    return local_mean(x.square(), window).clamp_min(0)
+
+
 def reduce(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Reduce (N, C, H, W) to (h, w), not larger, by averaging areas."""
     if x.shape[2:] == size:

@@ -7,7 +7,7 @@ from torch import Tensor
 from dreamvid.image.tensors import image_mean, luma
 from dreamvid.motion.fill import Affinity, fill_reduced, reduced_size
 from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, normalized_ssd
-from dreamvid.motion.planes import enlarge, is_plain, local_mean, reduce
+from dreamvid.motion.planes import enlarge, is_plain, local_mean, mean_square, reduce
 from dreamvid.motion.warp import follow, resize_flow
 
 # Stillness is judged over squares of this part of the image's height; flat squares follow the texture in larger ones.
@@ -37,8 +37,8 @@ def static_mask(this: Tensor, previous: Tensor, flow: Tensor, affinity: Affinity
     # An estimator fits noise, so it is smoothed away.
     now, before = (local_mean(luma(frame), SMOOTHING) for frame in (this, previous))
     before = (exposure(now, before) * before).clamp_max(1)
-    unmoved = local_mean((now - before).square(), window)
-    moved = local_mean((now - follow(before, flow, mode="bicubic")).square(), window)
+    unmoved = mean_square(now - before, window)
+    moved = mean_square(now - follow(before, flow, mode="bicubic"), window)
     threshold = TOLERANCE * moved + FLOOR
     same = (
         normalized_ssd(now, before, window) < SURE

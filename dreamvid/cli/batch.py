@@ -133,11 +133,18 @@ def exit_code(outcomes: "Sequence[Outcome]", retry: "Callable[[Sequence[Item]], 
 
 
 def retry_command(
-    command: str, output: str | None, preset: str | None, groups: Sequence[Any], overrides: Mapping[str, Any]
+    command: str,
+    output: str | None,
+    preset: str | None,
+    groups: Sequence[Any],
+    overrides: Mapping[str, Any],
+    *,
+    jobs: str | None = None,
 ) -> "Callable[[Sequence[Item]], str]":
     """Make what writes a command with the same flags and only some of the sources.
 
-    output: as it was given. groups: flags in dataclasses or mappings. overrides: settings.
+    output: as it was given. groups: flags in dataclasses or mappings. overrides: settings. jobs: the file that names
+    the sources, each with settings of its own; the command is then the same again, as it skips what is finished.
     """
     flags: dict[str, Any] = {"preset": preset, **overrides}
     for group in groups:
@@ -149,9 +156,12 @@ def retry_command(
                 for item in fields(group)
                 if getattr(group, item.name) not in (item.default, None)
             }
+    flags["jobs"] = jobs
     words = [word for name, value in flags.items() for word in _words(name, value)]
 
     def write(items: "Sequence[Item]") -> str:
+        if jobs is not None:
+            items = ()
         # A folder means images for a single source.
         named = _words("output", items[0].output if len(items) == 1 else output)
         return shlex.join(["dreamvid", command, *(item.source for item in items), *named, *words])

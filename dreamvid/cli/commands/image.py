@@ -103,13 +103,9 @@ def image(
         "overwrite": overwrite or None,
         "allow_private_addresses": allow_private_addresses or None,
         "snapshot_every": snapshot_every,
-        "jobs": jobs,
     }
-    retry = retry_command("image", output, preset, (flags,), overrides)
-    if jobs is None:
-        return _several(items, dreams, quiet=quiet, retry=retry)
-    again = retry([])  # with settings of its own for each image; what is finished is skipped
-    return _several(items, dreams, quiet=quiet, retry=lambda failed: again)
+    retry = retry_command("image", output, preset, (flags,), overrides, jobs=jobs)
+    return _several(items, dreams, quiet=quiet, retry=retry)
 
 
 class ImageDreams:

@@ -79,12 +79,7 @@ def run(
     if not several:
         render(dream_video, items[0], job, ray=chosen, **options)
         return 0
-    retry = retry_command("run", output, preset, (job, ray, options), overrides)
-    if jobs is not None:  # with settings of its own for each source; what is finished is skipped
-        again = retry_command("run", output, preset, (job, ray, options, {"jobs": jobs}), overrides)([])
-        return render_batch(
-            dream_video, items, video_is_finished, job, ray=chosen, retry=lambda failed: again, **options
-        )
+    retry = retry_command("run", output, preset, (job, ray, options), overrides, jobs=jobs)
     return render_batch(dream_video, items, video_is_finished, job, ray=chosen, retry=retry, **options)
 
 

@@ -82,10 +82,7 @@ def zoom(
     if not several:
         render(zoom_video, items[0], job, **options)
         return 0
-    retry = retry_command("zoom", output, preset, (job, ray), overrides)
-    if jobs is not None:  # with settings of its own for each image; what is finished is skipped
-        again = retry_command("zoom", output, preset, (job, ray, {"jobs": jobs}), overrides)([])
-        return render_batch(zoom_video, items, zoom_is_finished, job, ray=chosen, retry=lambda failed: again)
+    retry = retry_command("zoom", output, preset, (job, ray), overrides, jobs=jobs)
     return render_batch(zoom_video, items, zoom_is_finished, job, ray=chosen, retry=retry)
 
 

@@ -76,13 +76,13 @@ def grow_disocclusions(
     if most < 1:
         lack, own_iterations = lack.clamp_max(most), 0
     if whole == 0:
-        own_iterations = 0  # steps of no length still hold the image in range
-    iterations, calm = warm_iterations, False
+        own_iterations = 0  # a step of length 0 still clips the image to [0, 1]
+    iterations = needed = warm_iterations
     corners: list[list[Corner]] = []
     if own_iterations:
         corners, due = find_corners(lack, sizes, renewal)
-        calm = due * whole_iterations <= LONGEST_STEP
-        iterations = min(iterations, max(1, math.ceil(due * whole_iterations / LONGEST_STEP)))
+        needed = max(1, math.ceil(due * whole_iterations / LONGEST_STEP))
+        iterations = min(iterations, needed)
     coarser, coarser_renewal = math.ceil(iterations * COARSER_STEPS), COARSER_RENEWAL
     if own_iterations and patches_pay(corners, sizes, own=own_iterations, finest=iterations, coarser=coarser):
         residual = grow_patches(
@@ -97,12 +97,13 @@ def grow_disocclusions(
         coarser_renewal *= coarser / own_iterations
         iterations = coarser = own_iterations
     if own_iterations:
-        lack = lack.clamp_max(MOST_GROWTH * iterations) if iterations < own_iterations else lack
         renewal = renewal.clamp_max(MOST_RENEWAL * iterations)
-    if calm and iterations == 1:
-        # What is coarse carries most of a dream's strength, and what is fine is held by its spectrum: by chance, every
-        # second calm frame leaves out the finest octave, which costs as much as all others.
-        (iterations, _) = shifts.draw(len(sizes), 1, (2, 1))[0]
+        if iterations < own_iterations:
+            lack = lack.clamp_max(MOST_GROWTH * iterations)
+        if needed == iterations == 1:
+            # Coarse octaves carry most of a dream's strength, and fine detail is held by its spectrum. The finest
+            # octave costs as much as all others: half of the calm frames, chosen at random, leave it out.
+            iterations, _ = shifts.draw(len(sizes), 1, (2, 1))[0]
     each = whole / max(1, iterations)
     step, coarser_step = (lack + renewal) * each, (lack + coarser_renewal * renewal) * each
     return Growth(residual, amount + GROWN * lack, iterations, step, coarser, coarser_step)

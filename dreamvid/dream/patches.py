@@ -32,7 +32,7 @@ def find_corners(growth: Tensor, sizes: Sequence[Size], other: Tensor) -> tuple[
     """Cover all cells in which more than MISSING is to grow on average with cores, at each octave.
 
     growth: a map (1, 1, h, w). sizes: those of the octaves. Returns the corners of the cores of each octave, and the
-    mean of another map. Waits for the device, once, because their number has to be known.
+    mean of `other`, a map too. Waits for the device, once, because the number of corners has to be known.
     """
     averages = [
         F.avg_pool2d(resize(growth, size).clamp_min(0), CELL, ceil_mode=True, count_include_pad=False)[0, 0]
@@ -77,8 +77,7 @@ def cover(growth: Tensor, corners: Sequence[Corner]) -> Tensor:
 def patches_pay(
     corners: Sequence[Sequence[Corner]], sizes: Sequence[Size], *, own: int, finest: int, coarser: int
 ) -> bool:
-    """Compare the cost of `own` steps on patches with that of as many on the whole image; return if patches
-    cost much less.
+    """Tell if `own` steps on patches cost much less than as many steps on the whole image.
 
     corners: those of each of the octaves. finest, coarser: the steps that the whole image takes anyway, at the finest
     octave and below it.

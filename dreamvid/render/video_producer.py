@@ -182,7 +182,7 @@ class VideoProducer:
         return split_shots(plan, split, self._settings.coherence.half_life_seconds, changes or ())
 
     def _dream_first(self, planning: Planning) -> None:
-        """Dream the first frame as if it was the only one, for `_dream_keyframe` to take if all proves to be the same.
+        """Dream the first frame as if it were the only one, for `_dream_keyframe` to take if all proves to be the same.
 
         What comes later decides whether its black border is a bar and how its colors are read, for example.
         """
@@ -195,9 +195,8 @@ class VideoProducer:
                     assert isinstance(key, Keyframe)
                     image = self._dream_keyframe(key, plan)
                     self._first_image = _FirstImage(key.item, plan.time_seconds(0), image)
-        except (
-            DreamvidError
-        ):  # what is wrong will be said when the plan is known, or has to do with the first frame alone
+        except DreamvidError:
+            # What is wrong is said once the plan is known, unless it only concerns the first frame by itself.
             self._dreamer.reset()
 
     def check(self, plan: Plan) -> list[str]:

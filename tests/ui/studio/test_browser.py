@@ -4,7 +4,11 @@ With DREAMVID_SCREENSHOTS=FOLDER what has a picture is done with a larger film a
 pictures are written there: those of the documentation.
 """
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +21,12 @@ from studio_page import (
     QUICK,
     Server,
     change,
+    choose,
     command,
     command_has,
     dreamed,
     drop,
+    environment,
     make_footage,
     open_tab,
     picture,
@@ -309,6 +315,98 @@ def test_a_curve_is_drawn_and_is_the_same_as_its_text(page: "Page") -> None:
 def _place(box: Any, seconds: float, duration: float = 2.0) -> float:
     """Return where on the curve's canvas a time is."""
     return float(box["x"] + 56 + seconds / duration * (box["width"] - 70))
+
+
+def test_a_live_dream_runs_in_the_same_process(page: "Page", server: Server) -> None:
+    open_tab(page, "Live")
+    live = page.frame_locator("#dv-live iframe")
+    live.get_by_text("Nothing is live").wait_for()
+    choose(page, "live source", "noise (an animation)")
+    page.locator("#dv-live-start").click()
+    live.get_by_role("button", name="Blackout").wait_for()
+    state = "fetch('/live/api/state').then((answer) => answer.json()).then((values) => values.state)"
+    until(lambda: page.evaluate(state), "the first frame")
+    before = page.evaluate(state)
+    until(lambda: page.evaluate(state) != before, "further frames")
+    stream = live.locator("img, canvas").first
+    until(lambda: stream.evaluate("one => (one.naturalWidth || one.width) > 300"), "the picture")
+    if PICTURES:
+        page.wait_for_timeout(20_000)
+    picture(page, "live")
+    assert "libtorch" in Path(f"/proc/{server.process.pid}/maps").read_text()  # the dream is in the studio's process
+    page.locator("#dv-live-stop").click()
+    live.get_by_text("Nothing is live").wait_for()
+
+
+@draws_nothing
+def test_the_server_has_left_no_files(page: "Page", server: Server) -> None:
+    """Its folder is empty, which is Gradio's for files too: none of the page's parts has made one there."""
+    folder = Path(f"/proc/{server.process.pid}/cwd").resolve()
+    assert folder.name.startswith("dreamvid-studio-")
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    server.close()
+    assert not folder.exists()
+    assert b"Traceback" not in server.errors()
+    server.start()
+    page.goto(server.url)
+    page.locator("#dv-stage-run .dv-wipe").wait_for()  # it shows what the last page showed
+
+
+@draws_nothing
+def test_a_login_is_asked_for(page: "Page", tmp_path: Path) -> None:
+    """The password is typed into the terminal, then into the browser."""
+    import pty
+
+    from playwright.sync_api import Error
+
+    browser = page.context.browser
+    assert browser is not None
+    terminal, other = pty.openpty()
+    words = ["studio", str(tmp_path / "studio"), "--auth", "anna", "--port", "0", "--no-browser"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dreamvid", *words],
+        stdin=other,
+        stdout=subprocess.PIPE,
+        stderr=other,
+        text=True,
+        start_new_session=True,
+        env=environment(),
+    )
+    os.close(other)
+    try:
+        asked = os.read(terminal, 1000)
+        while b"Password" not in asked:
+            asked += os.read(terminal, 1000)
+        os.write(terminal, b"s3same, open\n")
+        assert process.stdout is not None
+        url = re.search(r"http://\S+", process.stdout.readline())[0]  # type: ignore[index]
+        for password, status in ((None, 401), ("sesame", 401), ("s3same, open", 200)):
+            login = {"username": "anna", "password": password} if password else None
+            context = browser.new_context(http_credentials=login)  # type: ignore[arg-type]
+            visitor = context.new_page()
+            visitor.set_default_timeout(PATIENCE)
+            try:
+                answer = visitor.goto(url)
+            except Error as error:  # the browser asks again, and nobody types
+                assert "ERR_INVALID_AUTH_CREDENTIALS" in str(error)  # noqa: PT017
+                assert status == 401
+                answer = None
+            assert answer is None or answer.status == status
+            if status == 200:
+                visitor.get_by_text("Drop a video or an image here").wait_for()
+                drop(visitor, _small_image(tmp_path), "small.png")
+                visitor.locator(".dv-card[data-name='sources/small.png']").wait_for()
+                until(lambda: stage(visitor).get("stage") == "fine", "a preview")  # noqa: B023
+            context.close()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        os.close(terminal)
+
+
+def _small_image(folder: Path) -> Path:
+    write_image(folder / "small.png", np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8))
+    return folder / "small.png"
 
 
 def test_it_fits_a_tablet(page: "Page") -> None:

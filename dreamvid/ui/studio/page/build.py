@@ -66,7 +66,8 @@ def build_page(studio: Studio, room: LiveRoom) -> gr.Blocks:
         blocks.load(tabs["run"].loaded, outputs=tabs["run"].everything, **_QUIET)
         zoom_tab.select(tabs["zoom"].opened, outputs=tabs["zoom"].everything, **_QUIET)
         live_tab.select(live.opened, outputs=live.source, **_QUIET)
-        schedules_tab.select(schedules.opened, [schedules.kind, schedules.name], schedules.outputs, **_QUIET)
+        edited = [schedules.kind, schedules.name, schedules.text]
+        schedules_tab.select(schedules.opened, edited, schedules.outputs, **_QUIET)
     page: gr.Blocks = blocks
     return page
 

@@ -60,9 +60,10 @@ class SchedulesTab:
         self.clear.click(self._on_clear, [self.kind, self.name], everything, **_QUIET)
         self.outputs = outputs
 
-    def opened(self, kind: Kind, name: str, request: gr.Request) -> list[Any]:
-        """Show what is edited when the tab is opened."""
-        return self._show(self.pages.get(request.session_hash, _kind(kind)), name)
+    def opened(self, kind: Kind, name: str, text: str, request: gr.Request) -> list[Any]:
+        """Show what is edited when the tab is opened. text: that of the field, which may be typed in meanwhile."""
+        edited, shown, *rest = self._show(self.pages.get(request.session_hash, _kind(kind)), name)
+        return [edited, gr.skip() if shown == text else shown, *rest]
 
     def _on_kind(self, kind: str, request: gr.Request) -> list[Any]:
         tuning = self.pages.get(request.session_hash, _kind(kind))

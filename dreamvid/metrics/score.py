@@ -6,7 +6,7 @@ Source and dream are brought to one working size by area averaging. There, for e
   (forward and backward flow agree, inside the frame, off motion boundaries),
 - warping error of the dream and of the source × 1e4 over m (after Lai et al. 2018 and Ruder et al. 2016; the
   formula is in `temporal.warping_error`); their difference is the excess,
-- strength: objective(dream) / objective(source),
+- strength: objective(dream) / objective(source), for a timeline of objectives that of the frame's time,
 - brightness, contrast and saturation of both,
 - the strength of disoccluded regions by the time since they came into view (`temporal.RevealedPlaces`),
 
@@ -46,6 +46,7 @@ from dreamvid.networks.network import load_network
 from dreamvid.runtime.device import resolve_device
 from dreamvid.settings import Settings, find_preset, load_settings, merge
 from dreamvid.settings.merge import to_tables
+from dreamvid.settings.objective_timeline import parse_timeline
 from dreamvid.settings.size import Size
 from dreamvid.video.decode import FrameReader, VideoFrame
 from dreamvid.video.probe import frames_to_scan, probe, scan
@@ -63,7 +64,7 @@ _Image = npt.NDArray[np.float32]  # (H, W, 3) in [0, 1]
 
 
 class ObjectiveMeter:
-    """Measures an objective on images, always in float32.
+    """Measures an objective, or a timeline of objectives, on images; always in float32.
 
     Raises NetworkError and ObjectiveError for a network or objective that does not exist.
     """
@@ -82,8 +83,15 @@ class ObjectiveMeter:
         self.objective = objective
         self.model = model
         self.device = torch.device(device)
-        self._bound = resolve_objective(parse_objective(objective), network, reduction=measure, encoder=encoder)
-        self._module = layer_network(network, self._bound.layers)
+        self._timeline = parse_timeline(objective)
+        self._bound = {
+            text: resolve_objective(parse_objective(text), network, reduction=measure, encoder=encoder)
+            for text in self._timeline.objectives
+        }
+        self._module = layer_network(
+            network, list(dict.fromkeys(layer for bound in self._bound.values() for layer in bound.layers))
+        )
+        self.set_time(0.0)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "ObjectiveMeter":
@@ -99,9 +107,14 @@ class ObjectiveMeter:
             encoder=encoder_loader(network, device),
         )
 
+    def set_time(self, time_seconds: float) -> None:
+        """Measure from now on with what is dreamed at a time: in a cross-fade the weighted sum of two objectives."""
+        self._present = [(self._bound[text], weight) for text, weight in self._timeline.at(time_seconds)]
+
     def value(self, image: Tensor) -> float:
         """Evaluate the objective on an image (1, 3, H, W) in [0, 1]; waits for the device."""
-        return float(self._bound(self._activations(image)).cpu().double().mean())
+        activations = self._activations(image)
+        return sum(weight * float(bound(activations).cpu().double().mean()) for bound, weight in self._present)
 
     def density(self, image: Tensor) -> Tensor:
         """Where in the image (1, 3, H, W) the objective is: (1, 1, H, W), on the CPU.
@@ -112,9 +125,11 @@ class ObjectiveMeter:
         height, width = image.shape[2:]
         top, left = min(_MIRRORED, height - 1), min(_MIRRORED, width - 1)
         wide = F.pad(image, (left, left, top, top), mode="reflect")
-        density = self._bound.density(self._activations(wide))
-        size = (wide.shape[2], wide.shape[3])
-        spread = F.interpolate(density, size, mode="bilinear", align_corners=False)
+        activations, size = self._activations(wide), (wide.shape[2], wide.shape[3])
+        spread = torch.zeros((1, 1, *size), device=self.device)
+        for bound, weight in self._present:
+            density = bound.density(activations)
+            spread = spread + weight * F.interpolate(density, size, mode="bilinear", align_corners=False)
         return spread[:, :, top : top + height, left : left + width].cpu()
 
     def _activations(self, image: Tensor) -> dict[str, Tensor]:
@@ -153,6 +168,7 @@ class Scorer:
             self._size = _working_size(images[0], images[1], self._width)
         this = _at_size(images[0], self._size), _at_size(images[1], self._size)
         self._blocks.add(*images, cut=cut)
+        self._meter.set_time(time_seconds)
         values = [self._meter.value(image) for image in this]
         row = {
             "times_seconds": time_seconds,

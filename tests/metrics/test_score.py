@@ -173,6 +173,22 @@ def test_clipped_share_is_exact_and_leaves_out_what_the_source_clips(
     assert result.clipped.tolist() == [(8 * 80 + 20) / (64 * 80), 0.0]
 
 
+def test_strength_is_of_what_is_dreamed_at_the_time() -> None:
+    texts = ("blocks.1.0", "blocks.2.1:3")
+    single = [ObjectiveMeter(text, "efficientnet_lite2") for text in texts]
+    meter = ObjectiveMeter(f"{texts[0]} | {texts[1]} @ 2s linear", "efficientnet_lite2")
+    rng = np.random.default_rng(0)
+    source, dream = (rng.integers(0, 256, (64, 96, 3), np.uint8) for _ in range(2))
+    curve = score_frames([source] * 4, [dream] * 4, meter, fps=1.0).strength
+    for time, first in enumerate((1.0, 0.5, 0.0, 0.0)):  # the weight of the first objective
+        values = []
+        for frame in (dream, source):
+            image = torch.from_numpy(frame / np.float32(255)).permute(2, 0, 1)[None]
+            values.append(first * single[0].value(image) + (1 - first) * single[1].value(image))
+        assert curve[time] == pytest.approx(values[0] / values[1], rel=1e-5)
+    assert len(set(curve.round(6))) == 3
+
+
 def test_drift_is_what_the_dream_does_and_not_the_source(meter: ObjectiveMeter) -> None:
     frames, fps = 12, 4
     source = [0.5 * _texture(64, 64) + 0.02 * n for n in range(frames)]

@@ -7,6 +7,7 @@ import pytest
 from renders import RATE, tiny
 
 from dreamvid.api import Dreamer, DreamStep
+from dreamvid.audio.decode import decode_audio
 from dreamvid.image.io import write_image
 from dreamvid.settings import load_settings
 from dreamvid.ui.studio.dreaming.machine import LEAST_LINES, PreviewMachine, Verdict
@@ -184,6 +185,27 @@ def test_an_animation_s_motion_is_its_first_seconds_with_its_music(
     with FrameReader(open_source(tmp_path / "silent.mp4"), probe(open_source(tmp_path / "silent.mp4"))) as reader:
         still = np.stack([frame.pixels for frame in reader]).astype(int)
     assert np.abs(np.diff(still, axis=0)).mean() < 0.8 * step.mean()  # nothing moves it
+
+
+def test_music_that_ends_before_an_animation_s_motion_is_followed_by_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_ffmpeg(["-f", "lavfi", "-i", "sine=d=0.4", "file:short.wav"], "making a tone")
+    small = {"objective": "blocks.1.0", "dream_height": 48, "iterations": 1, "octaves": 1, "device": "cpu"}
+    settings = load_settings("drift", **small, size="96x48", frames="0:60", audio="short.wav")
+    request = MotionRequest("s", 1, Moment("noise"), settings, str(tmp_path / "loop.mp4"), kind="zoom")
+    assert _answers(tmp_path, request)[-1].values == {"file": "loop.mp4", "sound": True}
+    with FrameReader(open_source("loop.mp4"), probe(open_source("loop.mp4"))) as reader:
+        assert sum(1 for _ in reader) == 24  # two seconds
+    samples, rate = decode_audio(tmp_path / "loop.mp4")
+    assert np.abs(samples[: int(0.3 * rate)]).max() > 0.1
+    assert np.abs(samples[int(0.6 * rate) :]).max() < 1e-3
+    (tmp_path / "short.wav").write_bytes(b"no sound")
+    request = MotionRequest("s", 2, Moment("noise"), settings, str(tmp_path / "none.mp4"), kind="zoom")
+    refused = _answers(tmp_path, request)[-1]
+    assert refused.stage == "error"
+    assert "a bug" not in refused.message
 
 
 def test_a_film_s_motion_is_a_draft_around_the_moment_and_is_kept(

@@ -119,7 +119,10 @@ class Work:
                 watch.make_room()
                 if encoder is None:
                     encoder = Ffmpeg(_encoder_args(pixels, rate, part, sound), stdin=True)
-                encoder.stdin.write(pixels.tobytes())
+                try:
+                    encoder.stdin.write(pixels.tobytes())
+                except OSError as error:  # ffmpeg has ended; its log says why
+                    raise encoder.failure("encoding the motion preview") from error
                 done += 1
                 values: dict[str, object] = {"done": done, "total": count}
                 answer(Answer(request.session, request.number, "motion", "part", values=values))
@@ -235,7 +238,9 @@ def _smaller(settings: Settings, lines: int) -> Settings:
 
 def _encoder_args(pixels: Pixels, rate: Fraction, output: Path, sound: Path | None) -> list[str]:
     height, width = pixels.shape[:2]
-    heard = [] if sound is None else ["-i", f"file:{sound}", "-map", "0:v", "-map", "1:a", "-c:a", "aac", "-shortest"]
+    heard: list[str] = []
+    if sound is not None:  # one that ends before the video is followed by silence
+        heard = ["-i", f"file:{sound}", "-map", "0:v", "-map", "1:a", "-c:a", "aac", "-af", "apad", "-shortest"]
     return [
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "pipe:0", *heard),
         *("-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18"),

@@ -49,6 +49,17 @@ class Scoring:
 
     def _run(self, path: Path, source: str) -> None:
         key = self._workspace.name(path)
+        try:
+            message = self._score(path, source, key)
+        except OSError as error:
+            message = f"the score cannot be kept: {error.strerror or error}."
+        if message:
+            self._working[key] = message
+        else:
+            self._working.pop(key, None)
+
+    def _score(self, path: Path, source: str, key: str) -> str:
+        """Score a result; return what went wrong, or nothing."""
         plot = path.with_name(f"{path.stem}.score.png")
         command = [sys.executable, "-m", "dreamvid", "score", source, key, "--json", "--quiet", "--plot", str(plot)]
         with self._one_at_a_time:
@@ -62,13 +73,12 @@ class Scoring:
             )
         if done.returncode:
             text = done.stderr.decode("utf-8", "replace").strip()
-            self._working[key] = text[-_LONGEST_MESSAGE:] or f"the score ended with code {done.returncode}."
-            return
+            return text[-_LONGEST_MESSAGE:] or f"the score ended with code {done.returncode}."
         kept = path.with_name(f"{path.stem}.score.json")
         part = part_path(kept)
         part.write_bytes(done.stdout)
         part.replace(kept)
-        self._working.pop(key, None)
+        return ""
 
 
 def source_of(result: Path, workspace: Workspace) -> str | None:

@@ -6,6 +6,7 @@ pictures are written there: those of the documentation.
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from renders import frames_of
 from studio_page import (
     PATIENCE,
     PICTURES,
@@ -27,6 +29,7 @@ from studio_page import (
     dreamed,
     drop,
     environment,
+    jobs,
     make_footage,
     open_tab,
     picture,
@@ -39,6 +42,7 @@ from studio_page import (
 )
 
 from dreamvid.image.io import write_image
+from dreamvid.video.ffmpeg import run_ffmpeg
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -89,10 +93,13 @@ def test_a_film_is_dropped_scrubbed_and_tuned(page: "Page", server: Server, foot
         for label, value in QUICK.items():
             if label != "objective":
                 set_number(page, {"dream height": "dream height [px]"}.get(label, label), value)
-        number = redreamed(page, number)
+        for label, value in QUICK.items():  # they arrive in more than one event
+            command_has(page, f"--{label.replace(' ', '-')}={value}")
+        number = dreamed(page)
 
     # scrub: another moment is another picture; the shot is marked
     before = pixels(page, "#dv-stage-run .dv-wipe")
+    page.locator("#dv-stage-run .dv-shot").first.wait_for()  # the facts of a film come after its first picture
     assert page.locator("#dv-stage-run .dv-shot").count() == 1
     bar = page.locator("#dv-stage-run .dv-scrub")
     box = bar.bounding_box()
@@ -191,7 +198,6 @@ def test_settings_are_saved_as_a_preset_and_a_recipe_is_loaded(page: "Page", ser
 def test_a_wrong_objective_is_told_under_its_field_and_layers_are_completed(page: "Page") -> None:
     field = page.locator("#dv-run-objective textarea")
     good = field.input_value()
-    number = stage(page)["number"]
     field.fill("blocks.9.9")
     page.locator("#dv-objective-run .dv-error").filter(has_text="blocks.9.9").wait_for()
     field.fill("")
@@ -200,9 +206,11 @@ def test_a_wrong_objective_is_told_under_its_field_and_layers_are_completed(page
     option.wait_for()
     option.dispatch_event("pointerdown")
     assert field.input_value().startswith("blocks.3.2")
+    command_has(page, "blocks.3.2")
     field.fill(good)
     page.locator("#dv-objective-run .dv-error").wait_for(state="hidden")
-    redreamed(page, number)
+    until(lambda: " -o " in command(page) and "blocks.3.2" not in command(page), "the objective of before")
+    dreamed(page)
 
 
 def test_a_channel_is_picked_from_its_picture(page: "Page") -> None:
@@ -315,6 +323,177 @@ def test_a_curve_is_drawn_and_is_the_same_as_its_text(page: "Page") -> None:
 def _place(box: Any, seconds: float, duration: float = 2.0) -> float:
     """Return where on the curve's canvas a time is."""
     return float(box["x"] + 56 + seconds / duration * (box["width"] - 70))
+
+
+@draws_nothing
+def test_an_objective_changes_over_time(page: "Page") -> None:
+    open_tab(page, "Schedules")
+    choose(page, "what changes", "objective")
+    text = page.locator("#dv-schedule-text textarea, #dv-schedule-text input").first
+    until(lambda: text.input_value() == "blocks.1.0", "the objective")
+    canvas = page.locator("#dv-curve canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.dblclick(_place(box, 1.2), box["y"] + 0.4 * box["height"])
+    until(lambda: text.input_value() == "blocks.1.0 | blocks.1.0 @ 1.2s", "a second objective")
+    page.get_by_label("Value", exact=True).fill("blocks.2.1:3")
+    page.get_by_label("Value", exact=True).press("Enter")
+    until(lambda: text.input_value() == "blocks.1.0 | blocks.2.1:3 @ 1.2s", "another objective")
+    page.get_by_label("Value", exact=True).fill("blocks.9.9")
+    page.get_by_label("Value", exact=True).press("Enter")
+    open_tab(page, "Tune")
+    page.locator("#dv-objective-run .dv-error").filter(has_text="blocks.9.9").wait_for()
+    open_tab(page, "Schedules")
+    text.fill("blocks.1.0 | blocks.2.1:3 @ 0.5s ease-in")
+    text.press("Enter")
+    until(lambda: page.evaluate("document.querySelector('.dv-curve').dataset.points") == "2", "the curve of the text")
+    open_tab(page, "Tune")
+    command_has(page, "'--objective=blocks.1.0 | blocks.2.1:3 @ 0.5s ease-in'")
+    open_tab(page, "Schedules")
+    page.get_by_role("button", name="Constant").click()
+    until(lambda: text.input_value() == "blocks.1.0", "one objective")
+    open_tab(page, "Tune")
+
+
+def press(page: "Page", id: str, action: str) -> None:
+    page.locator(f".dv-job[data-id='{id}'] [data-action={action}]").click()
+
+
+def test_films_are_queued_ordered_stopped_and_finish_while_the_page_is_away(
+    page: "Page", server: Server, footage: Path
+) -> None:
+    open_tab(page, "Tune")
+    if not PICTURES:
+        page.locator("#dv-run-objective textarea").fill("blocks.2.1")  # slow enough to be stopped before it is done
+        command_has(page, "--objective=blocks.2.1")
+    number = dreamed(page)
+    page.locator("#dv-enqueue-run").click()
+    page.get_by_text("1 added to the queue").first.wait_for()
+    drop(page, footage, "Beach.mp4")  # a second film, and both with its settings
+    redreamed(page, number)
+    page.get_by_role("button", name="Queue more films").click()
+    page.locator("#dv-others input").click()
+    page.get_by_role("option", name="sources/Road at dusk.mp4").click()
+    page.locator("#dv-enqueue-run").click()
+    page.get_by_text("2 added to the queue").first.wait_for()
+    open_tab(page, "Queue")
+    until(lambda: len(jobs(page)) == 3, "three jobs")
+    until(lambda: "running" in jobs(page).values(), "a render")
+    first, second, third = jobs(page)
+    until(lambda: "frame" in page.locator(f".dv-job[data-id='{first}']").inner_text(), "progress")
+    picture(page, "queue")
+    if not PICTURES:
+        press(page, third, "up")
+        until(lambda: list(jobs(page)) == [first, third, second], "another order")
+        press(page, third, "pause")
+        until(lambda: jobs(page)[third] == "paused", "a job that is held")
+        press(page, first, "pause")
+        until(lambda: jobs(page)[first] == "paused" and jobs(page)[second] == "running", "the next one's turn")
+        press(page, third, "retry")
+        press(page, first, "retry")
+        until(lambda: list(jobs(page).values()) == ["running", "waiting", "waiting"], "both wait again")
+    press(page, third, "cancel")
+    until(lambda: jobs(page)[third] == "cancelled", "the cancelled job")
+    page.reload()
+    open_tab(page, "Queue")
+    until(lambda: {"running", "done"} & set(jobs(page).values()), "the render after a reload")
+    server.kill()  # the studio dies; the render does not
+    server.start()
+    page.goto(server.url)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_tab(page, "Queue")
+    until(lambda: list(jobs(page).values()).count("done") == 2, "both renders")
+    assert jobs(page)[third] == "cancelled"
+    press(page, third, "forget")
+    until(lambda: third not in jobs(page), "the removed job")
+    left = [path.name for path in (server.folder / "results").iterdir() if "partial" in path.name or path.is_dir()]
+    assert left == []
+
+
+def test_a_result_plays_is_scored_and_its_command_gives_the_same_frames(page: "Page", server: Server) -> None:
+    open_tab(page, "Results")
+    page.locator("#dv-results .dv-card").first.wait_for()
+    page.locator("#dv-results .dv-card").last.click()
+    dream = "document.querySelector('#dv-results .dv-above video')"
+    until(lambda: page.evaluate(f"{dream}.currentTime > 0.2"), "playing")
+    source = "document.querySelector('#dv-results .dv-wipe > video')"
+    assert abs(page.evaluate(f"{dream}.currentTime - {source}.currentTime")) < 0.3
+    page.locator("#dv-results").get_by_role("button", name="Side by side").click()
+    page.locator("#dv-results").get_by_role("button", name="Slider").click()
+    box = page.locator("#dv-results .dv-wipe").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 50, steps=3)
+    page.mouse.up()
+    cut = "getComputedStyle(document.querySelector('#dv-results .dv-above')).clipPath"
+    assert page.evaluate(cut).startswith("inset(0px 0px 0px 25")
+    page.locator("#dv-results .dv-handle").press("ArrowRight")
+    assert page.evaluate(cut).startswith("inset(0px 0px 0px 27")
+    assert not page.evaluate(f"{dream}.paused")
+    page.locator("#dv-results").get_by_role("button", name="Score").click()
+    page.locator("#dv-results .dv-number").first.wait_for()
+    page.locator("#dv-results .dv-plot").wait_for()
+    picture(page, "results")
+    name = page.locator("#dv-results .dv-card[aria-selected=true]").get_attribute("data-name")
+    assert name is not None
+    page.locator("#dv-results").get_by_role("button", name="Recipe").click()
+    recipe = page.locator("#dv-results pre")
+    until(lambda: "[provenance]" in recipe.inner_text(), "the recipe")
+    page.locator("#dv-results").get_by_role("button", name="Re-tune").click()
+    page.locator("#dv-stage-run .dv-wipe").wait_for()
+    command_has(page, f"{name}.toml")
+    if PICTURES:
+        return
+    page.get_by_role("button", name="Copy as command").first.click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    again = server.folder / "results" / "again.mp4"
+    words = shlex.split(copied.split("&& ")[1])
+    words[words.index("-o") + 1] = "results/again.mp4"
+    subprocess.run([sys.executable, "-m", *words], cwd=server.folder, check=True, env=environment())
+    assert (frames_of(again) == frames_of(server.folder / name)).all()
+
+
+def test_a_result_is_deleted(page: "Page", server: Server) -> None:
+    def shown() -> set[str]:
+        return set(page.locator("#dv-results .dv-card").evaluate_all("cards => cards.map(card => card.dataset.name)"))
+
+    open_tab(page, "Results")
+    before = until(shown)
+    page.locator("#dv-results").get_by_role("button", name="Delete").click()
+    page.locator("#dv-results").get_by_role("button", name="Delete for good?").click()
+    until(lambda: before - shown(), "the deletion")
+
+
+def test_an_animation_has_its_own_tab_and_music(page: "Page", tmp_path: Path) -> None:
+    open_tab(page, "Animations")
+    page.locator("#dv-stage-zoom .dv-card[data-name=noise]").wait_for()
+    number = dreamed(page, "zoom")
+    if not PICTURES:
+        page.locator("#dv-zoom-objective textarea").fill("blocks.1.0")
+        number = redreamed(page, number, "zoom")
+    set_number(page, "rotate [degrees per s]", "20", "zoom")
+    redreamed(page, number, "zoom")
+    command_has(page, "--rotate=20", "zoom")
+    if PICTURES:
+        until(lambda: page.locator("#dv-stage-zoom .dv-preset img[src]").count() >= 9, "the presets' thumbnails")
+    picture(page, "animations")
+    if PICTURES:
+        return
+    drum = "aevalsrc='sin(880*t)*exp(-9*mod(t,0.5))':d=2"
+    run_ffmpeg(["-f", "lavfi", "-i", drum, f"file:{tmp_path / 'drum.wav'}"], "making a drum")
+    drop(page, tmp_path / "drum.wav", "drum.wav", "#dv-stage-zoom .dv-frame")
+    command_has(page, "--audio=sources/drum.wav", "zoom")
+    page.locator("#dv-knobs-zoom").get_by_text("Dream", exact=True).click()
+    for label, value in {"dream height [px]": "120", "iterations": "3", "octaves": "2"}.items():
+        set_number(page, label, value, "zoom")
+        command_has(page, f"--{label.split(' [')[0].replace(' ', '-')}={value}", "zoom")
+    page.locator("#dv-stage-zoom").get_by_role("button", name="Motion").click()
+    video = page.locator("#dv-stage-zoom video.dv-motion")
+    video.wait_for(state="visible")
+    until(lambda: video.evaluate("video => video.currentTime > 0.2"), "the loop")
+    assert video.evaluate("video => [video.loop, video.muted, video.videoWidth]") == [True, False, 384]
+    assert video.evaluate("video => video.webkitAudioDecodedByteCount") > 0
 
 
 def test_a_live_dream_runs_in_the_same_process(page: "Page", server: Server) -> None:

@@ -76,7 +76,7 @@ class DreamingProcess:
 
     def ask(self, request: Request) -> int:
         """Hand over a request, which replaces an older one of its kind and session; return its number."""
-        request = replace(request, number=next(self._numbers))
+        request = replace(request, number=self.number())
         self.start()
         listener = self.listener(request.session)
         kind = "preview" if isinstance(request, PreviewRequest) else type(request).__name__
@@ -88,6 +88,14 @@ class DreamingProcess:
                     pickle.dump(request, self._process.stdin)
                     self._process.stdin.flush()
         return request.number
+
+    def number(self) -> int:
+        """Return a number that is larger than those of all requests before."""
+        return next(self._numbers)
+
+    def tell(self, session: str, text: str) -> None:
+        """Let a page show a note. (Gradio's own reach the page only from events that wait in its queue.)"""
+        self.listener(session).events.append({"name": "note", "message": text})
 
     def listener(self, session: str) -> Listener:
         """Return what is kept for a page; pages that were not heard of for longest are forgotten."""

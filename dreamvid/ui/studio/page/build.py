@@ -54,11 +54,12 @@ def build_page(studio: Studio, room: LiveRoom) -> gr.Blocks:
             name = event._data.get("name") if isinstance(event._data, dict) else None
             try:
                 kind: Kind = "zoom" if kind_of(studio.workspace.file(name, RESULTS)) == "zoom" else "run"
-                tuning = pages.get(request.session_hash, kind)
-                tabs[kind].retune(name, tuning)
+                with pages.using(request.session_hash, kind) as tuning:
+                    tabs[kind].retune(name, tuning)
+                    mine = tabs[kind].all(tuning)
             except DreamvidError as error:
                 raise gr.Error(str(error), print_exception=False) from None
-            updates = {one: tab.all(tuning) if one == kind else _skipped(tab) for one, tab in tabs.items()}
+            updates = {one: mine if one == kind else _skipped(tab) for one, tab in tabs.items()}
             return [gr.update(selected=kind), *updates["run"], *updates["zoom"]]
 
         everything = [*tabs["run"].everything, *tabs["zoom"].everything]

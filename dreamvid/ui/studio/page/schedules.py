@@ -62,40 +62,42 @@ class SchedulesTab:
 
     def opened(self, kind: Kind, name: str, text: str, request: gr.Request) -> list[Any]:
         """Show what is edited when the tab is opened. text: that of the field, which may be typed in meanwhile."""
-        edited, shown, *rest = self._show(self.pages.get(request.session_hash, _kind(kind)), name)
-        return [edited, gr.skip() if shown == text else shown, *rest]
+        with self.pages.using(request.session_hash, _kind(kind)) as tuning:
+            edited, shown, *rest = self._show(tuning, name)
+            return [edited, gr.skip() if shown == text else shown, *rest]
 
     def _on_kind(self, kind: str, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, _kind(kind))
-        name = _FIRST[tuning.kind]
-        _, *rest = self._show(tuning, name)
-        return [gr.update(choices=_choices(tuning.kind), value=name), *rest]
+        with self.pages.using(request.session_hash, _kind(kind)) as tuning:
+            name = _FIRST[tuning.kind]
+            _, *rest = self._show(tuning, name)
+            return [gr.update(choices=_choices(tuning.kind), value=name), *rest]
 
     def _on_name(self, kind: str, name: str, request: gr.Request) -> list[Any]:
-        return self._show(self.pages.get(request.session_hash, _kind(kind)), name)
+        with self.pages.using(request.session_hash, _kind(kind)) as tuning:
+            return self._show(tuning, name)
 
     def _on_text(self, kind: str, name: str, text: str, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, _kind(kind))
-        if name in scheduled_names(tuning.kind) and text.strip() == schedule_text(tuning, name):
-            return self._skipped()
-        return self._set(tuning, name, text.strip())
+        with self.pages.using(request.session_hash, _kind(kind)) as tuning:
+            if name in scheduled_names(tuning.kind) and text.strip() == schedule_text(tuning, name):
+                return self._skipped()
+            return self._set(tuning, name, text.strip())
 
     def _on_points(self, kind: str, name: str, event: gr.EventData, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, _kind(kind))
-        data = event._data if isinstance(event._data, dict) else {}
-        if not tuning.is_newest("points", data.get("n")):
-            return self._skipped()
-        try:
-            text = text_of_given(name, data.get("points"))
-        except DreamvidError as error:
-            return self._all(tuning, name, str(error))
-        return self._set(tuning, name, text)
+        with self.pages.using(request.session_hash, _kind(kind)) as tuning:
+            data = event._data if isinstance(event._data, dict) else {}
+            if data.get("name") != name or not tuning.is_newest("points", data.get("n")):
+                return self._skipped()
+            try:
+                text = text_of_given(name, data.get("points"))
+            except DreamvidError as error:
+                return self._all(tuning, name, str(error))
+            return self._set(tuning, name, text)
 
     def _on_clear(self, kind: str, name: str, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, _kind(kind))
-        if name == OBJECTIVE:
-            return self._set(tuning, name, parse_timeline(schedule_text(tuning, name)).objectives[0])
-        return self._set(tuning, name, f"{numeric_default(tuning.preset, name, self.studio.workspace):.6g}")
+        with self.pages.using(request.session_hash, _kind(kind)) as tuning:
+            if name == OBJECTIVE:
+                return self._set(tuning, name, parse_timeline(schedule_text(tuning, name)).objectives[0])
+            return self._set(tuning, name, f"{numeric_default(tuning.preset, name, self.studio.workspace):.6g}")
 
     def _skipped(self) -> list[Any]:
         return [gr.skip() for _ in range(4 + sum(len(tab.everything) for tab in self.tabs.values()))]
@@ -121,7 +123,8 @@ class SchedulesTab:
             name = _FIRST[tuning.kind]
         shown = schedule_text(tuning, name)
         told = f"<div class='dv-error'>{html.escape(problem)}</div>" if problem else ""
-        return [name, shown if text is None else text, curve_of(tuning, name, shown), told]
+        curve = {**curve_of(tuning, name, shown), "taken": tuning.newest("points")}
+        return [name, shown if text is None else text, curve, told]
 
 
 def _choices(kind: Kind) -> list[tuple[str, str]]:

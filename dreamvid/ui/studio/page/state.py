@@ -4,7 +4,7 @@ import contextlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ class Tuning:
 
     overrides: settings that differ from the preset's, by name; schedules as their text. kept: the same for A and B.
     number: that of the newest request. error: what is wrong with the present values. revision: how many times the
-    program has set all values.
+    program has set all values. answering: held while an event of the page is answered.
     """
 
     workspace: Workspace
@@ -43,6 +43,7 @@ class Tuning:
     number: int = 0
     error: str = ""
     revision: int = 0
+    answering: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
     _newest: dict[str, int] = field(default_factory=dict)
 
     def is_newest(self, event: str, number: object) -> bool:
@@ -51,6 +52,10 @@ class Tuning:
             return False
         self._newest[event] = number if isinstance(number, int) else 0
         return True
+
+    def newest(self, event: str) -> int:
+        """Return the page's number of the last event of this name that was taken; 0 for none."""
+        return self._newest.get(event, 0)
 
     def base(self) -> Settings:
         """Return the settings of the preset alone."""
@@ -166,6 +171,17 @@ class Pages:
         self._workspace = workspace
         self._open: OrderedDict[tuple[str, Kind], Tuning] = OrderedDict()
         self._changing = threading.Lock()
+
+    @contextlib.contextmanager
+    def using(self, session: str | None, kind: Kind) -> Iterator[Tuning]:
+        """Take a page's tuning for one event.
+
+        Gradio answers events side by side. They wait for one another here: an event that has read the values before
+        another one changed them would write them back.
+        """
+        tuning = self.get(session, kind)
+        with tuning.answering:
+            yield tuning
 
     def get(self, session: str | None, kind: Kind) -> Tuning:
         """Return the tuning of a page; one that was just opened takes up what the last one showed."""

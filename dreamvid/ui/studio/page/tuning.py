@@ -169,168 +169,168 @@ class TuningTab:
 
     def loaded(self, request: gr.Request) -> list[Any]:
         """Fill a page that was just opened."""
-        tuning = self.pages.get(request.session_hash, self.kind)
-        if not tuning.moment.source:
-            videos = list(self.studio.workspace.files(SOURCES, *VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
-            if videos:
-                tuning.look_at(self.studio.workspace.name(videos[0]), 0.0)
-        if self.kind == "run":
-            self.ask(tuning)
-            self._ask_presets(tuning)
-        self._ask_layers(tuning)
-        return self.all(tuning)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            if not tuning.moment.source:
+                videos = list(self.studio.workspace.files(SOURCES, *VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
+                if videos:
+                    tuning.look_at(self.studio.workspace.name(videos[0]), 0.0)
+            if self.kind == "run":
+                self.ask(tuning)
+                self._ask_presets(tuning)
+            self._ask_layers(tuning)
+            return self.all(tuning)
 
     def opened(self, request: gr.Request) -> list[Any]:
         """Begin to dream on a tab that was opened after the page."""
-        tuning = self.pages.get(request.session_hash, self.kind)
-        if not tuning.number:
-            self.ask(tuning)
-            self._ask_presets(tuning)
-        return self.all(tuning)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            if not tuning.number:
+                self.ask(tuning)
+                self._ask_presets(tuning)
+            return self.all(tuning)
 
     def _on_moment(self, event: gr.EventData, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        data = _data(event)
-        if not tuning.is_newest("moment", data.get("n")):
-            return [gr.skip(), gr.skip(), gr.skip()]
-        try:
-            if data.get("source") is None:  # the last one was deleted
-                tuning.leave()
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            data = _data(event)
+            if not tuning.is_newest("moment", data.get("n")):
+                return [gr.skip(), gr.skip(), gr.skip()]
+            try:
+                if data.get("source") is None:  # the last one was deleted
+                    tuning.leave()
+                else:
+                    tuning.look_at(data.get("source"), data.get("seconds"))
+            except DreamvidError as error:
+                tuning.error = str(error)
             else:
-                tuning.look_at(data.get("source"), data.get("seconds"))
-        except DreamvidError as error:
-            tuning.error = str(error)
-        else:
-            self.ask(tuning)
-            self._ask_presets(tuning)
-        return [self._stage(tuning, fresh=True), tuning.code(), gr.update(choices=self._videos(tuning))]
+                self.ask(tuning)
+                self._ask_presets(tuning)
+            return [self._stage(tuning, fresh=True), tuning.code(), gr.update(choices=self._videos(tuning))]
 
     def _on_preset(self, event: gr.EventData, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        if not tuning.is_newest("preset", _data(event).get("n")):
-            return [gr.skip() for _ in self.everything]
-        return self._choose(_data(event).get("name"), request)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            if not tuning.is_newest("preset", _data(event).get("n")):
+                return [gr.skip() for _ in self.everything]
+            return self._choose(_data(event).get("name"), request)
 
     def _on_chosen(self, name: object, request: gr.Request) -> list[Any]:
         return self._choose(name, request)
 
     def _choose(self, name: object, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        model = tuning.shown().network
-        try:
-            tuning.choose(name)
-            tuning.error = ""
-        except DreamvidError as error:
-            tuning.error = str(error)
-        self.ask(tuning)
-        if tuning.shown().network != model:
-            self._ask_layers(tuning)
-        return self.all(tuning)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            model = tuning.shown().network
+            try:
+                tuning.choose(name)
+                tuning.error = ""
+            except DreamvidError as error:
+                tuning.error = str(error)
+            self.ask(tuning)
+            if tuning.shown().network != model:
+                self._ask_layers(tuning)
+            return self.all(tuning)
 
     def _on_knobs(self, request: gr.Request, revision: float | None, *values: Any) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        if revision != tuning.revision:
-            return [gr.skip(), gr.skip()]
-        model, before = tuning.shown().network, dict(tuning.overrides)
-        given = dict(zip(self.components, values, strict=True))
-        given.pop("coherence", None)  # the dial shows its middle where it does not count; `_on_dial` takes it
-        tuning.take(given)
-        if tuning.overrides == before:  # the program itself has set the values
-            return [gr.skip(), gr.skip()]
-        self.ask(tuning)
-        if tuning.shown().network != model:
-            self._ask_layers(tuning)
-        return [self._stage(tuning), tuning.code()]
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            if revision != tuning.revision:
+                return [gr.skip(), gr.skip()]
+            model, before = tuning.shown().network, dict(tuning.overrides)
+            given = dict(zip(self.components, values, strict=True))
+            given.pop("coherence", None)  # the dial shows its middle where it does not count; `_on_dial` takes it
+            tuning.take(given)
+            if tuning.overrides == before:  # the program itself has set the values
+                return [gr.skip(), gr.skip()]
+            self.ask(tuning)
+            if tuning.shown().network != model:
+                self._ask_layers(tuning)
+            return [self._stage(tuning), tuning.code()]
 
     def _on_dial(self, value: float, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        dial = round(float(value), 3)
-        for name in expand_coherence({"coherence": dial}):
-            tuning.overrides.pop(name, None)
-        tuning.overrides["coherence"] = dial
-        self.ask(tuning)
-        return self.all(tuning)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            dial = round(float(value), 3)
+            for name in expand_coherence({"coherence": dial}):
+                tuning.overrides.pop(name, None)
+            tuning.overrides["coherence"] = dial
+            self.ask(tuning)
+            return self.all(tuning)
 
     def _on_keep(self, event: gr.EventData, request: gr.Request) -> None:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        slot = _data(event).get("slot")
-        if slot in ("A", "B"):
-            tuning.kept[slot] = tuning.preset, dict(tuning.overrides)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            slot = _data(event).get("slot")
+            if slot in ("A", "B"):
+                tuning.kept[slot] = tuning.preset, dict(tuning.overrides)
 
     def _on_use(self, event: gr.EventData, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        kept = tuning.kept.get(str(_data(event).get("slot")))
-        if kept is not None:
-            tuning.preset, tuning.overrides = kept[0], dict(kept[1])
-            self.ask(tuning)
-        return self.all(tuning)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            kept = tuning.kept.get(str(_data(event).get("slot")))
+            if kept is not None:
+                tuning.preset, tuning.overrides = kept[0], dict(kept[1])
+                self.ask(tuning)
+            return self.all(tuning)
 
     def _on_painted(self, event: gr.EventData, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        tuning.take({"mask": str(_data(event).get("name") or "")})
-        self.ask(tuning)
-        return self.all(tuning)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            tuning.take({"mask": str(_data(event).get("name") or "")})
+            self.ask(tuning)
+            return self.all(tuning)
 
     def _on_sound(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         """Take a sound that was added: the music of an animation; of a film it drives schedules only when chosen."""
-        tuning = self.pages.get(request.session_hash, self.kind)
-        if self.kind == "zoom":
-            tuning.take({"audio": str(_data(event).get("name") or "")})
-            self.ask(tuning)
-        return self.all(tuning)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            if self.kind == "zoom":
+                tuning.take({"audio": str(_data(event).get("name") or "")})
+                self.ask(tuning)
+            return self.all(tuning)
 
     def _on_motion(self, request: gr.Request) -> None:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        try:
-            settings = tuning.settings()
-        except DreamvidError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        text = json.dumps([str(tuning.moment), settings.model_dump(mode="json")])
-        name = f"motion-{hashlib.sha256(text.encode()).hexdigest()[:20]}.mp4"
-        output = str(self.studio.workspace.cache / name)
-        moment, kind = tuning.moment, tuning.kind
-        trim_cache(self.studio.workspace.cache)
-        self.studio.dreams.ask(MotionRequest(tuning.session, 0, moment, settings, output, kind=kind))
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            try:
+                settings = tuning.settings()
+            except DreamvidError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            text = json.dumps([str(tuning.moment), settings.model_dump(mode="json")])
+            name = f"motion-{hashlib.sha256(text.encode()).hexdigest()[:20]}.mp4"
+            output = str(self.studio.workspace.cache / name)
+            moment, kind = tuning.moment, tuning.kind
+            trim_cache(self.studio.workspace.cache)
+            self.studio.dreams.ask(MotionRequest(tuning.session, 0, moment, settings, output, kind=kind))
 
     def _on_atlas(self, event: gr.EventData, request: gr.Request) -> None:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        data = _data(event)
-        layer, count = str(data.get("layer")), data.get("count")
-        if not isinstance(count, int) or not layer.replace(".", "").replace("_", "").isalnum():
-            return
-        if not tuning.is_newest("atlas", data.get("n")):
-            return
-        folder = self.studio.workspace.cache / f"{_atlas(tuning.shown())}-{layer}"
-        channels = tuple(range(min(count, _MOST_CHANNELS)))
-        request_ = AtlasRequest(tuning.session, 0, tuning.shown(), layer, channels, str(folder))
-        self.studio.dreams.ask(request_)
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            data = _data(event)
+            layer, count = str(data.get("layer")), data.get("count")
+            if not isinstance(count, int) or not layer.replace(".", "").replace("_", "").isalnum():
+                return
+            if not tuning.is_newest("atlas", data.get("n")):
+                return
+            folder = self.studio.workspace.cache / f"{_atlas(tuning.shown())}-{layer}"
+            channels = tuple(range(min(count, _MOST_CHANNELS)))
+            request_ = AtlasRequest(tuning.session, 0, tuning.shown(), layer, channels, str(folder))
+            self.studio.dreams.ask(request_)
 
     def _on_queue(self, others: list[str] | None, suffix: str, request: gr.Request) -> Any:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        try:
-            settings = tuning.settings()
-            sources = [tuning.source, *(others or [])]
-            for source in sources:
-                source_from_browser(source, self.studio.workspace, animation=self.kind == "zoom")
-            for source in dict.fromkeys(sources):
-                self.studio.queue.add(self.kind, source, settings, preset=tuning.preset, suffix=suffix)
-        except DreamvidError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        self.studio.runner.wake()
-        gr.Info(f"{len(set(sources))} added to the queue.")
-        return gr.update()
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            try:
+                settings = tuning.settings()
+                sources = [tuning.source, *(others or [])]
+                for source in sources:
+                    source_from_browser(source, self.studio.workspace, animation=self.kind == "zoom")
+                for source in dict.fromkeys(sources):
+                    self.studio.queue.add(self.kind, source, settings, preset=tuning.preset, suffix=suffix)
+            except DreamvidError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            self.studio.runner.wake()
+            self.studio.dreams.tell(tuning.session, f"{len(set(sources))} added to the queue.")
+            return gr.update()
 
     def _on_save(self, name: str, request: gr.Request) -> list[Any]:
-        tuning = self.pages.get(request.session_hash, self.kind)
-        workspace = self.studio.workspace
-        try:
-            path = workspace.unused(RECIPES, f"{name.strip() or 'preset'}.toml")
-            write_recipe(Recipe(tuning.settings(), self.kind, {"output": path.stem}), path)
-            tuning.choose(workspace.name(path))
-        except (DreamvidError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        gr.Info(f"Saved as {tuning.preset}.")
-        return ["", *self.all(tuning)]
+        with self.pages.using(request.session_hash, self.kind) as tuning:
+            workspace = self.studio.workspace
+            try:
+                path = workspace.unused(RECIPES, f"{name.strip() or 'preset'}.toml")
+                write_recipe(Recipe(tuning.settings(), self.kind, {"output": path.stem}), path)
+                tuning.choose(workspace.name(path))
+            except (DreamvidError, OSError) as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            self.studio.dreams.tell(tuning.session, f"Saved as {tuning.preset}.")
+            return ["", *self.all(tuning)]
 
     def retune(self, name: object, tuning: Tuning) -> None:
         """Take the settings of a result, by its recipe. Raises DreamvidError."""
@@ -358,7 +358,7 @@ class TuningTab:
             settings = tuning.settings()
         except DreamvidError as error:
             tuning.error = str(error)
-            tuning.number += 1
+            tuning.number = self.studio.dreams.number()
             return
         tuning.error = ""
         request = PreviewRequest(tuning.session, 0, tuning.moment, settings, tuning.kind)

@@ -10,7 +10,11 @@
     mount(name, element, trigger, props, watch) {
       const root = element.querySelector(".dv-part") || element;
       // Numbered, as answers are worked on side by side: an older event must not win over a newer one.
-      const part = parts[name](root, (event, data) => trigger(event, { ...data, n: ++sent }), props) || {};
+      const send = (event, data) => {
+        trigger(event, { ...data, n: ++sent });
+        return sent;
+      };
+      const part = parts[name](root, send, props) || {};
       const show = () => { if (props.value && part.show) part.show(props.value); };
       watch("value", show);
       show();

@@ -20,6 +20,7 @@
     let points = [];
     let chosen = -1;
     let dragging = false;
+    let sent = 0; // the number of the last points that were sent
 
     const box = () => ({ w: canvas.clientWidth - LEFT - RIGHT, h: canvas.clientHeight - TOP - BOTTOM });
     const words = () => state && state.form === "objective";
@@ -130,7 +131,7 @@
       });
       return { best, px, py };
     };
-    const send = () => trigger("points", { name: state.name, points });
+    const send = () => { sent = trigger("points", { name: state.name, points }); };
     const choose = (index) => {
       chosen = index;
       const point = points[index];
@@ -205,6 +206,8 @@
 
     return {
       show(values) {
+        // An answer to what was sent before would undo what was done since.
+        if (state && state.name === values.name && (dragging || values.taken < sent)) return;
         const before = state;
         const last = points[chosen];
         state = values;

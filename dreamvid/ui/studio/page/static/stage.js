@@ -328,6 +328,8 @@
           play.textContent = "■ Stop";
           play.classList.add("on");
         }
+      } else if (event.name === "note") {
+        Studio.toast(event.message);
       } else if (event.name === "layers" || event.name === "atlas") {
         document.dispatchEvent(new CustomEvent(`dv-${event.name}`, { detail: { ...event, kind: state.kind } }));
       }

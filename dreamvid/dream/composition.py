@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.dream.optimizer import add_gray
-from dreamvid.dream.palette import NONE, ColorMap, Palette
+from dreamvid.dream.palette import ColorMap, Palette
 from dreamvid.image.tensors import luma
 from dreamvid.settings import Settings
+from dreamvid.settings.palettes import NONE
 from dreamvid.settings.schema import BlendMode
 
 Add = Callable[[Tensor, Tensor], Tensor]

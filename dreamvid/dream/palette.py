@@ -16,39 +16,12 @@ from dreamvid.errors import SettingsError, nearest
 from dreamvid.image.io import image_fingerprint, read_image
 from dreamvid.image.oklab import from_oklab, to_oklab
 from dreamvid.image.tensors import resize, to_tensor
+from dreamvid.settings.palettes import NAMED_PALETTES, NONE, PALETTES, SOURCE, Chroma
 
-NONE, SOURCE = "none", "source"
 _FILE_HEIGHT = 240  # lines to which the image of a palette is reduced: its noise is not part of its palette
 # Chroma is stretched at most this many times: in a gray image it is mostly noise.
 _LARGEST_STRETCH = 4.0
 _TINY = 1e-8
-
-
-@dataclass(frozen=True)
-class _Chroma:
-    """A palette by name: the mean of a and b, the larger and the smaller spread, and the angle of the larger one."""
-
-    a: float
-    b: float
-    spread: float
-    narrow: float
-    degrees: float = 0.0
-
-
-# Angles of hues in OKLab: red 29°, orange 58°, yellow 110°, green 142°, cyan 195°, blue 264°, magenta 328°.
-_NAMED = {
-    "warm": _Chroma(0.055, 0.080, 0.050, 0.022, 50),
-    "cool": _Chroma(-0.035, -0.075, 0.042, 0.020, 250),
-    "mono": _Chroma(0.0, 0.0, 0.0, 0.0),
-    "sepia": _Chroma(0.018, 0.048, 0.012, 0.006, 70),
-    "pastel": _Chroma(0.010, 0.005, 0.032, 0.032),
-    "neon": _Chroma(0.030, -0.030, 0.150, 0.120, 300),
-    "earth": _Chroma(0.014, 0.045, 0.034, 0.016, 80),
-    "ocean": _Chroma(-0.055, -0.030, 0.050, 0.022, 230),
-    "autumn": _Chroma(0.070, 0.090, 0.065, 0.035, 60),
-    "violet": _Chroma(0.050, -0.080, 0.070, 0.030, 310),
-}
-PALETTES = (NONE, SOURCE, *_NAMED)
 
 
 @dataclass(frozen=True)
@@ -74,8 +47,8 @@ class Palette:
         """
         if text in (NONE, SOURCE):
             return None
-        if text in _NAMED:
-            return cls._from_chroma(_NAMED[text], device)
+        if text in NAMED_PALETTES:
+            return cls._from_chroma(NAMED_PALETTES[text], device)
         path = Path(text).expanduser()
         if not path.is_file():
             raise SettingsError(
@@ -89,7 +62,7 @@ class Palette:
         )
 
     @classmethod
-    def _from_chroma(cls, chroma: _Chroma, device: torch.device | str) -> "Palette":
+    def _from_chroma(cls, chroma: Chroma, device: torch.device | str) -> "Palette":
         angle = math.radians(chroma.degrees)
         axes = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         covariance = axes @ torch.diag(torch.tensor([chroma.spread**2, chroma.narrow**2])) @ axes.T

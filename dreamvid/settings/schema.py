@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from dreamvid.errors import SettingsError, nearest
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS, Registry
 from dreamvid.settings.objective_timeline import parse_timeline
+from dreamvid.settings.palettes import NAMED_PALETTES
 from dreamvid.settings.rate import parse_rate
 from dreamvid.settings.schedule import parse_schedule
 from dreamvid.settings.size import Size
@@ -217,7 +218,7 @@ class DreamSettings(SettingsGroup):
     palette: str = Field(
         "none",
         description="Colors to hold the dream to: none leaves them, source takes those of the source; or a palette by "
-        "name (warm, cool, mono, sepia, pastel, neon, earth, ocean, autumn, violet), or those of an image file. "
+        f"name ({', '.join(NAMED_PALETTES)}), or those of an image file. "
         "Lightness stays as it is.",
     )
     tile: int = Field(

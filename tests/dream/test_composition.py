@@ -11,12 +11,13 @@ from dreamvid import dream_image, load_settings
 from dreamvid.coherence import large_frame
 from dreamvid.dream.composition import Composition
 from dreamvid.dream.optimizer import UpdateRule
-from dreamvid.dream.palette import PALETTES, Palette
+from dreamvid.dream.palette import Palette
 from dreamvid.errors import SettingsError
 from dreamvid.image.io import write_image
 from dreamvid.image.oklab import from_oklab, to_oklab
 from dreamvid.image.tensors import luma
 from dreamvid.settings import DreamSettings
+from dreamvid.settings.palettes import PALETTES
 
 ADD = UpdateRule.from_settings(DreamSettings()).add
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PICTURES = os.environ.get("DREAMVID_SCREENSHOTS")
 PATIENCE = 240_000 if PICTURES else 60_000  # milliseconds
+_LARGEST_PICTURE = 140_000  # bytes
 QUICK = {"objective": "blocks.1.0", "dream height": "120", "iterations": "3", "octaves": "2"}
 
 
@@ -69,12 +70,23 @@ class Server:
             self.process.wait(60)
 
 
-def picture(page: "Page", name: str, *, element: str | None = None) -> None:
-    if PICTURES:
-        Path(PICTURES).mkdir(parents=True, exist_ok=True)
-        page.mouse.move(2, 2)
-        target: Any = page.locator(element) if element else page
-        target.screenshot(path=str(Path(PICTURES) / f"studio-{name}.jpg"), type="jpeg", quality=82)
+def picture(page: "Page", name: str, *, first: str = "", last: str = "") -> None:
+    """Write a JPEG of what can be seen, or from a first element down to a last one; as good as its size may be."""
+    if not PICTURES:
+        return
+    Path(PICTURES).mkdir(parents=True, exist_ok=True)
+    page.mouse.move(2, 2)
+    clip: Any = None
+    if first:
+        boxes = [page.locator(one).bounding_box() for one in (first, last)]
+        assert all(boxes)
+        (left, top, width, _), bottom = boxes[0].values(), boxes[1]["y"] + boxes[1]["height"]  # type: ignore[union-attr, index]
+        clip = {"x": left, "y": top, "width": width, "height": bottom - top}
+    for quality in range(86, 40, -4):
+        data = page.screenshot(type="jpeg", quality=quality, clip=clip)
+        if len(data) < _LARGEST_PICTURE:
+            break
+    (Path(PICTURES) / f"studio-{name}.jpg").write_bytes(data)
 
 
 def until(true: Callable[[], Any], what: str = "it") -> Any:

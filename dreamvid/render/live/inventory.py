@@ -9,10 +9,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dreamvid.dream.palette import PALETTES
 from dreamvid.errors import SettingsError, nearest
 from dreamvid.settings import Settings
 from dreamvid.settings.merge import setting_fields
+from dreamvid.settings.palettes import PALETTES
 from dreamvid.settings.recipe import GROUPS_OF_KIND
 from dreamvid.settings.schema import bounds, flag_name, numeric_fields
 

@@ -145,7 +145,7 @@ def test_two_settings_are_compared_and_taken_back(page: "Page") -> None:
     command_has(page, "--preset plants", "run")
     page.get_by_role("button", name="Keep as B").click()
     assert page.locator("#dv-stage-run .dv-side.left").inner_text() == "A"
-    picture(page, "compare", element="#dv-stage-run")
+    picture(page, "compare", first="#dv-stage-run .dv-frame", last="#dv-stage-run .dv-tools")
     sides = page.locator("#dv-stage-run .dv-wipe > img, #dv-stage-run .dv-above > img")
     until(lambda: all(src.startswith("blob:") for src in _sources(sides)), "pictures that stay")
     assert len(set(_sources(sides))) == 2

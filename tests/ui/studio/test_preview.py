@@ -21,6 +21,7 @@ from dreamvid.ui.studio.dreaming.requests import (
     PreviewRequest,
     Request,
 )
+from dreamvid.ui.studio.dreaming.work import Work
 from dreamvid.ui.studio.dreaming.worker import Desk, serve
 from dreamvid.video.decode import FrameReader
 from dreamvid.video.ffmpeg import run_ffmpeg
@@ -254,6 +255,17 @@ def test_steps_of_a_dream_can_be_watched_and_stopped() -> None:
     dreamer = Dreamer(settings, on_step=stop)
     with pytest.raises(Enough):
         dreamer.dream(frame)
+
+
+def test_another_file_of_the_same_name_is_previewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(objective="blocks.1.0", dream_height=48, iterations=0, octaves=1, device="cpu")
+    work, means = Work(tmp_path), []
+    for gray in (40, 200):
+        (tmp_path / "a.png").unlink(missing_ok=True)
+        write_image(tmp_path / "a.png", np.full((48, 64, 3), gray, np.uint8))
+        means.append(work._frame(Moment("a.png"), settings, 48).mean())
+    assert means == [40, 200]
 
 
 def test_requests_are_answered_and_errors_are_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

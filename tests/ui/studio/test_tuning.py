@@ -8,6 +8,7 @@ from renders import CUT, RATE
 
 from dreamvid.errors import DreamvidError
 from dreamvid.image.io import write_image
+from dreamvid.settings.palettes import PALETTES
 from dreamvid.ui.studio.curves import MOST_POINTS
 from dreamvid.ui.studio.dreaming.requests import Moment
 from dreamvid.ui.studio.page.scheduling import (
@@ -216,3 +217,24 @@ def test_an_animation_lasts_as_long_as_its_render(workspace: Workspace) -> None:
     assert span(page) == pytest.approx((stop / rate, float(rate)))  # type: ignore[operator, arg-type]
     page.overrides |= {"frames": "0:48", "fps": "24"}
     assert span(page) == (2.0, 24.0)
+
+
+@pytest.mark.extra("gradio")
+def test_lists_offer_the_words_and_the_files_that_a_setting_takes(workspace: Workspace) -> None:
+    import gradio as gr
+
+    from dreamvid.ui.studio.page.tuning import TuningTab
+    from dreamvid.ui.studio.studio import Studio
+
+    studio = Studio(workspace, upload_limit=1 << 20)
+    offered = {}
+    with gr.Blocks():
+        for kind in ("run", "zoom"):
+            tab = TuningTab(studio, Pages(workspace), kind)  # type: ignore[arg-type]
+            updates = tab.all(tuning(workspace, kind))[-len(tab.components) :]  # type: ignore[arg-type]
+            offered[kind] = {name: update.get("choices") for name, update in zip(tab.components, updates, strict=True)}
+    for kind in ("run", "zoom"):
+        assert offered[kind]["palette"] == [*PALETTES, "sources/a.png"]  # no "": a palette is never missing
+    assert offered["run"]["mask"][:4] == ["", "subject", "background", "motion"]
+    assert offered["run"]["audio"][:2] == ["", "source"]
+    assert sorted(offered["zoom"]["audio"]) == ["", "sources/drum.wav", "sources/film.mp4", "sources/silent.mp4"]

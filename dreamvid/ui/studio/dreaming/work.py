@@ -34,7 +34,7 @@ from dreamvid.ui.studio.dreaming.requests import (
     Request,
 )
 from dreamvid.ui.studio.dreaming.worker import Watch
-from dreamvid.ui.studio.film import fitted, frame_at, read_span, to_jpeg
+from dreamvid.ui.studio.film import cache_key, fitted, frame_at, read_span, to_jpeg
 from dreamvid.video.ffmpeg import Ffmpeg
 from dreamvid.video.probe import probe
 from dreamvid.video.source import FILE_KINDS, FfmpegSource, open_source
@@ -54,7 +54,7 @@ class Work:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._frames: OrderedDict[Moment, Pixels] = OrderedDict()
+        self._frames: OrderedDict[tuple[Moment, str], Pixels] = OrderedDict()
 
     def do(self, request: Request, answer: Give, watch: Watch) -> None:
         """Answer one request. Raises DreamvidError; Stop where something more important waits."""
@@ -213,10 +213,12 @@ class Work:
         if moment.source == NOISE:
             size = settings.video.size_pixels() or DEFAULT_ANIMATION_FORMAT.size_pixels() or Size(480, 640)
             return fitted(to_pixels(noise_image(size, settings.render.seed)), lines)
-        frame = self._frames.pop(moment, None)
+        path = Path(moment.source)
+        key = moment, cache_key(path) if path.is_file() else ""  # another file may have got the name
+        frame = self._frames.pop(key, None)
         if frame is None:
-            frame = frame_at(Path(moment.source), moment.seconds)
-        self._frames[moment] = frame
+            frame = frame_at(path, moment.seconds)
+        self._frames[key] = frame
         if len(self._frames) > _FRAMES_KEPT:
             self._frames.popitem(last=False)
         return fitted(frame, max(lines, settings.dream.dream_height) if lines == _PREVIEW_LINES else lines)

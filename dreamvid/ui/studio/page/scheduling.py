@@ -12,10 +12,9 @@ from dreamvid.settings.schema import numeric_fields
 from dreamvid.ui.studio.controls import controls
 from dreamvid.ui.studio.curves import MOST_POINTS, Point, points_of, sampled, text_of
 from dreamvid.ui.studio.film import CURVES_RATE, FilmFacts, film_facts, signals
-from dreamvid.ui.studio.page.state import Kind, Tuning
+from dreamvid.ui.studio.page.state import OWN_SOUND, Kind, Tuning
 
 OBJECTIVE = "objective"
-_OWN_SOUND = "source"
 
 
 def scheduled_names(kind: Kind) -> dict[str, str]:
@@ -53,7 +52,7 @@ def take_schedule(tuning: Tuning, name: str, text: str) -> str:
                 raise SettingsError(
                     f"`{name}` follows sound, and the film has none. Choose a file as `audio` in the group Video."
                 )
-            tuning.overrides["audio"] = _OWN_SOUND
+            tuning.overrides["audio"] = OWN_SOUND
             settings = tuning.settings()
         duration, fps = span(tuning)
         heard = _heard(tuning)
@@ -157,7 +156,7 @@ def _sound(tuning: Tuning) -> FilmFacts | None:
 
 def _sound_file(tuning: Tuning) -> str | None:
     audio = tuning.shown().video.audio
-    if audio not in (None, _OWN_SOUND):
+    if audio not in (None, OWN_SOUND):
         return audio
     return tuning.moment.source if tuning.kind == "run" else None
 

@@ -21,6 +21,8 @@ from dreamvid.ui.studio.workspace import VIDEO_SUFFIXES, Workspace, WorkspaceErr
 
 Kind = Literal["run", "zoom"]
 DEFAULT_PRESETS: Mapping[Kind, str] = {"run": DEFAULT_PRESET, "zoom": DEFAULT_ZOOM_PRESET}
+OWN_SOUND = "source"
+"""What `audio` says for the sound of the film itself."""
 _PAGES_KEPT = 32
 
 

@@ -10,6 +10,7 @@ import gradio as gr
 from dreamvid.errors import DreamvidError
 from dreamvid.settings import Recipe, Settings, find_preset, list_presets, write_recipe
 from dreamvid.settings.merge import expand_coherence
+from dreamvid.settings.palettes import PALETTES
 from dreamvid.settings.recipe import GROUPS_OF_KIND
 from dreamvid.ui.studio.controls import FIRST_OF_RUN, FIRST_OF_ZOOM, Control, controls, shown_value
 from dreamvid.ui.studio.doors import preset_from_browser, source_from_browser
@@ -20,8 +21,9 @@ from dreamvid.ui.studio.dreaming.requests import (
     PresetsRequest,
     PreviewRequest,
 )
+from dreamvid.ui.studio.film import cache_key
 from dreamvid.ui.studio.page.parts import part
-from dreamvid.ui.studio.page.state import Kind, Pages, Tuning
+from dreamvid.ui.studio.page.state import OWN_SOUND, Kind, Pages, Tuning
 from dreamvid.ui.studio.studio import Studio, trim_cache
 from dreamvid.ui.studio.workspace import (
     IMAGE_SUFFIXES,
@@ -285,7 +287,9 @@ class TuningTab:
                 settings = tuning.settings()
             except DreamvidError as error:
                 raise gr.Error(str(error), print_exception=False) from None
-            text = json.dumps([str(tuning.moment), settings.model_dump(mode="json")])
+            source = self.studio.workspace.root / tuning.moment.source
+            film = cache_key(source) if source.is_file() else ""
+            text = json.dumps([str(tuning.moment), film, settings.model_dump(mode="json")])
             name = f"motion-{hashlib.sha256(text.encode()).hexdigest()[:20]}.mp4"
             output = str(self.studio.workspace.cache / name)
             moment, kind = tuning.moment, tuning.kind
@@ -456,10 +460,12 @@ class TuningTab:
             low, high = min(control.low or 0, value), max(control.high or 1, value)
             return gr.update(value=value, minimum=low, maximum=high, interactive=True, info=control.info)
         if control.name in _FILES:
-            return gr.update(value=value, choices=["", *self._files(control.name)])
+            return gr.update(value=value, choices=self._offers(control))
         return gr.update(value=value)
 
-    def _files(self, name: str) -> list[str]:
+    def _offers(self, control: Control) -> list[str]:
+        """List the words and the files of the workspace that a setting takes; "" where it may be missing."""
+        name = control.name
         suffixes = {
             "mask": (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES),
             "palette": IMAGE_SUFFIXES,
@@ -468,9 +474,10 @@ class TuningTab:
         }.get(name, (".pth", ".safetensors", ".pb"))
         workspace = self.studio.workspace
         found = [workspace.name(path) for path in workspace.files(SOURCES, *suffixes)]
-        # An animation has neither a sound of its own nor footage in which a subject could be found.
-        words = {"audio": ("source",), "mask": tuple(MATTES)}.get(name, ()) if self.kind == "run" else ()
-        return [*words, *found]
+        words = {"palette": PALETTES}
+        if self.kind == "run":  # an animation has neither a sound of its own nor footage with a subject
+            words |= {"audio": (OWN_SOUND,), "mask": tuple(MATTES)}
+        return [*([""] if control.default is None else []), *words.get(name, ()), *found]
 
 
 def _data(event: gr.EventData) -> dict[str, Any]:

@@ -86,7 +86,7 @@ async def _static(studio: Studio, request: Request) -> Response:
     return FileResponse(path, media_type=kinds.get(path.suffix, "application/octet-stream"), headers=_NO_STORE)
 
 
-_NO_STORE = {"cache-control": "no-cache"}
+_NO_STORE = {"cache-control": "no-cache"}  # of a name that another file may get
 _KEEP = {"cache-control": "private, max-age=3600"}
 
 
@@ -115,7 +115,7 @@ async def _thumbnail(studio: Studio, request: Request) -> Response:
         raise WorkspaceError("there is no thumbnail of this.")
     seconds = min(max(0.0, _number(request, "seconds", 0.0)), 1e6)
     kept = await asyncio.to_thread(thumbnail, path, studio.workspace.cache, int(height), seconds)
-    return FileResponse(kept, media_type="image/jpeg", headers=_KEEP)
+    return FileResponse(kept, media_type="image/jpeg", headers=_NO_STORE)
 
 
 async def _playable(studio: Studio, request: Request) -> Response:
@@ -123,7 +123,7 @@ async def _playable(studio: Studio, request: Request) -> Response:
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         raise WorkspaceError("only a video can be played.")
     kept = await asyncio.to_thread(playable_copy, path, studio.workspace.cache)
-    return FileResponse(kept, media_type="video/mp4", headers=_KEEP)
+    return FileResponse(kept, media_type="video/mp4", headers=_NO_STORE)
 
 
 def _number(request: Request, name: str, default: float) -> float:

@@ -195,11 +195,14 @@ def test_settings_are_saved_as_a_preset_and_a_recipe_is_loaded(page: "Page", ser
     command_has(page, "--preset 'recipes/my look.toml'")
 
 
-def test_a_wrong_objective_is_told_under_its_field_and_layers_are_completed(page: "Page") -> None:
+def test_a_wrong_objective_is_told_under_its_field_and_layers_are_completed(page: "Page", server: Server) -> None:
     field = page.locator("#dv-run-objective textarea")
     good = field.input_value()
     field.fill("blocks.9.9")
     page.locator("#dv-objective-run .dv-error").filter(has_text="blocks.9.9").wait_for()
+    page.locator("#dv-enqueue-run").click()  # and such a film is not queued
+    page.locator(".toast-wrap, .toast-body").filter(has_text="blocks.9.9").first.wait_for()
+    assert not list((server.folder / "queue").glob("*.toml"))
     field.fill("")
     field.press_sequentially("blocks.3.")
     option = page.locator(".dv-option").filter(has_text="blocks.3.2").first

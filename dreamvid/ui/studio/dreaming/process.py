@@ -25,12 +25,14 @@ class Listener:
     """What a page was sent. pictures: the newest JPEGs by their key. events: those that its stream has not taken.
 
     stream: the number of its newest stream; an older one, of a connection that was lost, takes nothing any more.
+    failed: the number of the last preview that could not be dreamed, and why.
     """
 
     pictures: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=200))
     latest: dict[str, int] = field(default_factory=dict)
     stream: int = 0
+    failed: tuple[int, str] = (0, "")
 
 
 class DreamingProcess:
@@ -97,6 +99,11 @@ class DreamingProcess:
         """Let a page show a note. (Gradio's own reach the page only from events that wait in its queue.)"""
         self.listener(session).events.append({"name": "note", "message": text})
 
+    def failure(self, session: str, number: int) -> str:
+        """Return why a preview could not be dreamed, such as a layer that the network does not have; else nothing."""
+        failed, reason = self.listener(session).failed
+        return reason if failed == number else ""
+
     def listener(self, session: str) -> Listener:
         """Return what is kept for a page; pages that were not heard of for longest are forgotten."""
         found = self._listeners.pop(session, None) or Listener()
@@ -138,6 +145,8 @@ class DreamingProcess:
             return
         if answer.name == "preview" and answer.number < listener.latest.get("preview", 0) and answer.stage == "error":
             return
+        if answer.name == "preview" and answer.stage == "error":
+            listener.failed = answer.number, answer.message
         event = {"name": answer.name, "number": answer.number, "stage": answer.stage, **answer.values}
         if answer.message:
             event["message"] = answer.message

@@ -44,7 +44,7 @@ class SchedulesTab:
                 "",
                 label="as text",
                 info="A number, keyframes such as 0s: 0.01, 4s: 0.02 ease-in-out, or an expression such as "
-                "0.01 + 0.02*beat. Enter takes it.",
+                "0.01 + 0.02*beat. Objectives: blocks.3.2 | blocks.4.1 @ 5s. Enter takes it.",
                 elem_id="dv-schedule-text",
                 scale=5,
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from dreamvid.errors import DreamvidError
+from dreamvid.errors import DreamvidError, SettingsError
 from dreamvid.settings import Recipe, Settings, find_preset, list_presets, write_recipe
 from dreamvid.settings.merge import expand_coherence
 from dreamvid.settings.palettes import PALETTES
@@ -313,6 +313,8 @@ class TuningTab:
         with self.pages.using(request.session_hash, self.kind) as tuning:
             try:
                 settings = tuning.settings()
+                if reason := self.studio.dreams.failure(tuning.session, tuning.number):
+                    raise SettingsError(reason)  # the render would only find it later
                 sources = [tuning.source, *(others or [])]
                 for source in sources:
                     source_from_browser(source, self.studio.workspace, animation=self.kind == "zoom")

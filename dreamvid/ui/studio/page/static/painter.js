@@ -2,7 +2,7 @@
 (() => {
   const { make } = Studio;
 
-  Studio.painter = (box, picture, onPainted) => {
+  Studio.painter = (box, picture, onPainted, onClosed) => {
     const canvas = make("canvas", { class: "dv-paint", "aria-label": "Mask" });
     const size = make("input", { type: "range", min: "4", max: "160", value: "48", "aria-label": "Brush size", title: "Brush size" });
     const erase = make("input", { type: "checkbox", id: `dv-erase-${Math.random()}` });
@@ -50,7 +50,7 @@
       pen.fillStyle = "white";
       pen.fillRect(0, 0, canvas.width, canvas.height);
     });
-    const close = () => { layer.hidden = true; };
+    const close = () => { layer.hidden = true; onClosed(); };
     cancel.addEventListener("click", close);
     const use = async (blob, name) => {
       try {
@@ -86,7 +86,8 @@
           canvas.width = image.naturalWidth;
           canvas.height = image.naturalHeight;
         }
-        layer.hidden = !layer.hidden;
+        if (layer.hidden) layer.hidden = false;
+        else close();
       },
     };
   };

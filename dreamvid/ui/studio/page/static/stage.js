@@ -279,7 +279,7 @@
       presets.replaceChildren(...cards);
     };
 
-    const painter = Studio.painter(wipe.box, () => source, (name) => trigger("painted", { name }));
+    const painter = Studio.painter(wipe.box, () => source, (name) => trigger("painted", { name }), () => wipe.move(50));
     root.classList.add("dv-stage");
     root.append(shelf, frame, fail, scrubRow, tools, tags, presets);
 

@@ -76,8 +76,10 @@ def picture(page: "Page", name: str, *, first: str = "", last: str = "") -> None
         return
     Path(PICTURES).mkdir(parents=True, exist_ok=True)
     page.mouse.move(2, 2)
+    page.evaluate("document.querySelector('.dv-header span').hidden = true")  # this machine's folder
     clip: Any = None
     if first:
+        page.evaluate("window.scrollTo(0, 0)")
         boxes = [page.locator(one).bounding_box() for one in (first, last)]
         assert all(boxes)
         (left, top, width, _), bottom = boxes[0].values(), boxes[1]["y"] + boxes[1]["height"]  # type: ignore[union-attr, index]

@@ -201,7 +201,7 @@ def test_a_wrong_objective_is_told_under_its_field_and_layers_are_completed(page
     field.fill("blocks.9.9")
     page.locator("#dv-objective-run .dv-error").filter(has_text="blocks.9.9").wait_for()
     page.locator("#dv-enqueue-run").click()  # and such a film is not queued
-    page.locator(".toast-wrap, .toast-body").filter(has_text="blocks.9.9").first.wait_for()
+    toast(page, "blocks.9.9")
     assert not list((server.folder / "queue").glob("*.toml"))
     field.fill("")
     field.press_sequentially("blocks.3.")

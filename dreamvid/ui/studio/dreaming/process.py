@@ -95,9 +95,12 @@ class DreamingProcess:
         """Return a number that is larger than those of all requests before."""
         return next(self._numbers)
 
-    def tell(self, session: str, text: str) -> None:
-        """Let a page show a note. (Gradio's own reach the page only from events that wait in its queue.)"""
-        self.listener(session).events.append({"name": "note", "message": text})
+    def tell(self, session: str, text: str, *, name: str = "note", stage: str = "done") -> None:
+        """Let a page show a note, or with stage "error" that something failed.
+
+        Gradio's own notes reach the page only from events that wait in its queue.
+        """
+        self.listener(session).events.append({"name": name, "stage": stage, "message": text})
 
     def failure(self, session: str, number: int) -> str:
         """Return why a preview could not be dreamed, such as a layer that the network does not have; else nothing."""

@@ -58,7 +58,9 @@ def build_page(studio: Studio, room: LiveRoom) -> gr.Blocks:
                     tabs[kind].retune(name, tuning)
                     mine = tabs[kind].all(tuning)
             except DreamvidError as error:
-                raise gr.Error(str(error), print_exception=False) from None
+                with pages.using(request.session_hash, "run") as tuning:
+                    studio.dreams.tell(tuning.session, str(error), stage="error")
+                return [gr.skip(), *_skipped(tabs["run"]), *_skipped(tabs["zoom"])]
             updates = {one: mine if one == kind else _skipped(tab) for one, tab in tabs.items()}
             return [gr.update(selected=kind), *updates["run"], *updates["zoom"]]
 

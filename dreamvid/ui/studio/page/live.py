@@ -44,7 +44,7 @@ class LiveTab:
         try:
             self.room.start(_NAMES.get(name, name))
         except DreamvidError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            self.room.message = str(error)  # the frame shows it
         return self._frame()
 
     def _on_stop(self) -> str:

@@ -286,7 +286,8 @@ class TuningTab:
             try:
                 settings = tuning.settings()
             except DreamvidError as error:
-                raise gr.Error(str(error), print_exception=False) from None
+                self.studio.dreams.tell(tuning.session, str(error), name="motion", stage="error")
+                return
             source = self.studio.workspace.root / tuning.moment.source
             film = cache_key(source) if source.is_file() else ""
             text = json.dumps([str(tuning.moment), film, settings.model_dump(mode="json")])
@@ -321,7 +322,8 @@ class TuningTab:
                 for source in dict.fromkeys(sources):
                     self.studio.queue.add(self.kind, source, settings, preset=tuning.preset, suffix=suffix)
             except DreamvidError as error:
-                raise gr.Error(str(error), print_exception=False) from None
+                self.studio.dreams.tell(tuning.session, str(error), stage="error")
+                return gr.update()
             self.studio.runner.wake()
             self.studio.dreams.tell(tuning.session, f"{len(set(sources))} added to the queue.")
             return gr.update()
@@ -334,7 +336,8 @@ class TuningTab:
                 write_recipe(Recipe(tuning.settings(), self.kind, {"output": path.stem}), path)
                 tuning.choose(workspace.name(path))
             except (DreamvidError, OSError) as error:
-                raise gr.Error(str(error), print_exception=False) from None
+                self.studio.dreams.tell(tuning.session, str(error), stage="error")
+                return [gr.skip() for _ in (self.name, *self.everything)]
             self.studio.dreams.tell(tuning.session, f"Saved as {tuning.preset}.")
             return ["", *self.all(tuning)]
 

@@ -329,7 +329,7 @@
           play.classList.add("on");
         }
       } else if (event.name === "note") {
-        Studio.toast(event.message);
+        Studio.toast(event.message, event.stage);
       } else if (event.name === "layers" || event.name === "atlas") {
         document.dispatchEvent(new CustomEvent(`dv-${event.name}`, { detail: { ...event, kind: state.kind } }));
       }

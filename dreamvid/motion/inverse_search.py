@@ -34,12 +34,12 @@ def inverse_search(this: Tensor, previous: Tensor) -> Tensor:
 
     Returns the backward flow (N, 2, H, W), x then y in pixels. H and W have to be at least 2 * PATCH * 2 ** FINEST.
     """
-    return _all_scales(this, previous, FINEST)
+    return _all_scales(this, previous, FINEST, this.new_zeros(len(this), 2))
 
 
-def coarse_search(this: Tensor, previous: Tensor) -> Tensor:
-    """Do the same on images that are reduced already, at all scales from their own on."""
-    return _all_scales(this, previous, 0)
+def coarse_search(this: Tensor, previous: Tensor, shift: Tensor) -> Tensor:
+    """Do the same on images that are reduced already, at all scales from their own on, and start at a shift (N, 2)."""
+    return _all_scales(this, previous, 0, shift)
 
 
 def fine_search(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
@@ -47,8 +47,8 @@ def fine_search(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
     return refine_flow(_search(this, previous, flow), this, previous)
 
 
-def _all_scales(this: Tensor, previous: Tensor, finest: int) -> Tensor:
-    """Search from the coarsest scale to that of images reduced by 2 ** finest, and enlarge the flow."""
+def _all_scales(this: Tensor, previous: Tensor, finest: int, shift: Tensor) -> Tensor:
+    """Search from a shift at the coarsest scale to the scale of images reduced by 2 ** finest; enlarge the flow."""
     height, width = this.shape[2:]
     coarsest = _coarsest(height, width, finest)
     multiple = 2**coarsest
@@ -58,7 +58,7 @@ def _all_scales(this: Tensor, previous: Tensor, finest: int) -> Tensor:
     pyramid = [[F.avg_pool2d(image, 2**finest) for image in extended]]
     for _ in range(coarsest - finest):
         pyramid.append([F.avg_pool2d(image, 2) for image in pyramid[-1]])
-    flow = torch.zeros_like(pyramid[-1][0]).expand(-1, 2, -1, -1)
+    flow: Tensor = shift[:, :, None, None].expand(-1, -1, *pyramid[-1][0].shape[2:]) / multiple
     for level, (now, before) in enumerate(reversed(pyramid)):
         if level:
             flow = 2 * F.interpolate(flow, now.shape[2:], mode="bilinear", align_corners=False)

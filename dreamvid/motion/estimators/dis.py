@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.image.tensors import luma
+from dreamvid.motion.camera_shift import FAR, better_flow, camera_shift
 from dreamvid.motion.estimator import FlowEstimator, refuse_weights
 from dreamvid.motion.inverse_search import coarse_search, fine_search, inverse_search
 from dreamvid.runtime.cuda import CudaGraphCache
@@ -97,7 +98,15 @@ class OpenCvInverseSearch:
 
     def estimate_coarse(self, this: EvenImage, previous: EvenImage) -> tuple[Tensor, Tensor]:
         """Estimate both directions on images of a quarter of the size, without DIS's finest scale."""
-        return self._coarse_flow(this, previous), self._coarse_flow(previous, this)
+        near = self._coarse_flow(this, previous), self._coarse_flow(previous, this)
+        now, before = (torch.from_numpy(image.quarter)[None, None].float() for image in (this, previous))
+        shift = camera_shift(now, before)
+        if shift.abs().max() < FAR:
+            return near
+        far = self._coarse_flow(this, previous, shift), self._coarse_flow(previous, this, -shift)
+        pairs = (now, before), (before, now)
+        backward, forward = (better_flow(*pair, *flows) for pair, *flows in zip(pairs, near, far, strict=True))
+        return backward, forward
 
     def refine(self, this: EvenImage, previous: EvenImage, flow: Tensor) -> Tensor:
         """Go on at DIS's finest scale, on images of half the size."""
@@ -109,8 +118,9 @@ class OpenCvInverseSearch:
         flow = self._dis.calc(this.pixels, previous.pixels, None)  # type: ignore[call-overload]
         return _to_tensor(flow[:height, :width], this.device)
 
-    def _coarse_flow(self, this: EvenImage, previous: EvenImage) -> Tensor:
-        flow = self._coarse.calc(this.quarter, previous.quarter, None)  # type: ignore[call-overload]
+    def _coarse_flow(self, this: EvenImage, previous: EvenImage, shift: Tensor | None = None) -> Tensor:
+        start = None if shift is None else np.tile(shift.numpy(), (*this.quarter.shape, 1))
+        flow = self._coarse.calc(this.quarter, previous.quarter, start)  # type: ignore[arg-type]
         return _to_tensor(flow, this.device)
 
 
@@ -159,7 +169,7 @@ class TorchInverseSearch:
 
     def __init__(self) -> None:
         self._search, self._coarse, self._fine = (
-            CudaGraphCache(function) for function in (inverse_search, coarse_search, fine_search)
+            CudaGraphCache(function) for function in (inverse_search, _search_near_and_far, fine_search)
         )
 
     def prepare(self, frame: Tensor) -> EvenTensor:
@@ -185,6 +195,14 @@ class TorchInverseSearch:
         """Go on at the finest scale, on images of half the size."""
         with torch.no_grad():
             return self._fine(this.half, previous.half, flow)
+
+
+def _search_near_and_far(this: Tensor, previous: Tensor) -> Tensor:
+    """Search (N, 1, h, w) from no motion and from the camera's shift; return the better flow of each place."""
+    shift = camera_shift(this, previous)
+    starts = torch.cat((torch.zeros_like(shift), shift))
+    near, far = coarse_search(this.repeat(2, 1, 1, 1), previous.repeat(2, 1, 1, 1), starts).chunk(2)
+    return better_flow(this, previous, near, far)
 
 
 def _even(light: np.ndarray, window: int) -> np.ndarray:

@@ -400,15 +400,22 @@ def memory(folder: Path, quick: bool) -> dict[str, Any]:
         time.sleep(5 if quick else 30)
         begin = time.monotonic()
         while time.monotonic() < begin + (30 if quick else MEMORY_SECONDS):
-            samples.append((time.monotonic(), _resident_mb(), running.states[-1].delay_ms))
+            state = running.states[-1]
+            moves = state.quality.steps_down + state.quality.steps_up
+            samples.append((time.monotonic(), _resident_mb(), state.delay_ms, moves))
             del running.states[:-10]
             time.sleep(0.5)
-    times, resident, delays = (np.array(column) for column in zip(*samples, strict=True))
-    slope = float(np.polyfit((times - times[0]) / 60, resident, 1)[0])
+    times, resident, delays, moves_until = (np.array(column) for column in zip(*samples, strict=True))
+    # A size that is new takes memory of its own, once: the slope is that within the stretches of one quality.
+    apart, level = (times - times[0]) / 60, resident.copy()
+    for stretch in (moves_until == moves for moves in np.unique(moves_until)):
+        apart[stretch] -= apart[stretch].mean()
+        level[stretch] -= level[stretch].mean()
     third = len(delays) // 3
     return {
-        "memory growth (MB per minute)": slope,
-        "memory (MB)": float(resident[-1]),
+        "memory growth (MB per minute)": float((apart * level).sum() / (apart**2).sum()),
+        "memory at first and last (MB)": [float(resident[0]), float(resident[-1])],
+        "changes of the quality meanwhile": int(moves_until[-1] - moves_until[0]),
         "delay at the end over the beginning": float(np.median(delays[-third:]) / np.median(delays[:third])),
         "processes left": len(_children() - before),
     }

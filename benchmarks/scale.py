@@ -105,9 +105,14 @@ def pin(pool: WorkerPool) -> None:
     taken = pool.take(2)
     for number, worker in enumerate(sorted(taken, key=lambda worker: worker.node)):
         _, process = pool.ray.get(worker.actor.ping.remote())
-        for thread in Path(f"/proc/{process}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {sorted(os.sched_getaffinity(0))[number % (os.cpu_count() or 1)]})
+        keep_on(process, {sorted(os.sched_getaffinity(0))[number % (os.cpu_count() or 1)]})
         pool.give(worker)
+
+
+def keep_on(process: int, cores: set[int]) -> None:
+    """Let a process, with the programs that it starts from now on, run on some cores only."""
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
 
 
 def speed(folder: Path, quick: bool) -> list[Row]:
@@ -117,7 +122,10 @@ def speed(folder: Path, quick: bool) -> list[Row]:
     source = open_source(film)
     found = len(chunks(make_plan(source, probe(source), settings)))
     render_video(film, folder / "warm-up.mkv", small(frames="0:3"))
+    cores = os.sched_getaffinity(0)
+    keep_on(os.getpid(), {min(cores)})  # a core, as each worker has
     plain = timed(lambda: render_video(film, folder / "plain.mkv", settings))
+    keep_on(os.getpid(), cores)
     cluster = start_cluster()
     try:
         with WorkerPool(RayOptions(address=cluster.address)) as pool:

@@ -51,6 +51,10 @@ class DeviceError(InputError):
     """The compute device is missing or too small for the work."""
 
 
+class OutOfMemoryError(DeviceError):
+    """The device, or the machine, has no memory left for the work."""
+
+
 class FfmpegError(DreamvidError):
     """ffmpeg failed; the message ends with the last lines of its output."""
 

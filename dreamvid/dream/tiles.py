@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dreamvid.dream.objectives.layers import ResolvedChannels, ResolvedSelection
 from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.dream.objectives.term import IMAGE
-from dreamvid.errors import DeviceError
+from dreamvid.errors import OutOfMemoryError
 from dreamvid.image.tensors import image_mean
 from dreamvid.networks.program.openvino_gradient import OpenVinoGradient, require_openvino
 from dreamvid.networks.truncate import Truncated
@@ -71,7 +71,7 @@ class TiledGradient:
     def __call__(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """Compute the gradient (1, 3, H, W) of an image (1, 3, H, W) in [0, 1], rolled by shift (down, right).
 
-        Raises DeviceError when not even the smallest tile fits the device's memory.
+        Raises OutOfMemoryError when not even the smallest tile fits the device's memory.
         """
         with outside_inference_mode():
             rolled = torch.roll(as_normal_tensor(image), shift, dims=(2, 3))
@@ -110,7 +110,7 @@ class TiledGradient:
     def _halve(self, extent: int, device: torch.device) -> None:
         smaller = min(self.tile, extent) // 2
         if smaller < SMALLEST_TILE:
-            raise DeviceError(
+            raise OutOfMemoryError(
                 f"Out of memory on {device} even with tiles of {SMALLEST_TILE} pixels. "
                 "Use a smaller network (`model`), a lower `dream_height`, or `device=cpu`."
             )

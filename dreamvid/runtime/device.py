@@ -1,5 +1,6 @@
 """Choose the compute device, check what it can do, and explain errors of its memory."""
 
+import errno
 import functools
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.errors import DeviceError
+from dreamvid.errors import DeviceError, OutOfMemoryError
 from dreamvid.runtime.process import process_is_tuned, tune_malloc
 
 
@@ -51,11 +52,11 @@ def configure_backend(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True  # the same few shapes come again and again
 
 
-# Messages of the CPU's allocator, CUDA with cuDNN and cuBLAS, Metal, the C++ library and oneDNN (no room for its code);
-# few of them have an exception class of their own.
+# Messages of the CPU's allocator, CUDA with cuDNN and cuBLAS, Metal, the C++ library, Python (no room for a thread)
+# and oneDNN (no room for its code); few have an exception class of their own.
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|can't allocate memory|bad_alloc|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED"
-    r"|could not create a primitive$",
+    r"|can't start new thread|could not create a primitive$",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -64,19 +65,21 @@ def out_of_memory(error: BaseException) -> bool:
     """Tell if an error says that the device, or the machine, has no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM  # for another process, such as ffmpeg
     return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
 
 
 @contextmanager
 def translate_out_of_memory() -> Iterator[None]:
-    """Turn an out-of-memory error that no smaller tile can avoid into a DeviceError that says what to do."""
+    """Turn an out-of-memory error that no smaller tile can avoid into one that says what to do."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         if not out_of_memory(error):
             raise
         first_line = str(error).partition("\n")[0]
-        raise DeviceError(
+        raise OutOfMemoryError(
             f"Out of memory ({first_line[:200] or type(error).__name__}). Close other programs that use it and run the "
             "same command again; or use a smaller `size`, a lower `dream_height`, a smaller `tile`, a smaller network "
             "(`model`), or `device=cpu`."

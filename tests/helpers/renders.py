@@ -6,12 +6,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from dreamvid.cli.app import guarded
 from dreamvid.render.engine import render_video, render_zoom
@@ -167,3 +169,19 @@ def _children() -> Iterator[tuple[int, str]]:
         with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a process that ends meanwhile
             for child in (task / "children").read_text().split():
                 yield int(child), Path(f"/proc/{child}/comm").read_text().strip()
+
+
+@contextmanager
+def full_device(pixels: int) -> Iterator[None]:
+    """While this lasts every layer fails, as on a full device, for images of more than so many pixels."""
+
+    def fail(module: nn.Module, inputs: tuple[object, ...]) -> None:
+        x = inputs[0]
+        if isinstance(x, torch.Tensor) and x.ndim == 4 and x.shape[1] == 3 and x[:, 0].numel() > pixels:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    hook = nn.modules.module.register_module_forward_pre_hook(fail)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -2,35 +2,15 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
-from renders import FRAMES, frames_of, names, segments_done, tiny
-from torch import nn
+from renders import FRAMES, frames_of, full_device, names, segments_done, tiny
 
 from dreamvid.errors import DeviceError
 from dreamvid.render.engine import render_video
 from dreamvid.render.progress import Progress
 from dreamvid.runtime.device import out_of_memory
-
-
-@contextmanager
-def full_device(pixels: int) -> Iterator[None]:
-    """While this lasts every layer fails, as on a full device, for images of more than so many pixels."""
-
-    def fail(module: nn.Module, inputs: tuple[object, ...]) -> None:
-        x = inputs[0]
-        if isinstance(x, torch.Tensor) and x.ndim == 4 and x.shape[1] == 3 and x[:, 0].numel() > pixels:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    hook = nn.modules.module.register_module_forward_pre_hook(fail)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def test_tiles_get_smaller_with_a_warning(film: Path, tmp_path: Path) -> None:

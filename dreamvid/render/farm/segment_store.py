@@ -230,6 +230,8 @@ def disk_errors_as_output_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise
         _log.info("a disk error in %s", folder, exc_info=error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             message = f"the disk is full: no space left in {folder}. Free some, then run the same command again."

@@ -5,6 +5,7 @@ it writes segments there; otherwise segments travel back as bytes with their che
 too. Raw frames never travel.
 """
 
+import errno
 import hashlib
 import os
 import platform
@@ -12,14 +13,17 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
-from dreamvid.errors import DreamvidError, SourceError
+from dreamvid.errors import DreamvidError, OutOfMemoryError, SourceError
 from dreamvid.networks.network import share_networks
 from dreamvid.render.animation_producer import AnimationProducer
 from dreamvid.render.farm.chunk import Chunk
@@ -30,12 +34,13 @@ from dreamvid.render.producer import FrameProducer
 from dreamvid.render.progress import Progress
 from dreamvid.render.start_image import StartImage
 from dreamvid.render.video_producer import VideoProducer
-from dreamvid.runtime.device import translate_out_of_memory
+from dreamvid.runtime.device import out_of_memory, translate_out_of_memory
 from dreamvid.runtime.files import hold
 from dreamvid.runtime.interrupt import StopRequest
 from dreamvid.runtime.queues import BoundedQueue, Closed
 from dreamvid.runtime.queues import Worker as Thread
 from dreamvid.settings import Settings
+from dreamvid.video.ffmpeg import DiskFullError
 from dreamvid.video.sink import Sink
 from dreamvid.video.source import Source
 
@@ -46,6 +51,10 @@ _LOCK = "lock"
 _NEW_SECONDS = 60  # the lock of a folder that is younger may not be taken yet
 _REPORT_SECONDS = 0.25
 _EVENTS = 8  # that may wait for the machine that asked
+
+
+Lack = Literal["", "memory", "disk"]
+"""What a machine has too little of, so that its worker failed; "" if that was not the reason."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +78,14 @@ class Opened:
     """What a worker answers when it is told of a render.
 
     identity: what its frames would depend on. shared: it sees the job's folder. lacks_source: it needs the source's
-    files first. error: why it cannot render, or "".
+    files first. error: why it cannot render, or "". lack: what its machine has too little of.
     """
 
     identity: Mapping[str, str]
     shared: bool
     lacks_source: bool = False
     error: str = ""
+    lack: Lack = ""
 
 
 @dataclass(frozen=True)
@@ -98,12 +108,23 @@ class SegmentDone:
 
 @dataclass(frozen=True)
 class ChunkFailed:
-    """The chunk cannot be rendered here; the worker itself goes on. message: for the user."""
+    """The chunk cannot be rendered here; the worker itself goes on.
+
+    message: for the user. lack: what the machine has too little of.
+    """
+
+    message: str
+    lack: Lack = ""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that the user should know of the frames, such as smaller tiles for want of memory."""
 
     message: str
 
 
-Event = FramesDone | SegmentDone | ChunkFailed
+Event = FramesDone | SegmentDone | ChunkFailed | Warned
 
 
 class FilmWorker:
@@ -129,7 +150,7 @@ class FilmWorker:
         try:
             producer, identity = self._context.run(_prepare, source, work)
         except DreamvidError as error:
-            return Opened({}, shared, error=str(error))
+            return Opened({}, shared, error=str(error), lack=_lack(error))
         self._producer = producer
         return Opened(identity, shared)
 
@@ -166,9 +187,6 @@ class FilmWorker:
             yield ChunkFailed("the worker was told of another render.")
             return
         events: BoundedQueue[Event] = BoundedQueue(_EVENTS)
-        shared = _sees(work)
-        folder = work.folder if shared else self._temporary.folder
-        store = _Reporting(folder, work.sink.segment_suffix, events, sends=not shared)
         told = 0.0
 
         def report(progress: Progress) -> None:
@@ -179,30 +197,73 @@ class FilmWorker:
 
         def dream() -> None:
             try:
-                if state is not None:
-                    with disk_errors_as_output_errors(folder):
-                        store.state_before(chunk.segments[0]).write_bytes(state)
-                producer.check(plan)
-                spec = producer.spec(plan)
-                with StopRequest(self._stopping) as stop, translate_out_of_memory():
-                    renderer = SegmentRenderer(producer, store, work.sink, plan, spec, stop=stop, report=report, done=0)
-                    renderer.render(chunk.segments)
-                events.put(FramesDone(renderer.done, 0.0))
+                with warnings.catch_warnings(record=True) as warned, translate_out_of_memory():
+                    warnings.simplefilter("always", UserWarning)
+                    done = self._dream(work, producer, plan, chunk, state, events, report)
+                for message in _own(warned):
+                    events.put(Warned(message))
+                events.put(FramesDone(done, 0.0))
             except Closed:
                 return
             except DreamvidError as error:
-                events.put(ChunkFailed(str(error)))
+                events.put(ChunkFailed(self._explained(error), _lack(error)))
             except Exception as error:  # a mistake in dreamvid must not look like a lost machine
                 events.put(ChunkFailed(f"{type(error).__name__}: {error}"))
-            events.finish()
+            finally:  # whatever happens: who waits for the next event would wait for ever
+                events.finish()
 
-        with Thread("chunk", dream):
+        with ExitStack() as stack:
+            try:
+                with translate_out_of_memory():
+                    stack.enter_context(Thread("chunk", dream))
+            except DreamvidError as error:
+                yield ChunkFailed(str(error), _lack(error))
+                return
             try:
                 yield from events
             finally:
                 self._stopping.set()
                 events.close()
         self._stopping = threading.Event()
+
+    def _dream(
+        self,
+        work: Work,
+        producer: FrameProducer,
+        plan: Plan,
+        chunk: Chunk,
+        state: bytes | None,
+        events: BoundedQueue[Event],
+        report: Callable[[Progress], None],
+    ) -> int:
+        """Render a chunk in this thread; return how many frames are done."""
+        shared = _sees(work)
+        with disk_errors_as_output_errors(Path(tempfile.gettempdir())):
+            folder = work.folder if shared else self._temporary.folder
+        store = _Reporting(folder, work.sink.segment_suffix, events, sends=not shared)
+        before = store.state_before(chunk.segments[0])
+        try:
+            if state is not None:
+                with disk_errors_as_output_errors(folder):
+                    before.write_bytes(state)
+            producer.check(plan)
+            spec = producer.spec(plan)
+            with StopRequest(self._stopping) as stop:
+                renderer = SegmentRenderer(producer, store, work.sink, plan, spec, stop=stop, report=report, done=0)
+                renderer.render(chunk.segments)
+        finally:
+            if not shared:  # what a failure leaves, nobody will fetch
+                with suppress(OSError):
+                    before.unlink(missing_ok=True)
+                    for segment in chunk.segments:
+                        store.remove(segment)
+        return renderer.done
+
+    def _explained(self, error: DreamvidError) -> str:
+        """Say what a user needs to know of an error here: of a full disk, which one."""
+        if _lack(error) != "disk" or self._work is None or _sees(self._work):
+            return str(error)
+        return f"{error} {self._temporary.room()}"
 
     def close(self) -> None:
         """Remove what was kept here, and let the networks go."""
@@ -226,9 +287,13 @@ class _Reporting(SegmentStore):
             with disk_errors_as_output_errors(self.folder):
                 content = self.segment_path(segment).read_bytes()
                 packed = None if state is None else self.state_path(segment).read_bytes()
-                for path in (self.segment_path(segment), self.record_path(segment), self.state_path(segment)):
-                    path.unlink(missing_ok=True)
+                self.remove(segment)
         self._events.put(SegmentDone(segment.index, record, content, packed))
+
+    def remove(self, segment: Segment) -> None:
+        """Remove what is here of a segment; nobody else sees the folder. Raises OSError."""
+        for path in (self.segment_path(segment), self.record_path(segment), self.state_path(segment)):
+            path.unlink(missing_ok=True)
 
 
 class _Temporary:
@@ -249,6 +314,17 @@ class _Temporary:
             (self._folder / _LOCK).touch()
             hold(self._folder / _LOCK)
         return self._folder
+
+    def room(self) -> str:
+        """Say how full the disk is, and what to do about it."""
+        folder = tempfile.gettempdir()
+        with suppress(OSError):
+            usage = shutil.disk_usage(folder)
+            return (
+                f"Of {usage.total / 2**20:,.0f} MiB in {folder}, {usage.free / 2**20:,.1f} are free. Start Ray there "
+                "with TMPDIR=FOLDER for a folder with more room, or let it see the folder of the output."
+            )
+        return ""
 
     def file(self, work: Work, number: int) -> Path:
         """Name a file of a render's source; it keeps its own name, as the order of images depends on it."""
@@ -279,6 +355,22 @@ def _remove_abandoned() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         except (OSError, AttributeError):  # another's, or Windows, which has no users
             continue
+
+
+def _lack(error: BaseException) -> Lack:
+    """Tell if an error says that the machine has too little of something."""
+    if isinstance(error, OutOfMemoryError) or out_of_memory(error):
+        return "memory"
+    cause = error.__cause__
+    no_room = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "disk" if no_room or isinstance(error, DiskFullError) else ""
+
+
+def _own(warned: Sequence[warnings.WarningMessage]) -> list[str]:
+    """List what dreamvid itself has warned of, each once."""
+    package = Path(__file__).parents[2]
+    ours = [str(warning.message) for warning in warned if Path(warning.filename).is_relative_to(package)]
+    return list(dict.fromkeys(ours))
 
 
 def _prepare(source: Source | StartImage, work: Work) -> tuple[FrameProducer, dict[str, str]]:

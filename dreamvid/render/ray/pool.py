@@ -6,6 +6,7 @@ out. Several threads may render with one pool; a worker belongs to one of them a
 
 import logging
 import os
+import re
 import secrets
 import signal
 import sys
@@ -27,7 +28,7 @@ _LOOK_SECONDS = 1.0  # how often the nodes of the cluster are looked at
 _LOCAL_STORE_BYTES = 200 * 2**20
 _CLOSE_SECONDS = 5
 _WARM = 16
-_FAILED_STARTS = 5  # of a node, after which it is left out
+_FAILED_STARTS = 5  # of a node, after which it is left out; there is a pause after each, of 1, 2, 4, 8, 16 seconds
 
 
 def import_ray(address: str = "") -> Any:
@@ -75,6 +76,8 @@ class WorkerPool:
         self._refused: dict[str, str] = {}
         self._slots: dict[str, int] = {}
         self._failed_starts: Counter[str] = Counter()
+        self._pauses: dict[str, float] = {}  # when the next worker of a node may start
+        self._fewer: Counter[str] = Counter()  # than there is room for, as they had too little memory
         self._looked = 0.0
         self._own = False
         self._printing: Any = None
@@ -152,12 +155,16 @@ class WorkerPool:
         return ready
 
     def give(self, worker: PooledWorker) -> None:
-        """Give a worker back."""
+        """Give a worker back that has rendered."""
         with self._lock:
+            self._failed_starts.pop(worker.node, None)
             self._free.append(worker)
 
     def drop(self, worker: PooledWorker, refuse: str = "") -> None:
         """Let a worker go that is lost or not to be used. refuse: why no worker of its node is to be used, or ""."""
+        if refuse:
+            with suppress(Exception):  # nobody else will remove what it keeps on its disk
+                self.ray.wait([worker.actor.close.remote()], timeout=_CLOSE_SECONDS)
         with self._lock:
             for workers in (self._all, self._free):
                 if worker in workers:
@@ -166,6 +173,44 @@ class WorkerPool:
                 self._refused[worker.node] = refuse
         with suppress(Exception):
             self.ray.kill(worker.actor, no_restart=True)
+
+    def starting(self) -> bool:
+        """Tell if workers are about to be there."""
+        with self._lock:
+            return any(not worker.name for worker in self._free)
+
+    def relieve(self, worker: PooledWorker) -> bool:
+        """Have one worker less on the node of one that had too little memory; False if it is the only one."""
+        with self._lock:
+            return self._relieve(worker.node)
+
+    def _relieve(self, node: str) -> bool:
+        if self._room_on(node) < 2:
+            return False
+        self._fewer[node] += 1
+        return True
+
+    def _room_on(self, node: str) -> int:
+        return max(1, self._slots.get(node, 0) - self._fewer[node])
+
+    def failed_start(self, worker: PooledWorker, error: Exception) -> None:
+        """Let a worker go that ended before it could render; after several its node is left out."""
+        self.drop(worker)
+        with self._lock:
+            self._count_failed_start(worker.node, error)
+
+    def _count_failed_start(self, node: str, error: Exception) -> None:
+        _log.info("a worker did not start: %s", error)
+        if self.lacked_memory(error) and self._relieve(node):
+            return
+        self._failed_starts[node] += 1
+        self._pauses[node] = time.monotonic() + 2 ** (self._failed_starts[node] - 1)
+        if self._failed_starts[node] > _FAILED_STARTS:
+            self._refused[node] = f"workers do not start on a node: {reason(error)}"
+
+    def lacked_memory(self, error: BaseException) -> bool:
+        """Tell if a worker was ended, or failed, for lack of memory on its node."""
+        return isinstance(error, self.ray.exceptions.OutOfMemoryError | MemoryError)
 
     def hopeless(self) -> str:
         """Say why there will be no worker; "" while there is one, or a node that may still get one."""
@@ -188,8 +233,12 @@ class WorkerPool:
                 self._free.remove(worker)  # its node is lost
                 self._all.remove(worker)
         while len(self._free) < wanted:
-            used = Counter(worker.node for worker in self._all)
-            room = [n for n, slots in self._slots.items() if used[n] < slots and n not in self._refused]
+            used, now = Counter(worker.node for worker in self._all), time.monotonic()
+            room = [
+                node
+                for node in self._slots
+                if used[node] < self._room_on(node) and node not in self._refused and now >= self._pauses.get(node, 0)
+            ]
             if not room:
                 return
             node = min(room, key=lambda name: used[name])
@@ -218,13 +267,9 @@ class WorkerPool:
             try:
                 worker.name, _process = self.ray.get(worker.starting)
             except Exception as error:  # it died while it started: Ray has many errors for that
-                _log.info("a worker did not start: %s", error)
                 self._free.remove(worker)
                 self._all.remove(worker)
-                self._failed_starts[worker.node] += 1
-                if self._failed_starts[worker.node] > _FAILED_STARTS:
-                    first_line = str(error).strip().partition("\n")[0]
-                    self._refused[worker.node] = f"workers do not start on a node: {first_line[:300]}"
+                self._count_failed_start(worker.node, error)
 
     def _uses_gpus(self) -> bool:
         return any(node["Alive"] and node["Resources"].get("GPU", 0) > 0 for node in self.ray.nodes())
@@ -240,6 +285,15 @@ class WorkerPool:
             if node["Alive"] and count:
                 slots[node["NodeID"]] = count
         return slots
+
+
+def reason(error: BaseException) -> str:
+    """Say in a few words what Ray says of a lost worker."""
+    text = str(error).strip()
+    if found := re.search(r"running low on memory.*? was (\S+ used / \S+) limit", text, re.DOTALL):
+        return f"Ray ended it, as its machine was low on memory: {found[1]}"
+    first_line = text.partition("\n")[0].strip()
+    return f"{type(error).__name__}: {first_line[:200]}" if first_line else type(error).__name__
 
 
 def open_pool(given: "str | bool | RayOptions | WorkerPool") -> "AbstractContextManager[WorkerPool]":

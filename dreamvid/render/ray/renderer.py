@@ -11,20 +11,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dreamvid.errors import DeviceError, DreamvidError, Interrupted, SourceError
 from dreamvid.render.farm.chunk import Chunk, chunks_of
-from dreamvid.render.farm.segment_store import SegmentStore, write_atomically
-from dreamvid.render.farm.worker import SHARED, ChunkFailed, FramesDone, Opened, SegmentDone, Work
+from dreamvid.render.farm.segment_store import SegmentStore, disk_errors_as_output_errors, write_atomically
+from dreamvid.render.farm.worker import SHARED, ChunkFailed, FramesDone, Lack, Opened, SegmentDone, Warned, Work
 from dreamvid.render.fingerprint import diff_fingerprints
 from dreamvid.render.job import Job
 from dreamvid.render.plan import Plan, Segment
 from dreamvid.render.preview import PreviewChunk
 from dreamvid.render.progress import Progress, WorkerProgress
-from dreamvid.render.ray.pool import PooledWorker, WorkerPool
+from dreamvid.render.ray.pool import PooledWorker, WorkerPool, reason
 from dreamvid.render.start_image import StartImage
 from dreamvid.runtime.interrupt import StopRequest
 from dreamvid.settings import Settings
@@ -40,6 +40,8 @@ _STOP_SECONDS = 60.0  # for the frames in work after a stop was asked for
 _BLOCK_BYTES = 16 * 2**20
 _RATE_SECONDS = 20.0
 _PATIENCE_SECONDS = 30.0
+_FEWER_WORKERS = "Fewer workers on a machine help too: give a larger `cpus_per_worker` or `gpus_per_worker`."
+_ROOM_BYTES = 2**20
 
 
 @dataclass
@@ -53,6 +55,16 @@ class _Assignment:
     done: int = 0
     fps: float = 0.0
     failed: str = ""
+    lack: Lack = ""
+
+
+@dataclass
+class _Trouble:
+    """What is known of a chunk that failed. workers: those it failed on. since: when it did so last."""
+
+    attempts: int = 0
+    workers: set[PooledWorker] = field(default_factory=set)
+    since: float = 0.0
 
 
 class RayRender:
@@ -132,13 +144,15 @@ class RayRender:
                 self._turn_away(worker, str(getattr(error, "cause", error)))  # Ray puts a traceback around it
                 continue
             except Exception as error:  # it was lost meanwhile: Ray has many errors for that
-                self._lost(worker, error)
+                self._pool.failed_start(worker, error)
                 continue
             self._welcome(worker, opened)
-        if not self._crew and not self._opening and (reason := self._pool.hopeless()):
-            raise DeviceError(f"no worker of the Ray cluster can render this: {reason}")
+        if not self._crew and not self._opening and (why := self._pool.hopeless()):
+            raise DeviceError(f"no worker of the Ray cluster can render this: {why}")
 
     def _welcome(self, worker: PooledWorker, opened: Opened) -> None:
+        if opened.lack == "memory" and self._relieve(worker, opened.error):
+            return
         if refusal := self._refusal(opened):
             self._turn_away(worker, refusal)
             return
@@ -149,6 +163,16 @@ class RayRender:
     def _turn_away(self, worker: PooledWorker, why: str) -> None:
         self._tell(f"the worker {worker.name} is left out: {why}")
         self._pool.drop(worker, refuse=why)
+        if worker in self._crew:
+            self._crew.remove(worker)
+
+    def _relieve(self, worker: PooledWorker, why: str) -> bool:
+        """End a worker that had too little memory; return if its machine has others, of which there is now one less."""
+        relieved = self._pool.relieve(worker)
+        if relieved:
+            self._tell(f"the machine of the worker {worker.name} goes on with one worker less: {why} {_FEWER_WORKERS}")
+        self._lost(worker, why)
+        return relieved
 
     def _send_source(self, worker: PooledWorker) -> None:
         """Send the source's files in blocks; the worker checks their content. Raises SourceError if one is gone."""
@@ -193,9 +217,8 @@ class RayRender:
         """
         waiting = deque(sorted(chunks_of(segments, self._plan), key=lambda chunk: -chunk.count))
         running: list[_Assignment] = []
-        attempts: dict[int, int] = {}
-        avoided: dict[int, set[PooledWorker]] = {}
-        hopeless: list[tuple[Chunk, str]] = []
+        troubles: dict[int, _Trouble] = {}
+        hopeless: list[tuple[Chunk, _Assignment]] = []
         plan = self._pool.ray.put(self._plan)
         self._began, self._moments = time.monotonic(), deque([(time.monotonic(), self.done)])
         self._stop.gently = True
@@ -204,24 +227,29 @@ class RayRender:
                 if self._stop.asked:
                     self._wind_up(running)
                     return
-                self._assign(waiting, running, plan, avoided)
+                self._assign(waiting, running, plan, troubles)
                 for assignment in self._listen(running):
                     chunk = self._rest(assignment)
                     if not chunk.segments:
-                        attempts.pop(chunk.number, None)
+                        troubles.pop(chunk.number, None)
                         continue
+                    trouble = troubles.setdefault(chunk.number, _Trouble())
                     if len(chunk.segments) < len(assignment.chunk.segments):
-                        attempts[chunk.number] = 0
-                    attempts[chunk.number] = attempts.get(chunk.number, 0) + 1
-                    avoided.setdefault(chunk.number, set()).add(assignment.worker)
-                    if attempts[chunk.number] < ATTEMPTS:
+                        trouble.attempts = 0
+                    trouble.workers.add(assignment.worker)
+                    trouble.since = time.monotonic()
+                    if self._was_the_machine(assignment):
+                        waiting.appendleft(chunk)
+                        continue
+                    trouble.attempts += 1
+                    if trouble.attempts < ATTEMPTS:
                         self._tell(
                             f"frames {chunk.span} failed on {assignment.worker.name} and are tried again: "
                             f"{assignment.failed}"
                         )
                         waiting.appendleft(chunk)
                     else:
-                        hopeless.append((chunk, assignment.failed))
+                        hopeless.append((chunk, assignment))
                 self._show(running)
         except BaseException:
             for assignment in running:
@@ -230,24 +258,65 @@ class RayRender:
         finally:
             self._stop.gently = False
         if hopeless:
-            spans = ", ".join(chunk.span for chunk, _ in hopeless)
+            spans, last = ", ".join(chunk.span for chunk, _ in hopeless), hopeless[-1][1]
+            remedy = f" {_FEWER_WORKERS}" if last.lack == "memory" else ""
             raise DreamvidError(
-                f"these frames could not be rendered: {spans}. {ATTEMPTS} workers failed on them, the last one so: "
-                f"{hopeless[-1][1]} The other frames are finished; the same command tries these again."
+                f"these frames could not be rendered: {spans}. {ATTEMPTS} attempts failed, the last one, on "
+                f"{last.worker.name}, so: {last.failed}{remedy} The other frames are finished; the same command tries "
+                "these again."
             )
+
+    def _was_the_machine(self, assignment: _Assignment) -> bool:
+        """After a lack of memory or of disk: do without the worker. Return if its machine alone was to blame.
+
+        Then the chunk is tried again without being counted; that has an end, as there are fewer workers each time.
+        Raises OutputError where the disk is that of the job's folder, so that nobody can write.
+        """
+        worker, why = assignment.worker, assignment.failed
+        if assignment.lack == "memory":
+            return self._relieve(worker, why)
+        if assignment.lack != "disk":
+            return False
+        if worker.shared:
+            self._check_room()
+        self._turn_away(worker, why)
+        return True
+
+    def _check_room(self) -> None:
+        """Raise OutputError if the disk of the job's folder is full."""
+        path = self._job.folder / "room"
+        with disk_errors_as_output_errors(self._job.folder):
+            try:
+                write_atomically(path, bytes(_ROOM_BYTES))
+            finally:
+                path.unlink(missing_ok=True)
+
+    def _choose(self, worker: PooledWorker, waiting: "deque[Chunk]", troubles: Mapping[int, _Trouble]) -> Chunk | None:
+        """Choose a chunk for an idle worker: one that has not failed on it, or else has failed on all others too."""
+        for chunk in waiting:
+            if chunk.number not in troubles or worker not in troubles[chunk.number].workers:
+                return chunk
+        coming = bool(self._opening) or self._pool.starting()
+        for chunk in waiting:
+            trouble = troubles[chunk.number]
+            patient = coming and time.monotonic() - trouble.since < _PATIENCE_SECONDS
+            if not patient and all(other in trouble.workers for other in self._crew):
+                return chunk
+        return None
 
     def _assign(
         self,
         waiting: "deque[Chunk]",
         running: list[_Assignment],
         plan: object,
-        avoided: Mapping[int, set[PooledWorker]],
+        troubles: Mapping[int, _Trouble],
     ) -> None:
         busy = {id(assignment.worker) for assignment in running}
         idle = [worker for worker in self._crew if id(worker) not in busy]
-        if len(idle) < len(waiting):
+        able = sum(self._choose(worker, waiting, troubles) is not None for worker in idle)
+        if able < len(waiting):
             before = len(self._crew)
-            self._hire(len(waiting) - len(idle))
+            self._hire(len(waiting) - able)
             idle += self._crew[before:]
         for worker in idle:
             if not waiting:
@@ -255,10 +324,9 @@ class RayRender:
                     self._crew.remove(worker)
                     self._pool.give(worker)
                 continue
-            fits = [chunk for chunk in waiting if worker not in avoided.get(chunk.number, ())]
-            if not fits and len(self._crew) > 1:
+            chunk = self._choose(worker, waiting, troubles)
+            if chunk is None:
                 continue  # another one is to try it
-            chunk = fits[0] if fits else waiting[0]
             waiting.remove(chunk)
             state = None
             first = chunk.segments[0]
@@ -284,7 +352,9 @@ class RayRender:
             except DreamvidError:
                 raise
             except Exception as error:  # the process or the node is gone: Ray has many errors for that
-                assignment.failed = f"it was lost ({_reason(error)})."
+                assignment.failed = f"it was lost ({reason(error)})."
+                if self._pool.lacked_memory(error):
+                    assignment.lack = "memory"
                 self._lost(assignment.worker, error)
                 ended.append(assignment)
             else:
@@ -297,7 +367,9 @@ class RayRender:
         if isinstance(event, FramesDone):
             assignment.done, assignment.fps = event.count, event.fps or assignment.fps
         elif isinstance(event, ChunkFailed):
-            assignment.failed = event.message
+            assignment.failed, assignment.lack = event.message, event.lack
+        elif isinstance(event, Warned):
+            self._tell(f"{assignment.worker.name}, frames {assignment.chunk.span}: {event.message}")
         elif isinstance(event, SegmentDone):
             segment = self._plan.segments[event.index]
             if event.content is not None and not self._job.take_in(segment, event.record, event.content, event.state):
@@ -355,9 +427,3 @@ def _block(path: Path, offset: int) -> bytes:
             return file.read(_BLOCK_BYTES)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _reason(error: BaseException) -> str:
-    """Say in a few words what Ray says of a lost worker."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from renders import FRAMES, frames_of, tiny
+from renders import FRAMES, frames_of, full_device, tiny
 
 from dreamvid.render.engine import render_video
 from dreamvid.render.farm.chunk import chunks
-from dreamvid.render.farm.worker import SHARED, ChunkFailed, FilmWorker, FramesDone, SegmentDone, Work
+from dreamvid.render.farm.worker import SHARED, ChunkFailed, FilmWorker, FramesDone, SegmentDone, Warned, Work
 from dreamvid.render.job import Job
 from dreamvid.render.output import OutputTarget
 from dreamvid.render.plan import Plan
@@ -109,6 +109,23 @@ def test_a_worker_says_why_it_cannot_render_and_goes_on(film: Path, destination:
         assert "ended before frame" in failed.message
         assert any(isinstance(event, SegmentDone) for event in worker.render("token", plan, chunks(plan)[-1], None))
     worker.close()
+
+
+def test_a_worker_tells_of_a_lack_of_memory(film: Path, destination: OutputTarget) -> None:
+    work, worker = work_of(film, destination), FilmWorker()
+    large = replace(work, settings=tiny(codec="ffv1", size="512x384", dream_height=384, octaves=1, iterations=1))
+    with Job(destination) as job:
+        plan = begin(job, work)
+        short = replace(chunks(plan)[0], segments=chunks(plan)[0].segments[:1])
+        worker.open(large)
+        with full_device(400 * 400):
+            warned = [event.message for event in worker.render("token", plan, short, None) if isinstance(event, Warned)]
+        with full_device(10):
+            (failed,) = [event for event in worker.render("token", plan, short, None) if isinstance(event, ChunkFailed)]
+    worker.close()
+    assert warned == ["Out of memory on cpu: going on with tiles of 256 pixels (`tile=256`)."]
+    assert failed.lack == "memory"
+    assert "Out of memory" in failed.message
 
 
 def test_a_stop_ends_a_chunk_after_its_frame(film: Path, destination: OutputTarget) -> None:

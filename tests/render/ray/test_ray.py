@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +21,6 @@ from dreamvid.settings import load_settings
 
 SETTINGS = tiny(codec="ffv1")
 needs_ray = pytest.mark.extra("ray")
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Any]:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - 15 by default: on a busy machine they would not come to anything
-    from ray.cluster_utils import Cluster
-
-    handler = signal.getsignal(signal.SIGTERM)
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.add_node(num_cpus=1)
-    signal.signal(signal.SIGTERM, handler)
-    yield made
-    made.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def _sigterm_is_given_back() -> Iterator[None]:
-    """A node that is started in this process takes SIGTERM for itself, which later tests in it send to a render."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-
-
-@pytest.fixture(scope="session")
-def pool(cluster: Any) -> Iterator[WorkerPool]:
-    with WorkerPool(RayOptions(address=cluster.address)) as opened:
-        yield opened
 
 
 def kill_workers(when: Callable[[Progress], bool], most: int) -> Callable[[Progress], None]:
@@ -115,7 +87,7 @@ def test_a_shot_that_kills_every_worker_is_named_and_the_others_are_finished(
                 killed.add(pid)
                 os.kill(pid, signal.SIGKILL)
 
-    with pytest.raises(DreamvidError, match=r"could not be rendered: 16:25\. 3 workers failed"):
+    with pytest.raises(DreamvidError, match=r"could not be rendered: 16:25\. 3 attempts failed"):
         render_video(film, output, slow, ray=pool, on_progress=poison)
     assert len(killed) == 3
     assert segments_done(output) == 2

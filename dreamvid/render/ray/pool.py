@@ -292,6 +292,11 @@ def reason(error: BaseException) -> str:
     text = str(error).strip()
     if found := re.search(r"running low on memory.*? was (\S+ used / \S+) limit", text, re.DOTALL):
         return f"Ray ended it, as its machine was low on memory: {found[1]}"
+    if "worker process has died" in text:
+        return (
+            "its process ended; if dmesg on its machine says that it was for lack of memory, give a larger "
+            "`cpus_per_worker` or `gpus_per_worker`"
+        )
     first_line = text.partition("\n")[0].strip()
     return f"{type(error).__name__}: {first_line[:200]}" if first_line else type(error).__name__
 

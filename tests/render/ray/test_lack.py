@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from renders import frames_of, names, tiny
 
-from dreamvid.errors import DreamvidError
+from dreamvid.errors import DreamvidError, OutputError
 from dreamvid.render.engine import render_video
 from dreamvid.render.progress import Progress
 from dreamvid.render.ray.pool import PooledWorker, WorkerPool
@@ -138,12 +138,12 @@ def test_where_no_worker_has_memory_it_is_said_what_to_change(pool: WorkerPool, 
 
 
 def use_memory(while_alive: int) -> None:
-    """Hold more and more memory, up to 4 GiB, until a process has ended."""
+    """Hold more and more memory, up to 5 GiB, until a process has ended."""
     held: list[int] = []
-    while alive(while_alive) and len(held) < 16:
+    while alive(while_alive) and len(held) < 20:
         held.append(os.memfd_create("ballast"))
         os.posix_fallocate(held[-1], 0, 2**28)
-        time.sleep(0.15)
+        time.sleep(0.1)
     for file in held:
         os.close(file)
 
@@ -155,11 +155,11 @@ def test_a_worker_that_ray_ends_for_memory_is_made_up_for(
 
     memory = psutil.virtual_memory()
     if memory.available < 8 * 2**30:
-        pytest.skip("takes up to 4 GiB of memory")
-    share = (memory.total - memory.available + 1.5 * 2**30) / memory.total
+        pytest.skip("takes up to 5 GiB of memory")
+    share = (memory.total - memory.available + 2.5 * 2**30) / memory.total
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{share:.4f}")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
-    node = cluster.add_node(num_cpus=1)  # whose monitor ends workers when 1.5 GiB more are used than now
+    node = cluster.add_node(num_cpus=1)  # whose monitor ends workers when 2.5 GiB more are used than now
     ended: list[int] = []
 
     def look(progress: Progress) -> None:
@@ -233,3 +233,17 @@ def test_a_worker_whose_disk_is_full_is_left_out(
     assert f"MiB in {small_disk}, 0.0 are free. Start Ray there with TMPDIR=FOLDER" in warning
     assert (frames_of(result.output) == frames_of(slow)).all()
     assert (names(output), names(small_disk)) == (["dream.mkv", "dream.mkv.toml"], [])
+
+
+def test_a_full_disk_of_the_job_itself_stops_the_render(
+    pool: WorkerPool, film: Path, small_disk: Path, undisturbed: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,size=96k", str(small_disk)], check=True)
+    output = small_disk / "dream.mkv"
+    with pytest.raises(OutputError, match=r"disk is full.*run the same command again"):
+        render_video(film, output, tiny(codec="ffv1"), ray=pool)
+    assert not output.exists()
+    subprocess.run(["mount", "-o", "remount,size=9m", str(small_disk)], check=True)
+    render_video(film, output, tiny(codec="ffv1"))
+    assert (frames_of(output) == frames_of(undisturbed)).all()
+    assert names(small_disk) == ["dream.mkv", "dream.mkv.toml"]

@@ -78,6 +78,7 @@ class WorkerPool:
         self._failed_starts: Counter[str] = Counter()
         self._pauses: dict[str, float] = {}  # when the next worker of a node may start
         self._fewer: Counter[str] = Counter()  # than there is room for, as they had too little memory
+        self._news: list[str] = []
         self._looked = 0.0
         self._own = False
         self._printing: Any = None
@@ -179,6 +180,12 @@ class WorkerPool:
         with self._lock:
             return any(not worker.name for worker in self._free)
 
+    def news(self) -> list[str]:
+        """Take what the user should know of workers that did not start."""
+        with self._lock:
+            news, self._news = self._news, []
+        return news
+
     def relieve(self, worker: PooledWorker) -> bool:
         """Have one worker less on the node of one that had too little memory; False if it is the only one."""
         with self._lock:
@@ -202,6 +209,7 @@ class WorkerPool:
     def _count_failed_start(self, node: str, error: Exception) -> None:
         _log.info("a worker did not start: %s", error)
         if self.lacked_memory(error) and self._relieve(node):
+            self._news.append(f"a machine goes on with one worker less, which did not start: {reason(error)}.")
             return
         self._failed_starts[node] += 1
         self._pauses[node] = time.monotonic() + 2 ** (self._failed_starts[node] - 1)
@@ -291,7 +299,7 @@ def reason(error: BaseException) -> str:
     """Say in a few words what Ray says of a lost worker."""
     text = str(error).strip()
     if found := re.search(r"running low on memory.*? was (\S+ used / \S+) limit", text, re.DOTALL):
-        return f"Ray ended it, as its machine was low on memory: {found[1]}"
+        return f"Ray ended it, as its machine was low on memory: {found[1]}; close other programs there"
     if "worker process has died" in text:
         return (
             "its process ended; if dmesg on its machine says that it was for lack of memory, give a larger "

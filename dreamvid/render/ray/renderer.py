@@ -127,6 +127,8 @@ class RayRender:
         """
         for worker in self._pool.take(wanted - len(self._opening)):
             self._opening.append((worker, worker.actor.open.remote(self._work)))
+        for message in self._pool.news():
+            self._tell(message)
         ray = self._pool.ray
         for item in list(self._opening):
             worker, answer = item

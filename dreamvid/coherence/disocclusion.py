@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import torch
 from torch import Tensor
 
 from dreamvid.dream.octaves import OctaveAscent, Shifts
@@ -23,10 +24,10 @@ from dreamvid.settings.size import Size
 COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
 # How much of what a place lacks counts as grown after the steps of the whole frame. An object that enters the frame is
 # first visible as a thin strip, and dreaming on a thin strip makes noise: the rest grows while more is in view.
-GROWN = 0.6
+GROWN = 0.55
 # The few steps of patches reach less of the objective than a whole dream's many, at the same change of pixels: so they
 # are this many times as long. Chosen on real clips so that new regions are dreamed as strongly as in frames alone.
-PATCH_GAIN = 1.2
+PATCH_GAIN = 1.3
 # What fades is renewed in steps that are on average at most this many times as long as those of a dream from scratch.
 LONGEST_STEP = 0.8
 # The most of a whole dream that a place grows in one step of the whole frame, because it is missing and because it
@@ -39,12 +40,14 @@ class Growth:
     """The steps that a whole frame takes after its patches, and what is carried then.
 
     residual: (1, 3, h, w). amount: (1, 1, h, w), how much of a whole dream is there, the growth of these steps counted
-    in. iterations, step: of the finest octave; the step's map (1, 1, h, w) is the mean change of a pixel.
+    in. grown: (1, 1, h, w), which part of a whole dream grows where it is missing, on patches and by these steps.
+    iterations, step: of the finest octave; the step's map (1, 1, h, w) is the mean change of a pixel.
     coarser_iterations, coarser_step: of the octaves below.
     """
 
     residual: Tensor
     amount: Tensor
+    grown: Tensor
     iterations: int
     step: Tensor
     coarser_iterations: int
@@ -82,6 +85,7 @@ def grow_disocclusions(
         own_iterations = 0  # a step of length 0 still clips the image to [0, 1]
     iterations = needed = warm_iterations
     corners: list[list[Corner]] = []
+    grown = torch.zeros_like(lack)
     if own_iterations:
         corners, due = find_corners(lack, sizes, renewal)
         needed = max(1, math.ceil(due * whole_iterations / LONGEST_STEP))
@@ -94,8 +98,8 @@ def grow_disocclusions(
             step=PATCH_GAIN * whole / own_iterations,
             shifts=shifts,
         )
-        covered = cover(lack, corners[-1])
-        amount, lack = amount + covered * lack, (1 - covered) * lack
+        grown = cover(lack, corners[-1]) * lack
+        amount, lack = amount + grown, lack - grown
     elif own_iterations > iterations:
         coarser_renewal *= coarser / own_iterations
         iterations = coarser = own_iterations
@@ -109,4 +113,4 @@ def grow_disocclusions(
             iterations, _ = shifts.draw(len(sizes), 1, (2, 1))[0]
     each = whole / max(1, iterations)
     step, coarser_step = (lack + renewal) * each, (lack + coarser_renewal * renewal) * each
-    return Growth(residual, amount + GROWN * lack, iterations, step, coarser, coarser_step)
+    return Growth(residual, amount + GROWN * lack, grown + lack, iterations, step, coarser, coarser_step)

@@ -67,7 +67,9 @@ COLOR_FADING = 1 / 2
 # How strong a carried dream is held, as a part of the strength of a new one: some of it fades until the next keyframe.
 HELD_STRENGTH = 1.01
 # Time in which half of a place's difference in strength from a new dream is evened out, as an exponent.
-EVENED_SECONDS = 0.05
+EVENED_SECONDS = 0.035
+# What has just grown is brought to that strength at once, by at most this factor: whatever happens to it later is seen.
+NEW_STRONGER = 1.6
 # The most that the finest detail of a dream may have, as an RMS over the mean change of a pixel by a whole dream.
 MOST_GRAIN = 0.62
 # A shot that begins in the dark begins with a weak dream; it then grows up to this spectrum: the RMS of a residual, of
@@ -251,6 +253,9 @@ class FrameDreamer:
                 coarser_step=growth.coarser_step,
             )
             residual = limit_grain(residual, MOST_GRAIN * whole)
+            if coherence.warm_iterations:
+                evened, _ = even_strength(residual, self._held_strength(whole * wanted), most=NEW_STRONGER)
+                residual = torch.lerp(residual, evened, growth.grown)
             residual = residual if mask is None else mask_residual(residual, mask)
             self._amount, self._residual = growth.amount, resize(residual, frame.size)
         return residual
@@ -349,8 +354,13 @@ class FrameDreamer:
         assert self._spectrum is not None
         share = 1 - 0.5 ** (elapsed_seconds / EVENED_SECONDS)
         residual = hold_spectrum(residual, amount, self._spectrum * whole.max(), share)
-        residual, power = even_strength(residual, HELD_STRENGTH * self._spectrum[0] * whole, share)
+        residual, power = even_strength(residual, self._held_strength(whole), share)
         return residual, renewal * (1 / power.clamp_min(1e-9)).clamp_max(1)
+
+    def _held_strength(self, whole: Tensor) -> Tensor:
+        """Say what RMS a residual is to have where a whole dream changes a pixel by `whole` on average, (1, 1, h, w)."""
+        assert self._spectrum is not None
+        return HELD_STRENGTH * self._spectrum[0] * whole
 
     def state(self) -> dict[str, Tensor]:
         """Return what is carried to the next frame, exactly, on the CPU; empty when nothing is."""

@@ -18,12 +18,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.coherence.working_frame import WorkingFrame
-from dreamvid.motion.field import FlowWithValidity, MotionField, flow_at
-from dreamvid.motion.warp import compose, follow, warp
+from dreamvid.image.tensors import enlarge_bilinear
+from dreamvid.motion.field import FlowWithValidity, MotionField
+from dreamvid.motion.planes import enlarge
+from dreamvid.motion.warp import compose, follow, resize_flow
 
 T = TypeVar("T")
 
@@ -156,23 +159,28 @@ def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
     result is amplified to the strength of the two.
     """
     size = before.shape[2], before.shape[3]
-    (flow, valid), (forward_flow, forward_validity) = (flow_at(each, size) for each in (frame.before, frame.after))
+    (flow, valid), (forward_flow, forward_validity) = frame.before, frame.after
     weight, weight_after = (
         (1 - frame.share) * (valid.square() + LEAST),
         frame.share * (forward_validity.square() + LEAST),
     )
-    portion = weight / (weight + weight_after)
-    return mix(warp(before, flow), warp(after, forward_flow), portion)
+    portion = enlarge(weight / (weight + weight_after), size)
+    flow, forward_flow = resize_flow(flow, size), resize_flow(forward_flow, size)
+    return mix(follow(before, flow, mode="bicubic"), follow(after, forward_flow, mode="bicubic"), portion)
 
 
 def mix(before: Tensor, after: Tensor, portion: Tensor | float) -> Tensor:
     """Mix two residuals (1, C, h, w), of the first one `portion`; the result is as strong as the two."""
-    mean = portion * before + (1 - portion) * after
-    wanted = portion * before.square() + (1 - portion) * after.square()
-    return mean * (_local(wanted) / _local(mean.square()).clamp_min(1e-9)).sqrt().clamp(1, STRONGEST)
+    mean = torch.lerp(after, before, portion)
+    wanted = torch.lerp(_power(after), _power(before), portion)
+    gain = (_in_cells(wanted) / _in_cells(_power(mean)).clamp_min(1e-9)).sqrt().clamp(1, STRONGEST)
+    return mean * enlarge_bilinear(gain, (mean.shape[2], mean.shape[3]))
 
 
-def _local(power: Tensor) -> Tensor:
-    """Average (1, C, h, w) over its channels and over cells, interpolated between them: (1, 1, h, w)."""
-    cells = F.avg_pool2d(power.mean(dim=1, keepdim=True), CELL, ceil_mode=True, count_include_pad=False)
-    return F.interpolate(cells, power.shape[2:], mode="bilinear", align_corners=False)
+def _power(x: Tensor) -> Tensor:
+    """Average the squares of (1, C, h, w) over the channels: (1, 1, h, w)."""
+    return x.square().mean(dim=1, keepdim=True)
+
+
+def _in_cells(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False)

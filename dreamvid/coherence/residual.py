@@ -78,16 +78,20 @@ GRAIN_WINDOW, GRAIN_CELL = 3, 8
 COARSE_CELL, LEAST_GAIN, MOST_GAIN = 32, 0.95, 1.03
 
 
-def even_strength(residual: Tensor, wanted: Tensor, share: float) -> tuple[Tensor, Tensor]:
+def even_strength(
+    residual: Tensor, wanted: Tensor, share: float = 1, *, most: float = STRONGER
+) -> tuple[Tensor, Tensor]:
     """Bring the strength of each place of a residual closer to what is wanted there, where it is far from that.
 
     residual: (1, 3, h, w). wanted: its RMS, (1, 1, h, w). share: how much of the difference goes, as an exponent: 1 is
-    all of it. Returns the residual, and its power as a part of what is wanted: (1, 1, h, w).
+    all of it. most: the factor by which the strength changes at most. Returns the residual, and its power as a part of
+    what is wanted: (1, 1, h, w).
     """
-    power = _local_power(residual, STRENGTH_CELL) / wanted.square().clamp_min(1e-9)
+    size = residual.shape[2], residual.shape[3]
+    power = _power_in_cells(residual, STRENGTH_CELL) / _power_in_cells(wanted, STRENGTH_CELL).clamp_min(1e-9)
     uneven = power / power.clamp(1 / EVEN_ENOUGH, EVEN_ENOUGH)
-    gain = uneven.clamp_min(1e-9) ** (-share / 2)
-    return residual * gain.clamp(1 / STRONGER, STRONGER), power
+    gain = (uneven.clamp_min(1e-9) ** (-share / 2)).clamp(1 / most, most)
+    return residual * enlarge_bilinear(gain, size), enlarge_bilinear(power, size)
 
 
 def limit_grain(residual: Tensor, most: float) -> Tensor:
@@ -96,8 +100,8 @@ def limit_grain(residual: Tensor, most: float) -> Tensor:
     A strong dream that is clipped over a hard edge of the image leaves saturated grain there, which would be carried.
     """
     fine = _grain(residual)
-    share = most / _local_power(fine, GRAIN_CELL).sqrt().clamp_min(1e-9)
-    return residual - (1 - share.clamp_max(1)) * fine
+    share = (most / _power_in_cells(fine, GRAIN_CELL).sqrt().clamp_min(1e-9)).clamp_max(1)
+    return residual - enlarge_bilinear(1 - share, (fine.shape[2], fine.shape[3])) * fine
 
 
 def measure_spectrum(residual: Tensor, amount: Tensor) -> Tensor:
@@ -131,11 +135,10 @@ def _coarse(residual: Tensor) -> Tensor:
     return enlarge_bilinear(cells, (residual.shape[2], residual.shape[3]))
 
 
-def _local_power(x: Tensor, cell: int) -> Tensor:
-    """Average the squares of (1, C, h, w) over channels and cells, interpolated between these: (1, 1, h, w)."""
+def _power_in_cells(x: Tensor, cell: int) -> Tensor:
+    """Average the squares of (1, C, h, w) over channels and cells of a side: (1, 1, h / cell, w / cell), rounded up."""
     power = x.square().mean(dim=1, keepdim=True)
-    cells = F.avg_pool2d(power, cell, ceil_mode=True, count_include_pad=False)
-    return enlarge_bilinear(cells, (x.shape[2], x.shape[3]))
+    return F.avg_pool2d(power, cell, ceil_mode=True, count_include_pad=False)
 
 
 def limit_to_mask(residual: Tensor, amount: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

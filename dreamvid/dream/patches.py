@@ -21,8 +21,9 @@ CELL, CORE, HALO = 32, 64, 16
 
 # The part of a dream that has to be missing in a cell, on average, for the cell to get steps of its own.
 MISSING = 0.25
-# Patches have to cost less than this part of steps on the whole image, which serve everything.
-CHEAPER = 0.4
+# With patches, all steps together have to cost less than this part of what they cost on the whole image, where they
+# serve everything.
+CHEAPER = 0.7
 
 # A patch's first row and column.
 Corner = tuple[int, int]
@@ -77,7 +78,7 @@ def cover(growth: Tensor, corners: Sequence[Corner]) -> Tensor:
 def patches_pay(
     corners: Sequence[Sequence[Corner]], sizes: Sequence[Size], *, own: int, finest: int, coarser: int
 ) -> bool:
-    """Tell if `own` steps on patches cost much less than as many steps on the whole image.
+    """Tell if `own` steps on patches, and what the whole image takes anyway, cost much less than `own` steps on it.
 
     corners: those of each of the octaves. finest, coarser: the steps that the whole image takes anyway, at the finest
     octave and below it.
@@ -85,8 +86,8 @@ def patches_pay(
     patches = sum(
         own * len(found) * _side(size, 0) * _side(size, 1) for found, size in zip(corners, sizes, strict=True)
     )
-    whole = sum(max(0, own - (finest if size == sizes[-1] else coarser)) * size[0] * size[1] for size in sizes)
-    return patches <= CHEAPER * whole
+    anyway = sum((finest if size == sizes[-1] else coarser) * size[0] * size[1] for size in sizes)
+    return patches + anyway <= CHEAPER * own * sum(height * width for height, width in sizes)
 
 
 def grow_patches(

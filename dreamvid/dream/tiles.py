@@ -101,9 +101,12 @@ class TiledGradient:
         most = max(1, self.tile**2 // (images.shape[2] * images.shape[3]))
         gradients, done = [], 0
         while done < len(images):
-            # Powers of two, so that a GPU records few shapes.
-            count = 1 << (min(most, len(images) - done).bit_length() - 1)
-            gradients.append(self._network_gradient(images[done : done + count]))
+            # Powers of two, so that a GPU records few shapes. A batch with three quarters of the next one is filled up.
+            left = len(images) - done
+            count = 1 << (min(most, left + left // 3).bit_length() - 1)
+            chosen = images[done : done + count]
+            filled = torch.cat((chosen, chosen[-1:].expand(count - len(chosen), -1, -1, -1)))
+            gradients.append(self._network_gradient(filled)[: len(chosen)])
             done += count
         return torch.cat(gradients)
 

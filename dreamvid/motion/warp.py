@@ -43,9 +43,9 @@ def warp(x: Tensor, flow: Tensor, *, mode: str = "bicubic") -> Tensor:
 
 
 def follow(x: Tensor, flow: Tensor, *, mode: str = "bilinear") -> Tensor:
-    """Do as `warp` for what is only judged by, or smooth; on a CPU by OpenCV, in a third of the time.
+    """Do as `warp` for what is not moved again and again; on a CPU by OpenCV, in a third of the time.
 
-    Where the flow is zero the result may differ from x by rounding.
+    It takes places to 1/32 of a pixel. Where the flow is zero the result may differ from x by rounding.
     """
     if not is_plain(x) or not is_plain(flow):
         return warp(x, flow, mode=mode)

@@ -71,6 +71,15 @@ def test_what_comes_into_view_has_most_of_its_dream_at_once_and_settles():
     assert (last - next_).abs().mean() < (next_ - new).abs().mean() < 0.5 * size
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_comes_into_view_is_as_strong_as_the_rest_at_once(seed):
+    frames = pan(2, speed=10)
+    dreamed = dream_all(FrameDreamer(load_settings(None, half_life_seconds=100.0, seed=seed, **SMALL)), frames)
+    residual = dreamed[1] - frames[1]
+    new, rest = (part.square().mean().sqrt() for part in (residual[..., 1:9], residual[..., 20:]))
+    assert 0.88 * rest < new < 1.15 * rest
+
+
 def test_where_nothing_moves_light_takes_four_half_lives_to_fade_by_half_and_color_twice_as_long():
     still = texture(96, 128)
     dreamer = FrameDreamer(load_settings(None, warm_iterations=0, half_life_seconds=0.2, **SMALL))

@@ -45,6 +45,16 @@ def test_tiles_without_halo_differ_only_at_their_edges():
     assert off[44:52, 16:112].max() > 1e-3
 
 
+@pytest.mark.parametrize(("count", "batches"), [(1, [1]), (3, [4]), (5, [1, 4]), (7, [8]), (11, [4, 8])])
+def test_a_batch_of_images_has_their_gradients_in_few_shapes(count, batches):
+    images = torch.rand(count, 3, 48, 64, generator=torch.Generator().manual_seed(1))
+    gradient = make(tile=512)
+    together = gradient.of_batch(images)
+    assert sorted(shape[0] for shape in gradient.evaluated.elements()) == batches
+    alone = torch.cat([make(tile=512)(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, atol=1e-6 * float(alone.abs().max()), rtol=1e-5)
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (6, 10), (95, 127)])
 def test_a_shift_is_undone(shift):
     """Away from the border, which lies elsewhere in the rolled image, a shift by whole strides changes nothing."""

@@ -344,14 +344,14 @@ class _Pair:
     @contextmanager
     def frames(self, stop: int | None = None) -> Generator[Iterator[tuple[VideoFrame, VideoFrame]]]:
         """Open both, from the dream's first frame to `stop` (exclusive)."""
-        source_stop = self._stop if stop is None else self._start + stop
+        stops = [each for each in (self._stop, None if stop is None else self._start + stop) if each is not None]
         with (
             FrameReader(
                 self._source,
                 self._source_info,
                 scan=self._scan,
                 start=self._start,
-                stop=source_stop,
+                stop=min(stops, default=None),
                 fps=self._rate,
             ) as source_frames,
             FrameReader(self._dream, self._dream_info, scan=self._dream_scan, stop=stop) as dream_frames,

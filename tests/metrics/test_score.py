@@ -22,7 +22,7 @@ from dreamvid.figures.charts import plot_score
 from dreamvid.figures.worst_frames import plot_worst_frames, worst_frames_sheet
 from dreamvid.image.io import read_image
 from dreamvid.metrics.report import Score
-from dreamvid.metrics.score import ObjectiveMeter, Scorer, score, score_frames
+from dreamvid.metrics.score import ObjectiveMeter, Scorer, read_pairs, score, score_frames
 from dreamvid.metrics.temporal import OLDEST, RevealedPlaces, Tone, warping_error
 from dreamvid.networks.network import load_network
 from dreamvid.settings import load_settings
@@ -368,6 +368,16 @@ def _write_film(path: Path, frames: list[np.ndarray]) -> Path:
     command = [str(ffmpeg_path()), "-v", "error", "-y", *raw, "-c:v", "libx264rgb", "-qp", "0", str(path)]
     subprocess.run(command, input=b"".join(frame.tobytes() for frame in frames), check=True)
     return path
+
+
+def test_numbers_behind_the_end_of_the_range_are_left_out(tmp_path: Path) -> None:
+    """As are those beside the last frame, if it is one of the worst."""
+    pixels = [np.full((64, 80, 3), 20 * number, np.uint8) for number in range(8)]
+    source = _write_film(tmp_path / "source.mkv", pixels)
+    dream = _write_film(tmp_path / "dream.mkv", pixels[1:5])
+    pairs = read_pairs(source, dream, {2, 3, 4, 5}, frames="1:5")
+    assert sorted(pairs) == [2, 3]
+    assert all(int(image.mean()) == 20 * (1 + number) for number, pair in pairs.items() for image in pair)
 
 
 def test_films_and_the_recipe_beside_the_dream(canvas: Tensor, meter: ObjectiveMeter, tmp_path: Path) -> None:

@@ -358,7 +358,7 @@ class FrameDreamer:
         return residual, renewal * (1 / power.clamp_min(1e-9)).clamp_max(1)
 
     def _held_strength(self, whole: Tensor) -> Tensor:
-        """Say what RMS a residual is to have where a whole dream changes a pixel by `whole` on average, (1, 1, h, w)."""
+        """Return the RMS that a residual is to have where a whole dream changes a pixel by `whole`, (1, 1, h, w)."""
         assert self._spectrum is not None
         return HELD_STRENGTH * self._spectrum[0] * whole
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from dreamvid.coherence.residual import power
 from dreamvid.coherence.working_frame import WorkingFrame
-from dreamvid.image.tensors import enlarge_bilinear
+from dreamvid.image.tensors import cell_means, enlarge_bilinear
 from dreamvid.motion.field import FlowWithValidity, MotionField
 from dreamvid.motion.planes import enlarge
 from dreamvid.motion.warp import compose, follow, resize_flow
@@ -172,15 +172,6 @@ def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
 def mix(before: Tensor, after: Tensor, portion: Tensor | float) -> Tensor:
     """Mix two residuals (1, C, h, w), of the first one `portion`; the result is as strong as the two."""
     mean = torch.lerp(after, before, portion)
-    wanted = torch.lerp(_power(after), _power(before), portion)
-    gain = (_in_cells(wanted) / _in_cells(_power(mean)).clamp_min(1e-9)).sqrt().clamp(1, STRONGEST)
+    wanted = torch.lerp(power(after), power(before), portion)
+    gain = (cell_means(wanted, CELL) / cell_means(power(mean), CELL).clamp_min(1e-9)).sqrt().clamp(1, STRONGEST)
     return mean * enlarge_bilinear(gain, (mean.shape[2], mean.shape[3]))
-
-
-def _power(x: Tensor) -> Tensor:
-    """Average the squares of (1, C, h, w) over the channels: (1, 1, h, w)."""
-    return x.square().mean(dim=1, keepdim=True)
-
-
-def _in_cells(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False)

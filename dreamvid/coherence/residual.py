@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import enlarge_bilinear, image_mean, luma, resize
+from dreamvid.image.tensors import cell_means, enlarge_bilinear, image_mean, luma, resize
 from dreamvid.motion.photometric import normalized_ssd
 from dreamvid.motion.planes import local_mean
 from dreamvid.motion.warp import warp
@@ -60,7 +60,7 @@ def detail_retention(flow: Tensor) -> Tensor:
     """
     size = (flow.shape[2], flow.shape[3])
     cell = max(1, round(size[0] / CELLS_DOWN))
-    cells = F.avg_pool2d(flow, cell, ceil_mode=True, count_include_pad=False)
+    cells = cell_means(flow, cell)
     cells = F.pad(cells, (1, 1, 1, 1), mode="replicate")
     across = (cells[:, :, 1:-1, 2:] - cells[:, :, 1:-1, :-2]) / (2 * cell)
     down = (cells[:, :, 2:, 1:-1] - cells[:, :, :-2, 1:-1]) / (2 * cell)
@@ -88,10 +88,11 @@ def even_strength(
     what is wanted: (1, 1, h, w).
     """
     size = residual.shape[2], residual.shape[3]
-    power = _power_in_cells(residual, STRENGTH_CELL) / _power_in_cells(wanted, STRENGTH_CELL).clamp_min(1e-9)
-    uneven = power / power.clamp(1 / EVEN_ENOUGH, EVEN_ENOUGH)
+    has, due = (cell_means(power(x), STRENGTH_CELL) for x in (residual, wanted))
+    part = has / due.clamp_min(1e-9)
+    uneven = part / part.clamp(1 / EVEN_ENOUGH, EVEN_ENOUGH)
     gain = (uneven.clamp_min(1e-9) ** (-share / 2)).clamp(1 / most, most)
-    return residual * enlarge_bilinear(gain, size), enlarge_bilinear(power, size)
+    return residual * enlarge_bilinear(gain, size), enlarge_bilinear(part, size)
 
 
 def limit_grain(residual: Tensor, most: float) -> Tensor:
@@ -100,7 +101,7 @@ def limit_grain(residual: Tensor, most: float) -> Tensor:
     A strong dream that is clipped over a hard edge of the image leaves saturated grain there, which would be carried.
     """
     fine = _grain(residual)
-    share = (most / _power_in_cells(fine, GRAIN_CELL).sqrt().clamp_min(1e-9)).clamp_max(1)
+    share = (most / cell_means(power(fine), GRAIN_CELL).sqrt().clamp_min(1e-9)).clamp_max(1)
     return residual - enlarge_bilinear(1 - share, (fine.shape[2], fine.shape[3])) * fine
 
 
@@ -110,8 +111,8 @@ def measure_spectrum(residual: Tensor, amount: Tensor) -> Tensor:
     amount: (1, 1, h, w), the part of a whole dream that is there; the result is that of a whole dream everywhere.
     """
     parts = residual, _grain(residual), _coarse(residual)
-    power = torch.cat([image_mean(part.square()) for part in parts]).flatten()
-    return (power / image_mean(amount.square()).flatten().clamp_min(1e-9)).sqrt()
+    powers = torch.cat([image_mean(part.square()) for part in parts]).flatten()
+    return (powers / image_mean(amount.square()).flatten().clamp_min(1e-9)).sqrt()
 
 
 def hold_spectrum(residual: Tensor, amount: Tensor, wanted: Tensor, share: float) -> Tensor:
@@ -131,14 +132,13 @@ def _grain(residual: Tensor) -> Tensor:
 
 
 def _coarse(residual: Tensor) -> Tensor:
-    cells = F.avg_pool2d(residual, COARSE_CELL, ceil_mode=True, count_include_pad=False)
+    cells = cell_means(residual, COARSE_CELL)
     return enlarge_bilinear(cells, (residual.shape[2], residual.shape[3]))
 
 
-def _power_in_cells(x: Tensor, cell: int) -> Tensor:
-    """Average the squares of (1, C, h, w) over channels and cells of a side: (1, 1, h / cell, w / cell), rounded up."""
-    power = x.square().mean(dim=1, keepdim=True)
-    return F.avg_pool2d(power, cell, ceil_mode=True, count_include_pad=False)
+def power(x: Tensor) -> Tensor:
+    """Average the squares of (1, C, h, w) over the channels: (1, 1, h, w)."""
+    return x.square().mean(dim=1, keepdim=True)
 
 
 def limit_to_mask(residual: Tensor, amount: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.dream.octaves import OctaveAscent, Shifts
-from dreamvid.image.tensors import resize
+from dreamvid.image.tensors import cell_means, resize
 from dreamvid.settings.size import Size
 
 # Sides in pixels, at each octave: of the cells that are examined, of a patch's core, and of the halo around it that the
@@ -35,10 +34,7 @@ def find_corners(growth: Tensor, sizes: Sequence[Size], other: Tensor) -> tuple[
     growth: a map (1, 1, h, w). sizes: those of the octaves. Returns the corners of the cores of each octave, and the
     mean of `other`, a map too. Waits for the device, once, because the number of corners has to be known.
     """
-    averages = [
-        F.avg_pool2d(resize(growth, size).clamp_min(0), CELL, ceil_mode=True, count_include_pad=False)[0, 0]
-        for size in sizes
-    ]
+    averages = [cell_means(resize(growth, size).clamp_min(0), CELL)[0, 0] for size in sizes]
     read = read_cells(torch.cat([*(average.flatten() for average in averages), other.mean().view(1)]))
     parts = np.split(read[:-1] > MISSING, np.cumsum([average.numel() for average in averages[:-1]]))
     corners = [_cover_cells(part.reshape(average.shape)) for part, average in zip(parts, averages, strict=True)]

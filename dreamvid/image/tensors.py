@@ -109,6 +109,11 @@ def enlarge_bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(planes, size, mode="bilinear", align_corners=False).view(x.shape[0], x.shape[1], *size)
 
 
+def cell_means(x: Tensor, cell: int) -> Tensor:
+    """Average (N, C, H, W) over squares of side `cell`, cut off at the end: (N, C, H / cell, W / cell), rounded up."""
+    return F.avg_pool2d(x, cell, ceil_mode=True, count_include_pad=False)
+
+
 def luma(frame: Tensor) -> Tensor:
     """Luma (BT.601) of (N, 3, H, W): (N, 1, H, W)."""
     return 0.299 * frame[:, :1] + 0.587 * frame[:, 1:2] + 0.114 * frame[:, 2:]

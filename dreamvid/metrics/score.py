@@ -344,14 +344,16 @@ class _Pair:
     @contextmanager
     def frames(self, stop: int | None = None) -> Generator[Iterator[tuple[VideoFrame, VideoFrame]]]:
         """Open both, from the dream's first frame to `stop` (exclusive)."""
-        stops = [each for each in (self._stop, None if stop is None else self._start + stop) if each is not None]
+        source_stop = self._stop
+        if stop is not None:
+            source_stop = self._start + stop if source_stop is None else min(source_stop, self._start + stop)
         with (
             FrameReader(
                 self._source,
                 self._source_info,
                 scan=self._scan,
                 start=self._start,
-                stop=min(stops, default=None),
+                stop=source_stop,
                 fps=self._rate,
             ) as source_frames,
             FrameReader(self._dream, self._dream_info, scan=self._dream_scan, stop=stop) as dream_frames,

@@ -49,13 +49,8 @@ class MotionField:
         """Bring it to another size (h, w)."""
         if self.flow.shape[2:] == size:
             return self
-        flow, valid = flow_at((self.flow, self.validity), size)
-        return MotionField(flow, valid, enlarge(self.temporal_activity, size), self.frames)
-
-
-def flow_at(flow: FlowWithValidity, size: tuple[int, int]) -> FlowWithValidity:
-    """Bring a flow with its validity to another size (h, w)."""
-    return resize_flow(flow[0], size), enlarge(flow[1], size)
+        validity, activity = (enlarge(each, size) for each in (self.validity, self.temporal_activity))
+        return MotionField(resize_flow(self.flow, size), validity, activity, self.frames)
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,8 @@ def truncate(
     body = copy.deepcopy(body)
     use_channels_last(body)
     sizes = _image_sizes(body, layers, input_size)
-    return Truncated(body, mean, std, sizes, name).eval().requires_grad_(False)
+    truncated = Truncated(body, mean, std, sizes, name).to(_any_weight(body).device)
+    return truncated.eval().requires_grad_(False)
 
 
 def use_channels_last(module: nn.Module) -> None:
@@ -170,8 +171,12 @@ def use_channels_last(module: nn.Module) -> None:
 
 def blank(module: nn.Module, count: int, height: int, width: int) -> Tensor:
     """Make black images (count, 3, height, width) on the device, and in the number format, of the module's weights."""
-    weights = [value for value in (*module.parameters(), *module.buffers()) if value.is_floating_point()]
-    return (weights[0] if weights else torch.empty(0)).new_zeros(count, 3, height, width)
+    return _any_weight(module).new_zeros(count, 3, height, width)
+
+
+def _any_weight(module: nn.Module) -> Tensor:
+    weights = (value for value in (*module.parameters(), *module.buffers()) if value.is_floating_point())
+    return next(weights, torch.empty(0))
 
 
 def _image_sizes(body: fx.GraphModule, layers: Sequence[str], input_size: int) -> ImageSizes:

@@ -18,7 +18,7 @@ from dreamvid.runtime.device import out_of_memory
 # cuDNN chooses its algorithms in the first calls, so a recording is made later, and only for shapes that come back.
 _CALLS_BEFORE_RECORDING = 2
 # Each keeps its activations' memory (shared with the others of one function).
-_MOST_RECORDINGS = 8
+_MOST_RECORDINGS = 24
 
 _Key = tuple[tuple[tuple[int, ...], tuple[int, ...], torch.dtype], ...]
 

@@ -145,6 +145,12 @@ def test_truncated_network_ends_behind_the_last_layer_and_is_frozen(embedded: Ne
     assert not any(parameter.requires_grad for parameter in truncated.parameters())
 
 
+def test_a_truncated_network_lies_whole_on_its_networks_device() -> None:
+    truncated = load_network(device="meta").truncate(["blocks.4.1"])
+    assert {tensor.device.type for tensor in (*truncated.parameters(), *truncated.buffers())} == {"meta"}
+    assert truncated(torch.empty(1, 3, 96, 96, device="meta"))["blocks.4.1"].shape == (1, 120, 6, 6)
+
+
 def test_converting_a_truncated_network_leaves_the_network_alone(embedded: Network) -> None:
     embedded.truncate(["blocks.1.0"]).to(torch.bfloat16)
     x = torch.rand(1, 3, 32, 32)

@@ -4,11 +4,12 @@ A gradient of a small image is some hundreds of kernels of a few microseconds ea
 Python takes longer than running them. A CUDA graph, recorded once, launches all of them together.
 """
 
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,35 +21,40 @@ _CALLS_BEFORE_RECORDING = 2
 # Each keeps its activations' memory (shared with the others of one function).
 _MOST_RECORDINGS = 24
 
-_Key = tuple[tuple[tuple[int, ...], tuple[int, ...], torch.dtype], ...]
+# PyTorch waits for the whole device before a recording, which would spoil one that another thread makes.
+_ONE_AT_A_TIME = threading.Lock()
+
+_Key = tuple[tuple[tuple[int, ...], tuple[int, ...], torch.dtype] | None, ...]
+R = TypeVar("R", bound=Tensor | tuple[Tensor, ...])
 
 
 @dataclass(frozen=True)
-class _Recording:
+class _Recording(Generic[R]):
     graph: torch.cuda.CUDAGraph
-    arguments: tuple[Tensor, ...]
-    result: Tensor
+    arguments: tuple[Tensor | None, ...]
+    result: R
 
 
-class CudaGraphCache:
-    """Calls a function of tensors that returns a new tensor; on a CUDA device it replays a recording of the call.
+class CudaGraphCache(Generic[R]):
+    """Calls a function of tensors that returns new tensors; on a CUDA device it replays a recording of the call.
 
-    function: runs on the device of its arguments without waiting for it, does the same for equal shapes, and keeps
-    nothing of its arguments. If it cannot be recorded, it is called as usual, with one warning.
+    function: runs on the device of its arguments (some may be None) without waiting for it, does the same for equal
+    shapes, and keeps nothing of its arguments. It returns one tensor or a tuple of them. If it cannot be recorded, it
+    is called as usual, with one warning.
     """
 
-    def __init__(self, function: Callable[..., Tensor]) -> None:
+    def __init__(self, function: Callable[..., R]) -> None:
         self.function = function
-        self._recordings: OrderedDict[_Key, _Recording] = OrderedDict()
+        self._recordings: OrderedDict[_Key, _Recording[R]] = OrderedDict()
         self._seen: dict[_Key, int] = {}
         self._pool: Any = None
         self._records = True
 
-    def __call__(self, *arguments: Tensor) -> Tensor:
+    def __call__(self, *arguments: Tensor | None) -> R:
         """Compute function(*arguments)."""
-        if not self._records or arguments[0].device.type != "cuda":
+        if not self._records or not any(each is not None and each.is_cuda for each in arguments):
             return self.function(*arguments)
-        key = tuple((tuple(each.shape), each.stride(), each.dtype) for each in arguments)
+        key = tuple(None if each is None else (tuple(each.shape), each.stride(), each.dtype) for each in arguments)
         recording = self._recordings.get(key)
         if recording is None:
             self._seen[key] = self._seen.get(key, 0) + 1
@@ -63,13 +69,15 @@ class CudaGraphCache:
                 self._seen[oldest] = 0
         self._recordings.move_to_end(key)
         for target, argument in zip(recording.arguments, arguments, strict=True):
-            target.copy_(argument)
+            if target is not None and argument is not None:
+                target.copy_(argument)
         recording.graph.replay()
-        return recording.result.clone()  # the next replay writes over it
+        return _copied(recording.result)  # the next replay writes over it
 
-    def _try_to_record(self, arguments: tuple[Tensor, ...]) -> _Recording | None:
+    def _try_to_record(self, arguments: tuple[Tensor | None, ...]) -> _Recording[R] | None:
         try:
-            return self._record(arguments)
+            with _ONE_AT_A_TIME:
+                return self._record(arguments)
         except RuntimeError as error:
             if out_of_memory(error):
                 raise
@@ -81,9 +89,9 @@ class CudaGraphCache:
             self._recordings.clear()
             return None
 
-    def _record(self, arguments: tuple[Tensor, ...]) -> _Recording:
-        device = arguments[0].device
-        inputs = tuple(torch.empty_like(each).copy_(each) for each in arguments)
+    def _record(self, arguments: tuple[Tensor | None, ...]) -> _Recording[R]:
+        inputs = tuple(None if each is None else torch.empty_like(each).copy_(each) for each in arguments)
+        device = next(each.device for each in inputs if each is not None)
         # A capture must not begin on the default stream, and libraries set themselves up in a call before it.
         side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(device))
@@ -91,11 +99,21 @@ class CudaGraphCache:
             self.function(*inputs)
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        # thread_local: what other threads do on the device meanwhile is no fault of the capture.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        # thread_local: what other threads do on the device meanwhile is no fault of the capture. A capture that fails
+        # leaves its stream behind as the current one, so the present one is chosen again at the end.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream(device)),
+            torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+        ):
             result = self.function(*inputs)
         self._pool = self._pool or graph.pool()
         return _Recording(graph, inputs, result)
+
+
+def _copied(result: R) -> R:
+    copied: Any = result.clone() if isinstance(result, Tensor) else tuple(each.clone() for each in result)
+    copy: R = copied
+    return copy
 
 
 T = TypeVar("T")

@@ -49,7 +49,7 @@ def configure_backend(device: torch.device) -> None:
     if device.type == "cpu":
         tune_malloc()
     elif device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # the same few shapes come again and again
+        torch.backends.cuda.matmul.allow_tf32 = True  # as PyTorch allows it in convolutions by itself
 
 
 # Messages of the CPU's allocator, CUDA with cuDNN and cuBLAS, Metal, the C++ library, Python (no room for a thread)
@@ -128,8 +128,11 @@ def missing_capability(device: torch.device) -> str | None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has finished its work."""
+    """Wait until a device has finished the work of this thread's stream.
+
+    Waiting for all streams of a GPU would spoil a recording that another thread makes.
+    """
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()
     elif device.type == "mps":
         torch.mps.synchronize()

@@ -30,7 +30,8 @@ def tune_process() -> None:
       motion and encoding need. It has no effect once torch is imported.
     - When the CPU dreams, glibc keeps freed memory for the next step (`mallopt`).
     - Beside other busy processes the dreaming thread takes fewer threads than it had (`torch.set_num_threads`).
-    - When a CUDA device dreams, cuDNN chooses its algorithms by trying them (`torch.backends.cudnn.benchmark`).
+    - When a CUDA device dreams, matrix products may round factors to TF32 (`torch.backends.cuda.matmul.allow_tf32`),
+      as PyTorch lets convolutions do by itself.
     """
     global _tuned
     _tuned = True

@@ -75,11 +75,15 @@ def test_a_library_user_may_call_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("tuned", [False, True])
-def test_cudnn_is_only_set_up_in_a_tuned_process(tuned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matrix_products_are_only_rounded_in_a_tuned_process(tuned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_tuned", tuned)
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    configure_backend(torch.device("cuda"))  # sets flags, needs no GPU
-    assert torch.backends.cudnn.benchmark is tuned
+    matmul = torch.backends.cuda.matmul
+    assert not matmul.allow_tf32, "PyTorch's default"
+    try:
+        configure_backend(torch.device("cuda"))  # sets a flag, needs no GPU
+        assert matmul.allow_tf32 is tuned
+    finally:
+        matmul.allow_tf32 = False
 
 
 def test_a_process_that_ends_does_first_what_others_rely_on() -> None:

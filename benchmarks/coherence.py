@@ -42,7 +42,7 @@ from dreamvid.image.tensors import to_tensor
 from dreamvid.metrics.report import Score
 from dreamvid.metrics.score import ObjectiveMeter, score_frames
 from dreamvid.motion.estimator import load_estimator
-from dreamvid.motion.field import estimate_motion, prepare_frame
+from dreamvid.motion.field import MotionEstimator
 from dreamvid.motion.warp import warp
 from dreamvid.settings import Settings, load_settings
 from dreamvid.settings.size import Size
@@ -109,10 +109,10 @@ class Stepper:
 
     def __init__(self, settings: Settings) -> None:
         self.scheduled = DreamSession(settings)
-        self.estimator = load_estimator("dis")
+        self.estimator = MotionEstimator(load_estimator("dis"))
 
     def motion(self, this: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
-        field = estimate_motion(self.estimator, *(prepare_frame(self.estimator, frame) for frame in (this, previous)))
+        field = self.estimator.motion(*(self.estimator.prepare(frame) for frame in (this, previous)))
         return field.flow, field.validity
 
     def ascend(self, image: Tensor, carried: Tensor | None, index: int, iterations: int, step: float) -> Tensor:

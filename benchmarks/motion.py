@@ -31,7 +31,7 @@ from torch import Tensor
 from dreamvid.image.tensors import luma, resize, to_tensor
 from dreamvid.motion.estimator import FlowEstimator
 from dreamvid.motion.estimators.dis import OpenCvInverseSearch, TorchInverseSearch
-from dreamvid.motion.field import estimate_bidirectional, prepare_frame
+from dreamvid.motion.field import MotionEstimator
 from dreamvid.motion.warp import warp
 from dreamvid.runtime.device import resolve_device, synchronize
 from dreamvid.video.decode import FrameReader
@@ -87,12 +87,13 @@ def measure(estimator: FlowEstimator, frames: Sequence[Tensor], device: torch.de
             setattr(estimator, name, counted(getattr(estimator, name)))
     times: dict[str, list[float]] = {"prepare": [], "estimate": [], "judge": [], "all": []}
     errors, previous, before = [], None, None
+    motions = MotionEstimator(estimator)
     with torch.no_grad():
         for image in frames:
-            this, prepare = timed(device, partial(prepare_frame, estimator, image))
+            this, prepare = timed(device, partial(motions.prepare, image))
             if previous is not None and before is not None:
                 spent["estimate"] = 0.0
-                (motion, _), both = timed(device, partial(estimate_bidirectional, estimator, this, previous))
+                (motion, _), both = timed(device, partial(motions.both_ways, this, previous))
                 estimate = spent["estimate"]
                 for name, value in zip(times, (prepare, estimate, both - estimate, prepare + both), strict=True):
                     times[name].append(value)

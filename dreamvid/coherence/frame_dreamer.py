@@ -45,7 +45,7 @@ from dreamvid.dream.palette import ColorMap, Palette
 from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import resize
 from dreamvid.motion.estimator import load_estimator
-from dreamvid.motion.field import FlowWithValidity, MotionField, estimate_bidirectional, estimate_motion
+from dreamvid.motion.field import FlowWithValidity, MotionEstimator, MotionField
 from dreamvid.motion.warp import warp
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 from dreamvid.settings import Settings
@@ -90,7 +90,8 @@ class FrameDreamer:
         self.device = self._session.device
         self.ascent = self._session.ascent
         coherence = settings.coherence
-        self._estimator = load_estimator(coherence.flow, self.device, weights=coherence.flow_weights)
+        estimator = load_estimator(coherence.flow, self.device, weights=coherence.flow_weights)
+        self._motion = MotionEstimator(estimator)
         self._composition = Composition()  # that of the settings at the time of each frame
         self._palette = Palette.from_text(settings.dream.palette, self.device)
         self._residual: Tensor | None = None
@@ -125,7 +126,7 @@ class FrameDreamer:
     def flow_fingerprint(self) -> str:
         """What the flows depend on besides the settings: the estimator's distribution and its weights."""
         origin = FLOW_ESTIMATORS.origin(self.settings.coherence.flow)
-        return " ".join(filter(None, (origin, self._estimator.fingerprint)))
+        return " ".join(filter(None, (origin, self._motion.flow.fingerprint)))
 
     def frame(self, uploaded: Tensor) -> WorkingFrame:
         """Take in a source frame on the device.
@@ -133,12 +134,12 @@ class FrameDreamer:
         uploaded: float32 (1, 3, H, W) in [0, 1], or whole numbers (H, W, 3) as `upload` returns them.
         """
         height, width = uploaded.shape[:2] if uploaded.ndim == 3 else uploaded.shape[2:]
-        return WorkingFrame(uploaded, self._sizes(Size(height, width), self.settings)[-1], self._estimator)
+        return WorkingFrame(uploaded, self._sizes(Size(height, width), self.settings)[-1], self._motion)
 
     def large_frame(self, pixels: np.ndarray) -> LargeFrame:
         """Take in a frame of very many pixels, uint8 or uint16 (H, W, 3), which must not change meanwhile."""
         size = self._sizes(Size(pixels.shape[0], pixels.shape[1]), self.settings)[-1]
-        return LargeFrame(pixels, size, self._estimator, self.device)
+        return LargeFrame(pixels, size, self._motion, self.device)
 
     def _sizes(self, full_size: Size, settings: Settings) -> list[Size]:
         """Work out the octave sizes (h, w) for a source frame, coarse to fine; a small frame is dreamed enlarged."""
@@ -147,10 +148,10 @@ class FrameDreamer:
 
     def motion(self, this: WorkingFrame, previous: WorkingFrame) -> MotionField:
         """Estimate how `this` frame follows from `previous`."""
-        return estimate_motion(self._estimator, this.prepared, previous.prepared)
+        return self._motion.motion(this.prepared, previous.prepared)
 
     def _bidirectional(self, this: WorkingFrame, previous: WorkingFrame) -> tuple[MotionField, FlowWithValidity]:
-        return estimate_bidirectional(self._estimator, this.prepared, previous.prepared)
+        return self._motion.both_ways(this.prepared, previous.prepared)
 
     def cadence(self) -> Cadence[Any]:
         """Make what sorts frames into keyframes, which are dreamed, and in-between frames."""

@@ -9,7 +9,7 @@ from dreamvid.dream.composition import Add, Composition
 from dreamvid.dream.palette import ColorMap
 from dreamvid.image.strips import LARGE_PIXELS, row_strips
 from dreamvid.image.tensors import reduce_pixels, resize, to_pixels, to_tensor
-from dreamvid.motion.estimator import FlowEstimator
+from dreamvid.motion.field import MotionEstimator
 from dreamvid.settings.size import Size
 
 Pixels = np.ndarray
@@ -25,9 +25,9 @@ def is_large(frame: object) -> bool:
 class LargeFrame(WorkingFrame):
     """A working frame whose pixels, uint8 or uint16 (H, W, 3), stay where they are; they must not change meanwhile."""
 
-    def __init__(self, pixels: Pixels, size: Size, estimator: FlowEstimator, device: torch.device | str) -> None:
+    def __init__(self, pixels: Pixels, size: Size, motion: MotionEstimator, device: torch.device | str) -> None:
         self.pixels, self._device = pixels, device
-        super().__init__(torch.empty(0, device=device), size, estimator)
+        super().__init__(torch.empty(0, device=device), size, motion)
 
     @property
     def full(self) -> Tensor:

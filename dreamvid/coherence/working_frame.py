@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.image.tensors import resize, to_float, to_pixels
-from dreamvid.motion.estimator import FlowEstimator
-from dreamvid.motion.field import PreparedFrame, prepare_frame
+from dreamvid.motion.field import MotionEstimator, PreparedFrame
 from dreamvid.settings.size import Size
 
 
@@ -20,8 +19,8 @@ class WorkingFrame:
     frame at that size, (1, 3, h, w); resampling may leave [0, 1] a little where it reduces.
     """
 
-    def __init__(self, uploaded: Tensor, size: Size, estimator: FlowEstimator) -> None:
-        self._uploaded, self._estimator = uploaded, estimator
+    def __init__(self, uploaded: Tensor, size: Size, motion: MotionEstimator) -> None:
+        self._uploaded, self._motion = uploaded, motion
         self.size = size
         # At once: on a GPU, whoever takes the frame over may only read what its maker's stream has finished.
         self.reduced = self._resampled(size)
@@ -40,7 +39,7 @@ class WorkingFrame:
     @cached_property
     def prepared(self) -> PreparedFrame:
         """What motion from and to it needs."""
-        return prepare_frame(self._estimator, self.reduced.clamp(0, 1))
+        return self._motion.prepare(self.reduced.clamp(0, 1))
 
     def forget_motion(self) -> None:
         """Free what `prepared` holds, if nothing follows this frame any more; it would be computed again."""
@@ -63,7 +62,7 @@ class WorkingFrame:
 
     def resized(self, size: Size) -> "WorkingFrame":
         """Return the same frame for a dream of another size (h, w)."""
-        return WorkingFrame(self._uploaded, size, self._estimator)
+        return WorkingFrame(self._uploaded, size, self._motion)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors on the device that another stream may have made."""

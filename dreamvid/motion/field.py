@@ -2,18 +2,20 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dreamvid.motion.estimator import CoarseToFine, FlowEstimator
-from dreamvid.motion.fill import Affinity, color_affinity, fill_flow
+from dreamvid.motion.fill import color_affinity, fill_flow
 from dreamvid.motion.occlusion import agreement, validity
 from dreamvid.motion.photometric import explained, photometric_validity, temporal_activity
 from dreamvid.motion.planes import enlarge, reduce
 from dreamvid.motion.static import static_mask, surround, zero_static_flow
 from dreamvid.motion.warp import follow, resize_flow
+from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.settings.size import Size
 
 # Flows are judged on images of at most so many pixels: a judgement of a place is soft anyway, and thresholds in pixels
@@ -57,44 +59,16 @@ class MotionField:
 class PreparedFrame:
     """A frame as motion needs it, computed once: reduced for judging, and what the estimator made of it.
 
-    size: of the frame. reduced: (1, 3, h, w), at most `JUDGED_PIXELS` large. affinity: that of `reduced`. features,
+    size: of the frame. reduced: (1, 3, h, w), at most `JUDGED_PIXELS` large. affinity: its `color_affinity`. features,
     coarse_features: what the estimator made of the image, and of one of half the size; None for a small frame, and for
     an estimator that works from coarse to fine itself.
     """
 
     size: Size
     reduced: Tensor
-    affinity: Affinity
+    affinity: Tensor
     features: Any
     coarse_features: Any
-
-
-def prepare_frame(estimator: FlowEstimator, image: Tensor) -> PreparedFrame:
-    """Compute what all motion from and to a frame (1, 3, H, W) in [0, 1] needs of it."""
-    height, width = image.shape[2:]
-    part = min(1.0, math.sqrt(JUDGED_PIXELS / (height * width)))
-    reduced = reduce(image, (max(1, round(height * part)), max(1, round(width * part))))
-    coarse = None
-    if height >= COARSE_FROM_HEIGHT and not isinstance(estimator, CoarseToFine):
-        coarse = estimator.prepare(reduce(image, (height // 2, width // 2)))
-    return PreparedFrame(Size(height, width), reduced, color_affinity(reduced), estimator.prepare(image), coarse)
-
-
-def estimate_motion(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> MotionField:
-    """Estimate how `this` frame follows from `previous`."""
-    return MotionField(*_judge(estimator, this, previous, directions=1))
-
-
-def estimate_bidirectional(
-    estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame
-) -> tuple[MotionField, FlowWithValidity]:
-    """Estimate how `this` frame follows from `previous`, and how `previous` would follow from `this`.
-
-    Returns what `estimate_motion` does; and the flow that says where in `this` each pixel of `previous` is, with its
-    validity: 0 where something is about to be covered.
-    """
-    flow, sure, activity = _judge(estimator, this, previous, directions=2)
-    return MotionField(flow[:1], sure[:1], activity), (flow[1:], sure[1:])
 
 
 @dataclass(frozen=True)
@@ -108,6 +82,58 @@ class _Flows:
     full: Tensor
     coarse: Tensor | None
     independent: Tensor | None = None
+
+
+class MotionEstimator:
+    """Estimates the motion between frames with a flow estimator, and judges it.
+
+    On a CUDA device, frames are reduced and flows are judged by recordings: that takes some thousand small operations.
+    Not for use by several threads at once.
+    """
+
+    def __init__(self, estimator: FlowEstimator) -> None:
+        self.flow = estimator
+        self._reduce = CudaGraphCache(_reduce)
+        self._judge_one, self._judge_both = (
+            CudaGraphCache(partial(_judge, directions=directions)) for directions in (1, 2)
+        )
+
+    def prepare(self, image: Tensor) -> PreparedFrame:
+        """Compute what all motion from and to a frame (1, 3, H, W) in [0, 1] needs of it."""
+        height, width = image.shape[2:]
+        reduced, affinity = self._reduce(image)
+        coarse = None
+        if height >= COARSE_FROM_HEIGHT and not isinstance(self.flow, CoarseToFine):
+            coarse = self.flow.prepare(reduce(image, (height // 2, width // 2)))
+        return PreparedFrame(Size(height, width), reduced, affinity, self.flow.prepare(image), coarse)
+
+    def motion(self, this: PreparedFrame, previous: PreparedFrame) -> MotionField:
+        """Estimate how `this` frame follows from `previous`."""
+        flow, sure, activity = self._judged(self._judge_one, this, previous)
+        return MotionField(flow, sure, activity)
+
+    def both_ways(self, this: PreparedFrame, previous: PreparedFrame) -> tuple[MotionField, FlowWithValidity]:
+        """Estimate how `this` frame follows from `previous`, and how `previous` would follow from `this`.
+
+        Returns what `motion` does; and the flow that says where in `this` each pixel of `previous` is, with its
+        validity: 0 where something is about to be covered.
+        """
+        flow, sure, activity = self._judged(self._judge_both, this, previous)
+        return MotionField(flow[:1], sure[:1], activity), (flow[1:], sure[1:])
+
+    def _judged(
+        self, judge: CudaGraphCache[tuple[Tensor, Tensor, Tensor]], this: PreparedFrame, previous: PreparedFrame
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        flows = _estimate(self.flow, this, previous)
+        reduced, affinities = (this.reduced, previous.reduced), (this.affinity, previous.affinity)
+        return judge(*reduced, *affinities, flows.full, flows.coarse, flows.independent)
+
+
+def _reduce(image: Tensor) -> tuple[Tensor, Tensor]:
+    height, width = image.shape[2:]
+    part = min(1.0, math.sqrt(JUDGED_PIXELS / (height * width)))
+    reduced = reduce(image, (max(1, round(height * part)), max(1, round(width * part))))
+    return reduced, color_affinity(reduced)
 
 
 def _estimate(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame) -> _Flows:
@@ -131,37 +157,43 @@ def _estimate(estimator: FlowEstimator, this: PreparedFrame, previous: PreparedF
 
 
 def _judge(
-    estimator: FlowEstimator, this: PreparedFrame, previous: PreparedFrame, *, directions: int
+    this: Tensor,
+    previous: Tensor,
+    affinity: Tensor,
+    previous_affinity: Tensor,
+    full: Tensor,
+    coarse: Tensor | None,
+    independent: Tensor | None,
+    *,
+    directions: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Estimate both directions and judge them together, or the backward one alone.
+    """Judge the flows of both directions together; return the backward one, or both.
 
+    this, previous: the reduced frames, (1, 3, h, w), with their affinities. full, coarse, independent: as in `_Flows`.
     Where the two flows disagree, the flow is that of what looks alike nearby, and it is judged by the images. Where the
     footage is restless it is mixed with the coarse flow, if there is one. Returns the flows (N, 2, H, W) and their
     validity (N, 1, H, W), backward and then forward, and the temporal activity of `this`, (1, 1, H, W).
     """
-    frames = (this, previous)
-    flows = _estimate(estimator, this, previous)
-    full = flows.full
     size = full.shape[2], full.shape[3]
-    now = torch.cat([frame.reduced for frame in frames])
+    now = torch.cat((this, previous))
     judged = now.shape[2], now.shape[3]
     small = resize_flow(full, judged)
-    still = static_mask(this.reduced, previous.reduced, small[:1], this.affinity)
-    still = still | surround(this.reduced, previous.reduced)
+    still = static_mask(this, previous, small[:1], affinity)
+    still = still | surround(this, previous)
     small = zero_static_flow(small, still)
     now, before, full = now[:directions], now.flip(0)[:directions], full[:directions]
     agrees = agreement(small[:directions], small.flip(0)[:directions])
-    if flows.independent is not None:
-        rough = zero_static_flow(resize_flow(flows.independent, judged), still)
+    if independent is not None:
+        rough = zero_static_flow(resize_flow(independent, judged), still)
         agrees = torch.minimum(agrees, agreement(rough[:directions], rough.flip(0)[:directions]))
-    alone = [(frames[index], slice(index, index + 1)) for index in range(directions)]
-    small = torch.cat([fill_flow(small[one], agrees[one], frame.affinity) for frame, one in alone])
+    alone = enumerate((affinity, previous_affinity)[:directions])
+    small = torch.cat([fill_flow(small[n : n + 1], agrees[n : n + 1], its_own) for n, its_own in alone])
     moved = follow(before, small, mode="bicubic")
     sure = validity(small, torch.maximum(agrees, explained(now, moved))) * photometric_validity(now, moved)
-    mixed = directions if flows.coarse is not None else 1
+    mixed = directions if coarse is not None else 1
     activity = enlarge(temporal_activity(now[:mixed], moved[:mixed]), size)
-    if flows.coarse is not None:
-        full = torch.lerp(full, flows.coarse[:directions], activity)
+    if coarse is not None:
+        full = torch.lerp(full, coarse[:directions], activity)
     flow = torch.lerp(resize_flow(small, size), full, enlarge(agrees, size))
     flow = zero_static_flow(flow, enlarge(still.to(flow.dtype), size) > 0.5)
     return flow, enlarge(sure, size), activity[:1]

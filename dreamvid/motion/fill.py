@@ -5,7 +5,7 @@ object, and the object's edges and marks have a flow that can be trusted. It is 
 color (the à-trous form of a joint bilateral filter, weighted by confidence; Dammertz et al. 2010).
 """
 
-from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -22,41 +22,31 @@ COLOR_SPREAD = 0.06
 # Spread flow counts less than estimated flow, so that it does not outweigh it at the next distance.
 SPREAD_TRUST = 0.9
 
+_DIRECTIONS = 4  # of the neighbors of a pixel; what two pixels have in common counts in both directions
+
 Region = tuple[slice, slice, slice, slice]
 
 
-@dataclass(frozen=True)
-class Affinity:
-    """How much the pixels of an image, reduced, share with their neighbors: computed once for each frame.
+def color_affinity(image: Tensor) -> Tensor:
+    """Compare the colors of an image (N, 3, H, W) in [0, 1], reduced, with those of its neighbors: (N, 20, h, w).
 
-    size: of the image that it belongs to, (H, W). weights: for each of the REACHES, pairs of regions that hold the
-    pixels and their neighbors in one direction, with a weight in [0, 1] for each pair of pixels, (N, 1, …).
+    Computed once for each frame. Each channel holds the affinity in [0, 1] of a pixel and its neighbor at one of the
+    REACHES in one direction: 0 where the image ends before.
     """
-
-    size: tuple[int, int]
-    weights: list[list[tuple[Region, Region, Tensor]]]
-
-
-def color_affinity(image: Tensor) -> Affinity:
-    """Compare the colors of an image (N, 3, H, W) in [0, 1]."""
-    size = (image.shape[2], image.shape[3])
-    colors = reduce(image, reduced_size(size))
-    return Affinity(size, [_weights(colors, reach) for reach in REACHES])
+    colors = reduce(image, reduced_size((image.shape[2], image.shape[3])))
+    affinity = colors.new_zeros(colors.shape[0], _DIRECTIONS * len(REACHES), colors.shape[2], colors.shape[3])
+    for pairs in _neighbors(colors.shape[2], colors.shape[3]):
+        for ours, theirs, channel in pairs:
+            unlike = (colors[ours] - colors[theirs]).square().sum(dim=1, keepdim=True)
+            affinity[:, channel][ours] = torch.exp(unlike * (-0.5 / COLOR_SPREAD**2))
+    return affinity
 
 
-def _weights(colors: Tensor, reach: int) -> list[tuple[Region, Region, Tensor]]:
-    found = []
-    for ours, theirs in _neighbors(reach, colors.shape[2], colors.shape[3]):
-        unlike = (colors[ours] - colors[theirs]).square().sum(dim=1, keepdim=True)
-        found.append((ours, theirs, torch.exp(unlike * (-0.5 / COLOR_SPREAD**2))))
-    return found
-
-
-def fill_flow(flow: Tensor, trust: Tensor, affinity: Affinity) -> Tensor:
+def fill_flow(flow: Tensor, trust: Tensor, affinity: Tensor) -> Tensor:
     """Replace `flow` (N, 2, H, W), as far as it cannot be trusted, by that of trusted pixels of similar color nearby.
 
-    trust: (N, 1, H, W) in [0, 1]; where it is 1 the flow stays as it is. affinity: that of the frame to which the flow
-    belongs. A pixel without a trusted pixel in reach keeps its flow.
+    trust: (N, 1, H, W) in [0, 1]; where it is 1 the flow stays as it is. affinity: `color_affinity` of the frame to
+    which the flow belongs. A pixel without a trusted pixel in reach keeps its flow.
     """
     size = (flow.shape[2], flow.shape[3])
     reduced = reduced_size(size)
@@ -69,21 +59,24 @@ def reduced_size(size: tuple[int, int]) -> tuple[int, int]:
     return -(-size[0] // REDUCED), -(-size[1] // REDUCED)
 
 
-def fill_reduced(values: Tensor, known: Tensor, affinity: Affinity) -> tuple[Tensor, Tensor]:
+def fill_reduced(values: Tensor, known: Tensor, affinity: Tensor) -> tuple[Tensor, Tensor]:
     """Spread `values` (N, C, h, w) over all distances, where they are known: (N, 1, h, w) in [0, 1].
 
     Both have the reduced size of the image that `affinity` belongs to. Returns them, and how well they are known now.
     """
-    for weights in affinity.weights:
-        values, known = _spread(values, known, weights)
+    for pairs in _neighbors(values.shape[2], values.shape[3]):
+        values, known = _spread(values, known, affinity, pairs)
     return values, known
 
 
-def _spread(values: Tensor, known: Tensor, weights: list[tuple[Region, Region, Tensor]]) -> tuple[Tensor, Tensor]:
+def _spread(
+    values: Tensor, known: Tensor, affinity: Tensor, pairs: list[tuple[Region, Region, slice]]
+) -> tuple[Tensor, Tensor]:
     """Take values from eight pixels at one distance; return them and how well they are known now."""
     given = torch.cat((known * values, known), dim=1)
     taken = torch.zeros_like(given)
-    for ours, theirs, weight in weights:  # what two pixels have in common counts in both directions
+    for ours, theirs, channel in pairs:
+        weight = affinity[:, channel][ours]
         taken[ours].addcmul_(given[theirs], weight)
         taken[theirs].addcmul_(given[ours], weight)
     total, heard = taken[:, :-1], taken[:, -1:]
@@ -92,16 +85,26 @@ def _spread(values: Tensor, known: Tensor, weights: list[tuple[Region, Region, T
     return torch.lerp(values, total / heard.clamp_min(1e-6), share), known + gained
 
 
-def _neighbors(reach: int, height: int, width: int) -> list[tuple[Region, Region]]:
-    """Pair pixels with their neighbors at a distance of `reach`, as regions of one shape, in four directions."""
+@lru_cache(maxsize=16)
+def _neighbors(height: int, width: int) -> list[list[tuple[Region, Region, slice]]]:
+    """Pair pixels with their neighbors at each distance, as regions of one shape and their channel in an affinity."""
 
     def spans(step: int, length: int) -> tuple[slice, slice]:
         return slice(max(0, -step), length - max(0, step)), slice(max(0, step), length - max(0, -step))
 
-    pairs = []
-    for down, right in ((0, reach), (reach, -reach), (reach, 0), (reach, reach)):
-        if abs(down) < height and abs(right) < width:
-            (rows, their_rows), (columns, their_columns) = spans(down, height), spans(right, width)
-            everything = slice(None), slice(None)
-            pairs.append(((*everything, rows, columns), (*everything, their_rows, their_columns)))
-    return pairs
+    everything, found = (slice(None), slice(None)), []
+    for number, reach in enumerate(REACHES):
+        pairs = []
+        for direction, (down, right) in enumerate(((0, reach), (reach, -reach), (reach, 0), (reach, reach))):
+            if abs(down) < height and abs(right) < width:
+                (rows, their_rows), (columns, their_columns) = spans(down, height), spans(right, width)
+                channel = number * _DIRECTIONS + direction
+                pairs.append(
+                    (
+                        (*everything, rows, columns),
+                        (*everything, their_rows, their_columns),
+                        slice(channel, channel + 1),
+                    )
+                )
+        found.append(pairs)
+    return found

@@ -37,7 +37,7 @@ def local_mean(x: Tensor, window: int) -> Tensor:
         small = reduce(x, (-(-size[0] // cell), -(-size[1] // cell)))
         return enlarge(local_mean(small, _CELLS + 1), size)
     if not is_plain(x):
-        return _mean_along(_mean_along(x, window, 2), window, 3)
+        return F.avg_pool2d(x, window, stride=1, padding=window // 2, count_include_pad=False)
     counts = _one_over_counts(x.shape[2], x.shape[3], window)
 
     def mean(plane: Plane) -> Plane:
@@ -90,22 +90,3 @@ def _one_over_counts(height: int, width: int, window: int) -> Plane:
         return np.minimum(places + half, size - 1) - np.maximum(places - half, 0) + 1
 
     return (1 / (counts(height)[:, None] * counts(width))).astype(np.float32)
-
-
-def _mean_along(x: Tensor, window: int, axis: int) -> Tensor:
-    """Average over `window` (odd) neighbors along axis 2 or 3, cut off at the ends."""
-    # Sums of slices: pooling takes several times as long. They are made of sums over 1, 2, 4, 8 … neighbors.
-    half, size = window // 2, x.shape[axis]
-    sums, length = F.pad(x, (0, 0, half, half) if axis == 2 else (half, half, 0, 0)), 1
-    total, place = torch.zeros_like(x), 0
-    while True:
-        if window & length:
-            total += sums.narrow(axis, place, size)
-            place += length
-        if place == window:
-            break
-        rest = sums.shape[axis] - length
-        sums, length = sums.narrow(axis, 0, rest) + sums.narrow(axis, length, rest), 2 * length
-    places = torch.arange(size, device=x.device)
-    counts = ((places + half).clamp_max(size - 1) - (places - half).clamp_min(0) + 1).to(x.dtype)
-    return total / (counts.view(-1, 1) if axis == 2 else counts)

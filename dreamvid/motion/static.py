@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.image.tensors import image_mean, luma
-from dreamvid.motion.fill import Affinity, fill_reduced, reduced_size
+from dreamvid.motion.fill import fill_reduced, reduced_size
 from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, normalized_ssd
 from dreamvid.motion.planes import enlarge, is_plain, local_mean, mean_square, reduce
 from dreamvid.motion.warp import follow, resize_flow
@@ -25,13 +25,13 @@ ALIKE, HEARD = 1 / 4, 0.01
 KNOWN = 0.3
 
 
-def static_mask(this: Tensor, previous: Tensor, flow: Tensor, affinity: Affinity) -> Tensor:
+def static_mask(this: Tensor, previous: Tensor, flow: Tensor, affinity: Tensor) -> Tensor:
     """Find where zero motion explains the frames as well as `flow` does, apart from their light: true; (N, 1, H, W).
 
-    this, previous: (N, 3, H, W) in [0, 1]. flow: backward (N, 2, H, W), in pixels. affinity: that of `this`. The error
-    counts over a surrounding square, so nothing next to a moving object counts as still. Flat regions follow the
-    texture of similar color next to them, or else most of the texture around them. An image without any texture stands
-    still.
+    this, previous: (N, 3, H, W) in [0, 1]. flow: backward (N, 2, H, W), in pixels. affinity: `color_affinity` of
+    `this`. The error counts over a surrounding square, so nothing next to a moving object counts as still. Flat regions
+    follow the texture of similar color next to them, or else most of the texture around them. An image without any
+    texture stands still.
     """
     window, asked = (int(this.shape[2] * part) | 1 for part in (WINDOW_PART, ASKED_PART))
     # An estimator fits noise, so it is smoothed away.
@@ -48,7 +48,7 @@ def static_mask(this: Tensor, previous: Tensor, flow: Tensor, affinity: Affinity
     return (still > 0) & ((telling > 0) | (_said(flow, still, telling, asked, affinity) > 0.5))
 
 
-def _said(flow: Tensor, still: Tensor, telling: Tensor, window: int, affinity: Affinity) -> Tensor:
+def _said(flow: Tensor, still: Tensor, telling: Tensor, window: int, affinity: Tensor) -> Tensor:
     """Ask the texture around each position whether it stands still: (N, 1, H, W) in [0, 1]; by halves of the size."""
     size, half = (still.shape[2], still.shape[3]), reduced_size((still.shape[2], still.shape[3]))
     flow, both = resize_flow(flow, half), reduce(telling * still, half)

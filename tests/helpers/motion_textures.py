@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.motion.estimator import FlowEstimator
-from dreamvid.motion.field import estimate_motion, prepare_frame
+from dreamvid.motion.field import MotionEstimator
 
 
 def texture(height: int, width: int, seed: int = 0, cell: int = 4) -> Tensor:
@@ -31,6 +31,7 @@ def motion_between(
     estimator: FlowEstimator, this: torch.Tensor, previous: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Estimate flow, validity and temporal activity."""
-    field = estimate_motion(estimator, prepare_frame(estimator, this), prepare_frame(estimator, previous))
+    motion = MotionEstimator(estimator)
+    field = motion.motion(motion.prepare(this), motion.prepare(previous))
     field = field.at((this.shape[2], this.shape[3]))
     return field.flow, field.validity, field.temporal_activity

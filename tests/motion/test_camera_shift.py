@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dreamvid.motion.camera_shift import better_flow, camera_shift
 from dreamvid.motion.estimators.dis import OpenCvInverseSearch, TorchInverseSearch
-from dreamvid.motion.field import estimate_motion, prepare_frame
+from dreamvid.motion.field import MotionEstimator
 
 
 def pan(right: int, down: int, height: int = 240, width: int = 320) -> tuple[Tensor, Tensor]:
@@ -46,8 +46,9 @@ def test_each_place_takes_the_flow_that_explains_it_and_a_flat_place_that_of_mos
 @pytest.mark.parametrize(("right", "down"), [(120, 10), (-150, -20)])
 def test_a_whip_pan_is_followed(estimator: OpenCvInverseSearch | TorchInverseSearch, right: int, down: int) -> None:
     """From one frame to the next the camera turns by up to half of the picture's width."""
-    this, previous = (prepare_frame(estimator, view) for view in pan(right, down))
-    motion = estimate_motion(estimator, this, previous)
+    motions = MotionEstimator(estimator)
+    this, previous = (motions.prepare(view) for view in pan(right, down))
+    motion = motions.motion(this, previous)
     height, width = motion.flow.shape[2:]
     flow = motion.flow * torch.tensor([320 / width, 240 / height]).view(1, 2, 1, 1)
     off = (flow - torch.tensor([float(right), float(down)]).view(1, 2, 1, 1)).norm(dim=1)

@@ -3,7 +3,7 @@ import torch
 from motion_textures import texture
 
 from dreamvid.motion.estimator import load_estimator
-from dreamvid.motion.field import estimate_bidirectional, estimate_motion, prepare_frame
+from dreamvid.motion.field import MotionEstimator
 from dreamvid.motion.warp import compose, warp
 
 DIS = load_estimator("dis")
@@ -40,9 +40,10 @@ def test_where_nothing_moves_a_chain_carries_bit_for_bit():
 def test_both_ways_at_once_are_what_each_is_by_itself():
     wide = texture(64, 140)
     this, previous = wide[..., 17:113], wide[..., 20:116]
-    frames = prepare_frame(DIS, this), prepare_frame(DIS, previous)
-    forth, back = estimate_bidirectional(DIS, *frames)
-    alone_field = estimate_motion(DIS, *frames)
+    motions = MotionEstimator(DIS)
+    frames = motions.prepare(this), motions.prepare(previous)
+    forth, back = motions.both_ways(*frames)
+    alone_field = motions.motion(*frames)
     for name in ("flow", "validity", "temporal_activity"):
         got, alone = getattr(forth, name), getattr(alone_field, name)
         assert torch.equal(got, alone)

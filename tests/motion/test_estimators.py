@@ -9,7 +9,7 @@ from motion_textures import flow_between
 from dreamvid.errors import InputError, NetworkError, SettingsError
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.estimators.dis import OpenCvInverseSearch, TorchInverseSearch
-from dreamvid.motion.field import estimate_bidirectional, estimate_motion, prepare_frame
+from dreamvid.motion.field import MotionEstimator
 
 DIS = load_estimator("dis")
 
@@ -52,8 +52,9 @@ def test_from_coarse_to_fine_both_directions_of_a_pan_are_found(kind):
     """Only the backward flow is estimated finely; the other one has to be its inverse."""
     wide = texture(200, 320)
     estimator = kind()
-    this, previous = (prepare_frame(estimator, wide[..., start : start + 280]) for start in (14, 20))
-    field, (forward, valid) = estimate_bidirectional(estimator, this, previous)
+    motions = MotionEstimator(estimator)
+    this, previous = (motions.prepare(wide[..., start : start + 280]) for start in (14, 20))
+    field, (forward, valid) = motions.both_ways(this, previous)
     inside = (slice(None), slice(None), slice(12, -12), slice(12, -12))
     assert field.flow.shape == forward.shape == (1, 2, 100, 140), "half the size"
     for flow, right in ((field.flow, -3), (forward, 3)):
@@ -68,12 +69,12 @@ def test_from_coarse_to_fine_both_directions_of_a_pan_are_found(kind):
 
 def test_what_comes_into_view_behind_a_thing_is_not_taken_as_known():
     ground, thing = texture(200, 320), texture(80, 80, 5)
-    frames = []
+    motions, frames = MotionEstimator(DIS), []
     for place in (100, 116):
         frame = ground.clone()
         frame[:, :, 60:140, place : place + 80] = thing
-        frames.append(prepare_frame(DIS, frame))
-    field, (_, valid) = estimate_bidirectional(DIS, frames[1], frames[0])
+        frames.append(motions.prepare(frame))
+    field, (_, valid) = motions.both_ways(frames[1], frames[0])
     backward, forward = field.at((200, 320)).validity, torch.nn.functional.interpolate(valid, (200, 320))
     assert backward[:, :, 70:130, 104:112].mean() < 0.35, "uncovered"
     assert forward[:, :, 70:130, 184:192].mean() < 0.35, "about to be covered"
@@ -164,7 +165,8 @@ def test_a_flat_frame_stands_still_exactly(estimator, level):
     flat = torch.full((1, 3, 97, 161), level)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert estimate_motion(estimator, *[prepare_frame(estimator, flat)] * 2).flow.abs().max() == 0
+        motions = MotionEstimator(estimator)
+        assert motions.motion(*[motions.prepare(flat)] * 2).flow.abs().max() == 0
 
 
 def test_the_surroundings_of_a_letterbox_are_no_garbage():
@@ -176,7 +178,8 @@ def test_the_surroundings_of_a_letterbox_are_no_garbage():
         warnings.simplefilter("error")
         even = estimator.prepare(frame).pixels
     assert len(set(even[:8].ravel())) == 1
-    assert estimate_motion(estimator, *[prepare_frame(estimator, frame)] * 2).flow.abs().max() == 0
+    motions = MotionEstimator(estimator)
+    assert motions.motion(*[motions.prepare(frame)] * 2).flow.abs().max() == 0
 
 
 @pytest.mark.parametrize("name", ["dis", "none"])

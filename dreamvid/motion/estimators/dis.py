@@ -4,6 +4,7 @@ On a CUDA device it is PyTorch's (motion/inverse_search.py), which never leaves 
 faster on a CPU. Both have the same parameters, and agree closely but not bit for bit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -135,9 +136,13 @@ def _to_tensor(flow: np.ndarray, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class EvenTensor:
-    """The luma of a frame, (1, 1, h, w) in [0, 1], and evened images of it, of 0 to 255, on its device."""
+    """The luma of a frame, (1, 1, h, w) in [0, 1], and evened images of it, of 0 to 255, on its device.
+
+    reduce: `_even_and_reduce`, or its recording.
+    """
 
     light: Tensor
+    reduce: Callable[[Tensor], tuple[Tensor, ...]]
 
     @property
     def size(self) -> Size:
@@ -152,14 +157,9 @@ class EvenTensor:
         return _even_tensor(F.pad(self.light, padding, mode="replicate"), EVEN_WINDOW)
 
     @cached_property
-    def half(self) -> Tensor:
-        """The same at half the size."""
-        return _even_tensor(F.avg_pool2d(self.light, 2), _HALF_WINDOW)
-
-    @cached_property
-    def quarter(self) -> Tensor:
-        """The same at a quarter of the size."""
-        return F.avg_pool2d(self.half, 2)
+    def reduced(self) -> tuple[Tensor, ...]:
+        """The same at a half and at a quarter of the size."""
+        return self.reduce(self.light)
 
 
 class TorchInverseSearch:
@@ -171,10 +171,11 @@ class TorchInverseSearch:
         self._search, self._coarse, self._fine = (
             CudaGraphCache(function) for function in (inverse_search, _search_near_and_far, fine_search)
         )
+        self._even = CudaGraphCache(_even_and_reduce)
 
     def prepare(self, frame: Tensor) -> EvenTensor:
         """Even out the light of a frame (1, 3, H, W) in [0, 1]."""
-        return EvenTensor(luma(frame))
+        return EvenTensor(luma(frame), self._even)
 
     def estimate(self, this: EvenTensor, previous: EvenTensor) -> tuple[Tensor, Tensor]:
         """Estimate both directions as one batch."""
@@ -187,14 +188,14 @@ class TorchInverseSearch:
     def estimate_coarse(self, this: EvenTensor, previous: EvenTensor) -> tuple[Tensor, Tensor]:
         """Estimate both directions on images of a quarter of the size, as one batch."""
         with torch.no_grad():
-            both = torch.cat((this.quarter, previous.quarter))
+            both = torch.cat((this.reduced[1], previous.reduced[1]))
             flow = self._coarse(both, both.flip(0))
         return flow[:1], flow[1:]
 
     def refine(self, this: EvenTensor, previous: EvenTensor, flow: Tensor) -> Tensor:
         """Go on at the finest scale, on images of half the size."""
         with torch.no_grad():
-            return self._fine(this.half, previous.half, flow)
+            return self._fine(this.reduced[0], previous.reduced[0], flow)
 
 
 def _search_near_and_far(this: Tensor, previous: Tensor) -> Tensor:
@@ -222,6 +223,12 @@ def _even_tensor(light: Tensor, window: int) -> Tensor:
     spread = _blur(deviation.square(), window).sqrt() + EVEN_NOISE
     even = 0.5 + EVEN_SPREAD * deviation / spread + EVEN_MEAN * (mean - 0.5)
     return (255 * even).round().clamp(0, 255)
+
+
+def _even_and_reduce(light: Tensor) -> tuple[Tensor, Tensor]:
+    """Even out (1, 1, H, W) at half the size; return that, and the same at a quarter."""
+    half = _even_tensor(F.avg_pool2d(light, 2), _HALF_WINDOW)
+    return half, F.avg_pool2d(half, 2)
 
 
 def _blur(image: Tensor, window: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.motion.estimator import load_estimator
-from dreamvid.motion.field import MotionField, PreparedFrame, estimate_motion, prepare_frame
+from dreamvid.motion.field import MotionEstimator, MotionField, PreparedFrame
 from dreamvid.settings.size import Size
 
 LINES = 256
@@ -26,7 +26,7 @@ class Matte(ABC):
 
     def __init__(self, device: torch.device | str) -> None:
         self._device = torch.device(device)
-        self._estimator = load_estimator("dis", self._device)
+        self._motion = MotionEstimator(load_estimator("dis", self._device))
         self._previous: PreparedFrame | None = None
         self._carried: dict[str, Tensor] = {}
         self._age = 0  # frames since the shot began
@@ -49,20 +49,20 @@ class Matte(ABC):
         image: the frame, at any size, (1, 3, h, w) in [0, 1]. size: of the mask. new_shot: nothing before it counts.
         """
         image = _reduced(image)
-        frame = prepare_frame(self._estimator, image)
+        frame = self._motion.prepare(image)
         previous = self._previous
         if new_shot or previous is None or previous.size != frame.size:
             self._age, self._carried = 0, self._start(image)
         else:
             self._age += 1
-            motion = estimate_motion(self._estimator, frame, previous).at(frame.size)
+            motion = self._motion.motion(frame, previous).at(frame.size)
             self._carried = self._follow(image, motion, self._carried, self._age)
         self._previous = frame
         return F.interpolate(self._carried["matte"], size, mode="bilinear", align_corners=False).clamp(0, 1)
 
     def begin(self, image: Tensor, state: Mapping[str, Tensor]) -> None:
         """Go on behind a frame (1, 3, h, w), with what `state` returned for it."""
-        self._previous = prepare_frame(self._estimator, _reduced(image))
+        self._previous = self._motion.prepare(_reduced(image))
         self._carried = {name: value.to(self._device) for name, value in state.items() if name != "age"}
         self._age = int(state["age"])
 

@@ -14,8 +14,9 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from dreamvid.dream.cutting import Place
 from dreamvid.dream.octaves import OctaveAscent, Shifts
-from dreamvid.dream.patches import Corner, cover, find_corners, grow_patches, patches_pay
+from dreamvid.dream.patches import cover, find_corners, grow_patches, patches_pay
 from dreamvid.settings.size import Size
 
 # Coarse structure persists by itself. Renewed as often as fine detail it outgrows the first frame and clips; never
@@ -84,7 +85,7 @@ def grow_disocclusions(
     if whole == 0:
         own_iterations = 0  # a step of length 0 still clips the image to [0, 1]
     iterations = needed = warm_iterations
-    corners: list[list[Corner]] = []
+    corners: list[list[Place]] = []
     grown = torch.zeros_like(lack)
     if own_iterations:
         corners, due = find_corners(lack, sizes, renewal)

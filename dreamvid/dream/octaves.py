@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from dreamvid.dream.optimizer import Adam, UpdateRule
@@ -110,7 +111,7 @@ class OctaveAscent:
         self.rule = rule
         self.octave_carry = octave_carry
         self.on_step: Callable[[AscentStep], None] | None = None
-        self._recordings: OrderedDict[UpdateRule, CudaGraphCache] = OrderedDict()
+        self._recordings: OrderedDict[UpdateRule, CudaGraphCache[Tensor]] = OrderedDict()
 
     def grow(
         self,
@@ -150,7 +151,7 @@ class OctaveAscent:
             reach = self._reach(size)
             moments = self.rule.moments()
             for done, shift in enumerate(shifts.draw(octave, count, reach), 1):
-                x = self._update(x, self.gradient(x, shift), local_step, moments)
+                x = self.update(x, self.gradient(x, shift), local_step, moments)
                 if self.on_step is not None:
                     so_far = functools.partial(_residual, x, base, carried, size)
                     self.on_step(AscentStep(size.height, octave, len(sizes), done, count, so_far))
@@ -159,16 +160,25 @@ class OctaveAscent:
         residual = added if carried is None else carried + added
         return self.rule.add(source, residual) - source
 
-    def _update(self, x: Tensor, gradient: Tensor, step: float | Tensor, moments: Adam | None) -> Tensor:
-        """Take one step by the rule; on a GPU it is recorded, unless Adam's moments make each step another one."""
+    def update(self, x: Tensor, gradient: Tensor, step: float | Tensor, moments: Adam | None) -> Tensor:
+        """Take one step of (N, 3, h, w) by the rule; `step` is a number or a map (N, 1, h, w).
+
+        On a GPU the step is recorded, unless Adam's moments make each step another one.
+        """
         if x.device.type != "cuda" or moments is not None:
             return self.rule(x, gradient, step, moments)
-        step = step if isinstance(step, Tensor) else x.new_full((1, 1, 1, 1), step)
-        if not self.rule.total_variation:
-            return self.recording()(x, gradient, step)
-        return self.recording()(x, gradient, step, x.new_full((1, 1, 1, 1), self.rule.total_variation))
+        step = step if isinstance(step, Tensor) else x.new_full((len(x), 1, 1, 1), step)
+        weight = self.rule.total_variation
+        weights = (x.new_full((1, 1, 1, 1), weight),) if weight else ()
+        recording, stepped, done = self.recording(), [], 0
+        while done < len(x):
+            # Powers of two, so that few shapes are recorded.
+            part = slice(done, done + (1 << ((len(x) - done).bit_length() - 1)))
+            stepped.append(recording(x[part], gradient[part], step[part], *weights))
+            done = part.stop
+        return stepped[0] if len(stepped) == 1 else torch.cat(stepped)
 
-    def recording(self) -> CudaGraphCache:
+    def recording(self) -> CudaGraphCache[Tensor]:
         """Return the recordings of the present rule, which schedules may change at every frame."""
         rule = self.rule.recorded
         found = self._recordings.pop(rule, None) or CudaGraphCache(functools.partial(_step, rule))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dreamvid.dream.cutting import IndexedPatches, Place, SlicedPatches
 from dreamvid.dream.octaves import OctaveAscent, Shifts
 from dreamvid.image.tensors import cell_means, resize
 from dreamvid.settings.size import Size
@@ -24,11 +25,8 @@ MISSING = 0.25
 # serve everything.
 CHEAPER = 0.7
 
-# A patch's first row and column.
-Corner = tuple[int, int]
 
-
-def find_corners(growth: Tensor, sizes: Sequence[Size], other: Tensor) -> tuple[list[list[Corner]], float]:
+def find_corners(growth: Tensor, sizes: Sequence[Size], other: Tensor) -> tuple[list[list[Place]], float]:
     """Cover all cells in which more than MISSING is to grow on average with cores, at each octave.
 
     growth: a map (1, 1, h, w). sizes: those of the octaves. Returns the corners of the cores of each octave, and the
@@ -47,7 +45,7 @@ def read_cells(cells: Tensor) -> np.ndarray:
     return copied
 
 
-def _cover_cells(cells: np.ndarray) -> list[Corner]:
+def _cover_cells(cells: np.ndarray) -> list[Place]:
     """Cover the cells that are true with cores; the array is used up."""
     span, corners = CORE // CELL, []
     for row, column in zip(*cells.nonzero(), strict=True):
@@ -60,7 +58,7 @@ def _cover_cells(cells: np.ndarray) -> list[Corner]:
     return corners
 
 
-def cover(growth: Tensor, corners: Sequence[Corner]) -> Tensor:
+def cover(growth: Tensor, corners: Sequence[Place]) -> Tensor:
     """Mark where `grow_patches` grows what a map (1, 1, h, w) asks for at the finest octave: 1 there, 0 elsewhere.
 
     corners: those of the finest octave.
@@ -72,7 +70,7 @@ def cover(growth: Tensor, corners: Sequence[Corner]) -> Tensor:
 
 
 def patches_pay(
-    corners: Sequence[Sequence[Corner]], sizes: Sequence[Size], *, own: int, finest: int, coarser: int
+    corners: Sequence[Sequence[Place]], sizes: Sequence[Size], *, own: int, finest: int, coarser: int
 ) -> bool:
     """Tell if `own` steps on patches, and what the whole image takes anyway, cost much less than `own` steps on it.
 
@@ -92,7 +90,7 @@ def grow_patches(
     carried: Tensor,
     sizes: Sequence[Size],
     growth: Tensor,
-    corners: Sequence[Sequence[Corner]],
+    corners: Sequence[Sequence[Place]],
     *,
     iterations: int,
     step: float,
@@ -117,32 +115,31 @@ def grow_patches(
 
 
 def _ascend(
-    ascent: OctaveAscent, image: Tensor, corners: Sequence[Corner], step: Tensor, shifts: Sequence[Corner]
+    ascent: OctaveAscent, image: Tensor, corners: Sequence[Place], step: Tensor, shifts: Sequence[Place]
 ) -> Tensor:
     """Take a step for each of the shifts, (down, right) from 0 to HALO."""
-    x = image.clone()
-    size = Size(x.shape[2], x.shape[3])
+    x, size = image, Size(image.shape[2], image.shape[3])
     moments = ascent.rule.moments()
-    cores = [(slice(y, min(y + CORE, size[0])), slice(x_, min(x_ + CORE, size[1]))) for y, x_ in corners]
-    for down, right in shifts:
-        frames = [(_span(y + down, size, 0), _span(x_ + right, size, 1)) for y, x_ in corners]
-        patches = torch.cat([x[:, :, rows, columns] for rows, columns in frames])
-        steps = torch.cat([step[:, :, rows, columns] for rows, columns in frames])
-        grown = ascent.rule(patches, ascent.gradient.of_batch(patches), steps, moments)
-        for patch, (rows, columns), (core_rows, core_columns) in zip(grown, frames, cores, strict=True):
-            x[0, :, core_rows, core_columns] = patch[
-                :,
-                core_rows.start - rows.start : core_rows.stop - rows.start,
-                core_columns.start - columns.start : core_columns.stop - columns.start,
-            ]
+    side = Size(_side(size, 0), _side(size, 1))
+    starts = [
+        [(_start(row + down, size, 0), _start(column + right, size, 1)) for row, column in corners]
+        for down, right in shifts
+    ]
+    patches: SlicedPatches | IndexedPatches
+    if image.is_cuda:
+        patches = IndexedPatches(size, starts, side, corners, CORE, cell=CELL, device=image.device)
+    else:
+        patches = SlicedPatches(size, starts, side, corners, CORE)
+    for number in range(len(shifts)):
+        cut = patches.cut(x, number)
+        grown = ascent.update(cut, ascent.gradient.of_batch(cut), patches.cut(step, number), moments)
+        x = patches.paste(x, grown, number)
     return x
 
 
-def _span(start: int, size: Size, axis: int) -> slice:
-    """Return the rows or columns of a patch whose shifted core begins at `start`: inside the image, of one length."""
-    side = _side(size, axis)
-    first = max(0, min(start - HALO - HALO // 2, size[axis] - side))
-    return slice(first, first + side)
+def _start(shifted: int, size: Size, axis: int) -> int:
+    """Return the first row or column of the patch, inside of the image, around a core that begins at `shifted`."""
+    return max(0, min(shifted - HALO - HALO // 2, size[axis] - _side(size, axis)))
 
 
 def _side(size: Size, axis: int) -> int:

@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame
-from dreamvid.dream import patches
+from dreamvid.dream import cutting, patches
 from dreamvid.image.tensors import to_pixels, to_tensor
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.estimators.raft import Raft
-from dreamvid.motion.field import estimate_bidirectional, prepare_frame
+from dreamvid.motion.field import MotionEstimator
 from dreamvid.runtime import cuda as replay
 from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
 from dreamvid.runtime.queues import BoundedQueue, Worker
@@ -53,7 +53,7 @@ class Crossings(TorchDispatchMode):
     "overrides",
     [
         {},
-        {"tile": 64, "color_space": "imagenet", "total_variation": 0.3},
+        {"tile": 160, "color_space": "imagenet", "total_variation": 0.3},
         {"precision": "bfloat16", "keep_color": True},
     ],
     ids=str,
@@ -65,26 +65,33 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
 
     A value that the program would have to know (`item`, a branch, a size) raises there, and so do tensors of two
     devices in one operation. Autograd and recordings themselves ask the driver: they are taken for granted. Which new
-    places get steps of their own has to be known: that is waited for once a keyframe, and answered here.
+    places get steps of their own has to be known: that is waited for once a keyframe, and answered here. Where their
+    patches lie is sent, without waiting, once for each octave.
     """
     monkeypatch.setattr(replay, "_CALLS_BEFORE_RECORDING", 1000)
     monkeypatch.setattr(torch.autograd, "grad", lambda _, x, **options: (torch.empty_like(x),))
     waits: list[int] = []
+    sent: list[int] = []
 
     def answer(cells: Tensor) -> np.ndarray:
         waits.append(cells.numel())
-        return np.arange(cells.numel()) % 5 == 0
+        return np.arange(cells.numel()) == 0
+
+    def send(numbers: np.ndarray, device: torch.device) -> Tensor:
+        sent.append(numbers.size)
+        return torch.empty(numbers.shape, dtype=torch.int64, device=device)
 
     monkeypatch.setattr(patches, "read_cells", answer)
-    options = dict(dream_height=96, octaves=2, iterations=2, disocclusion_iterations=2, device="cpu")
+    monkeypatch.setattr(cutting, "send", send)
+    options = dict(dream_height=288, octaves=2, iterations=2, disocclusion_iterations=2, device="cpu")
     dreamer = FrameDreamer(load_settings(None, **{**options, **overrides}))
     with FakeTensorMode():
         move_to_cuda(dreamer.ascent.gradient.network)
-        frame, mask = torch.empty(1, 3, 96, 128, device="cuda"), torch.empty(1, 1, 96, 128, device="cuda")
+        frame, mask = torch.empty(1, 3, 288, 384, device="cuda"), torch.empty(1, 1, 288, 384, device="cuda")
         with Crossings() as crossings, torch.no_grad():
-            estimator = load_estimator("none", "cuda")  # the others: see below
-            prepared = prepare_frame(estimator, frame)
-            motion, forward_flow = estimate_bidirectional(estimator, prepared, prepared)
+            motions = MotionEstimator(load_estimator("none", "cuda"))  # the others: see below
+            prepared = motions.prepare(frame)
+            motion, forward_flow = motions.both_ways(prepared, prepared)
             for index, (follows, where) in enumerate([(None, None), (motion, None), (motion, mask)]):
                 dreamed = dreamer.dream(dreamer.frame(frame), follows, index=index, elapsed_seconds=1 / 15, mask=where)
                 assert (dreamed.device.type, dreamed.shape) == ("cuda", frame.shape)
@@ -92,6 +99,7 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
             between = InbetweenFrame(None, (motion.flow, motion.validity), forward_flow, 0.5)
             dreamer.interpolate(dreamer.frame(frame), between, index=3, mask=mask)
     assert crossings.seen == []
+    assert len(sent) == 2, "patches of the finest octave, in both frames that carry a dream"
 
 
 @pytest.mark.parametrize("name", ["dis", "raft", "none"])
@@ -104,9 +112,9 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_motion_is_estimated(
         if isinstance(raft, Raft):
             move_to_cuda(raft._raft)
         with Crossings() as crossings:
-            estimator = raft or load_estimator(name, "cuda")
-            prepared = [prepare_frame(estimator, torch.empty(1, 3, 90, 130, device="cuda")) for _ in range(2)]
-            motion, forward_flow = estimate_bidirectional(estimator, *prepared)
+            motions = MotionEstimator(raft or load_estimator(name, "cuda"))
+            prepared = [motions.prepare(torch.empty(1, 3, 90, 130, device="cuda")) for _ in range(2)]
+            motion, forward_flow = motions.both_ways(*prepared)
             for tensor in (motion.flow, motion.validity, motion.temporal_activity, *forward_flow):
                 assert (tensor.device.type, tensor.shape[2:]) == ("cuda", (90, 130))
     assert crossings.seen == []

@@ -5,7 +5,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -62,7 +62,7 @@ class TiledGradient:
         self.halo = halo
         self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
         self.evaluated: Counter[tuple[int, ...]] = Counter()
-        self._replays: dict[tuple[int, ...], CudaGraphCache] = {}
+        self._replays: dict[tuple[int, ...], CudaGraphCache[Tensor]] = {}
         if runtime == "openvino":
             require_openvino()
         self._runtime = runtime
@@ -101,11 +101,9 @@ class TiledGradient:
         most = max(1, self.tile**2 // (images.shape[2] * images.shape[3]))
         gradients, done = [], 0
         while done < len(images):
-            # Powers of two, so that a GPU records few shapes. A batch with three quarters of the next one is filled up.
-            left = len(images) - done
-            count = 1 << (min(most, left + left // 3).bit_length() - 1)
+            count = _batch_size(len(images) - done, most, images.device)
             chosen = images[done : done + count]
-            filled = torch.cat((chosen, chosen[-1:].expand(count - len(chosen), -1, -1, -1)))
+            filled = torch.cat((chosen, chosen[-1:].expand(count - len(chosen), -1, -1, -1)))  # with copies of the last
             gradients.append(self._network_gradient(filled)[: len(chosen)])
             done += count
         return torch.cat(gradients)
@@ -209,14 +207,36 @@ class TiledGradient:
     def _gradient_of(
         self, objectives: Sequence[ResolvedObjective], images: Tensor, weights: Tensor | None = None
     ) -> Tensor:
-        x = images.detach().to(self.dtype, memory_format=torch.channels_last).requires_grad_(True)
-        with torch.enable_grad():
-            activations = read_activations(self.network, x)
-        if weights is None:
-            return _gradient(objectives[0], activations, x)
-        last = objectives[-1]
-        gradients = (_gradient(one, activations, x, keep_graph=one is not last) for one in objectives)
-        return _mix(gradients, weights)
+        memory_format = self.network.memory_format if isinstance(self.network, Truncated) else torch.channels_last
+        x = images.detach().to(self.dtype, memory_format=memory_format).requires_grad_(True)
+        with _repeatable():
+            with torch.enable_grad():
+                activations = read_activations(self.network, x)
+            if weights is None:
+                return _gradient(objectives[0], activations, x)
+            last = objectives[-1]
+            gradients = (_gradient(one, activations, x, keep_graph=one is not last) for one in objectives)
+            return _mix(gradients, weights)
+
+
+def _repeatable() -> AbstractContextManager[None]:
+    """Choose algorithms of cuDNN that give the same bits each time: a render that is resumed goes on as it began."""
+    cudnn = torch.backends.cudnn
+    flags: AbstractContextManager[None] = cudnn.flags(
+        enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32
+    )
+    return flags
+
+
+def _batch_size(left: int, most: int, device: torch.device) -> int:
+    """Choose how many of the images that are left, or copies to fill up, go through the network next: few sizes.
+
+    On a CPU a power of two, which is filled up if three quarters of it are there: each size keeps memory. On a GPU a
+    power of four that holds all that is left: preparing a size takes it longer than many images.
+    """
+    if device.type == "cuda":
+        return 1 << 2 * min((most.bit_length() - 1) // 2, ((left - 1).bit_length() + 1) // 2)
+    return 1 << (min(most, left + left // 3).bit_length() - 1)
 
 
 def _mix(gradients: Iterable[Tensor], weights: Iterable[Tensor | float]) -> Tensor:

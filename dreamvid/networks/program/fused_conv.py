@@ -64,7 +64,10 @@ class FusedConvolution(nn.Module):
         if x.device.type == "cpu" and x.dtype == torch.float32 and fuses_on_cpu():
             result: Tensor = _FusedOnCpu.apply(x, kernel, padding, self)
             return result
-        y = F.conv2d(x, kernel, self.bias, self.stride, padding, self.dilation, self.groups)
+        if x.is_cuda and x.is_contiguous() and self.is_pointwise(kernel, padding):
+            y = _multiply(x, kernel, self.bias)
+        else:
+            y = F.conv2d(x, kernel, self.bias, self.stride, padding, self.dilation, self.groups)
         if self.ceiling is None:
             return y
         return F.relu(y, inplace=True) if math.isinf(self.ceiling) else _clamp_in_place(y, self.ceiling)
@@ -86,6 +89,10 @@ class FusedConvolution(nn.Module):
     def gradient_of_input(self, gradient: Tensor, x: Tensor, kernel: Tensor, padding: tuple[int, int]) -> Tensor:
         """Compute d/dx from d/dy (before the clamp), with one of the layer's kernels; x gives the shape alone."""
         return _gradient_of_input(gradient, x, kernel, padding, self)
+
+    def is_pointwise(self, kernel: Tensor, padding: tuple[int, int]) -> bool:
+        """Tell if each pixel of the result is computed from the same pixel of the image alone."""
+        return kernel.shape[2:] == (1, 1) == self.stride and padding == (0, 0) and self.groups == 1
 
     def _same_padding(self, size: int, axis: int) -> tuple[int, int]:
         """Padding of one axis before and after."""
@@ -140,12 +147,7 @@ class _FusedOnCpu(torch.autograd.Function):
 def _gradient_of_input(
     gradient: Tensor, x: Tensor, kernel: Tensor, padding: tuple[int, int], layer: FusedConvolution
 ) -> Tensor:
-    if (
-        layer.kernel_size == (1, 1) == layer.stride
-        and padding == (0, 0)
-        and layer.groups == 1
-        and kernel.shape[2:] == (1, 1)
-    ):
+    if layer.is_pointwise(kernel, padding):
         n, _, h, w = gradient.shape
         rows = gradient.permute(0, 2, 3, 1).reshape(-1, kernel.shape[0])
         return (rows @ kernel.flatten(1)).view(n, h, w, -1).permute(0, 3, 1, 2)
@@ -192,6 +194,12 @@ def _gradient_by_sub_pixels(
     # Pixels at the end that no position of the kernel reaches have no gradient.
     y = F.pad(y, (0, 0, 0, max(width + left - y.shape[2], 0), 0, max(height + top - y.shape[1], 0)))
     return y[:, top : top + height, left : left + width].contiguous().permute(0, 3, 1, 2)
+
+
+def _multiply(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """Compute a 1 × 1 convolution of (N, C, H, W) as matrix products; cuDNN takes milliseconds to plan one."""
+    y = (kernel.flatten(1) @ x.flatten(2)).view(len(x), -1, x.shape[2], x.shape[3])
+    return y if bias is None else y + bias.view(1, -1, 1, 1)
 
 
 def post_operation(ceiling: float | None) -> tuple[str, list[float]]:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,8 +35,9 @@ from dreamvid.video.sources.demo import demo_graph
 # The finest octave of the smallest live size, of the usual live size, and of every video from 480 lines on.
 GRADIENT_SIZES = (Size(height=92, width=164), Size(height=180, width=320), Size(height=480, width=640))
 _GRADIENT_SECONDS = 4.0
-# Of a render, the first frames are a cold start: they count as the time to the first frame, not as its speed.
-_COLD_FRAMES = 2
+# Of a render, the first frames are a cold start: they count as the time to the first frame, not as its speed. A GPU
+# records its work meanwhile, which takes more frames; it dreams so many more of them.
+_COLD_FRAMES, _COLD_FRAMES_ON_GPU, _MORE_ON_GPU = 2, 60, 8
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,8 @@ def measure_gradient(size: Size, device: torch.device, peak: float, dtype: torch
 
 def measure_render(case: RenderCase, device_name: str, folder: Path) -> RenderRow:
     """Render a case in a process of its own, and time it. folder: where its files may lie."""
+    if resolve_device(device_name).type == "cuda":
+        case = replace(case, frames=case.frames * _MORE_ON_GPU)
     source = folder / f"{case.size.width}x{case.size.height}.mp4"
     _make_video(case, source)
     # A new process, not a copy of this one: CUDA and threads do not survive a fork.
@@ -200,15 +203,15 @@ def _render(case: RenderCase, source: Path, output: Path, settings: Settings) ->
 
     began = time.perf_counter()
     render_video(source, output, settings, overwrite=True, restart=True, on_progress=note)
-    last = max(moments)
-    seconds = moments[last] - moments[_COLD_FRAMES]
     device = resolve_device(settings.render.device)
+    last, cold = max(moments), _COLD_FRAMES_ON_GPU if device.type == "cuda" else _COLD_FRAMES
+    seconds = moments[last] - moments[cold]
     allocated = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
     return RenderRow(
         name=case.name,
         width=case.size.width,
         height=case.size.height,
-        frames_per_second=(last - _COLD_FRAMES) / seconds,
+        frames_per_second=(last - cold) / seconds,
         first_frame_seconds=moments[1] - began,
         memory_mib=_peak_memory() / 2**20,
         device_memory_mib=allocated,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import clips
 import pytest
+import torch
 
 from dreamvid import tune_process
 
@@ -37,6 +38,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("DREAMVID_ALL_EXTRAS"):
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
+
+
+@pytest.fixture(autouse=True)
+def _only_gpu_tests_see_a_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests that are not marked `gpu` dream on the CPU, also in processes that they start."""
+    if request.node.get_closest_marker("gpu") is None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from dreamvid.video.ffmpeg import require_feature
 from dreamvid.video.source import SourceOptions
 from dreamvid.video.sources.lavfi import GraphSource
 
-_WIDTH, _HEIGHT, _RATE, _FRAMES = 480, 360, 24, 48
+_WIDTH, _HEIGHT, _RATE, DEMO_FRAMES = 480, 360, 24, 48
 
 
 def demo_graph() -> str:
@@ -24,7 +24,7 @@ def demo_graph() -> str:
     ]
     over = "overlay=format=gbrp"
     joined = f"[sky][clouds]{over}[a];[a][far]{over}[b];[b][middle]{over}[c];[c][near]{over}"
-    return ";".join([*layers, f"{joined},format=gbrp,trim=end_frame={_FRAMES}"])
+    return ";".join([*layers, f"{joined},format=gbrp,trim=end_frame={DEMO_FRAMES}"])
 
 
 def _sky() -> str:
@@ -35,7 +35,7 @@ def _sky() -> str:
 def _clouds() -> str:
     """Make noise that is wider than high; where it is dark, the sky shows through."""
     colors = "lutrgb=r='clip(150+val/1.6,0,255)':g='clip(95+val/1.5,0,255)':b='clip(110+val/2.2,0,255)'"
-    noise = _noise(11, _WIDTH + _FRAMES, "octaves=6:persistence=0.55:xscale=3:yscale=7:tscale=0.15")
+    noise = _noise(11, _WIDTH + DEMO_FRAMES, "octaves=6:persistence=0.55:xscale=3:yscale=7:tscale=0.15")
     return (
         f"{noise},crop={_WIDTH}:{_HEIGHT}:x=n:y=0,format=gray,split[dark][light];"
         f"[light]format=gbrp,{colors}[lit];[dark]lut=y='clip(3.2*val-330,0,225)'[dense];[lit][dense]alphamerge"
@@ -47,7 +47,7 @@ def _ridge(seed: int, color: tuple[int, int, int], *, crest: int, rise: int, wav
 
     color: 8-bit RGB. crest, rise, waves: pixels. speed: pixels a frame.
     """
-    distance = speed * _FRAMES
+    distance = speed * DEMO_FRAMES
     noise = _noise(seed, _WIDTH + distance, "octaves=7:persistence=0.75:xscale=6:yscale=6")
     tint = ":".join(
         f"{name}='clip({value}*(0.35+1.3*val/255),0,255)'" for name, value in zip("rgb", color, strict=True)

@@ -17,7 +17,7 @@ from dreamvid.dream.objectives.objective import ResolvedObjective
 from dreamvid.dream.objectives.term import IMAGE
 from dreamvid.errors import OutOfMemoryError
 from dreamvid.image.tensors import image_mean
-from dreamvid.networks.program.openvino_gradient import OpenVinoGradient, require_openvino
+from dreamvid.networks.program.openvino_gradient import OpenVinoGradient, Slopes, require_openvino
 from dreamvid.networks.truncate import Truncated
 from dreamvid.runtime.autograd import as_normal_tensor, outside_inference_mode
 from dreamvid.runtime.cuda import CudaGraphCache
@@ -67,6 +67,7 @@ class TiledGradient:
             require_openvino()
         self._runtime = runtime
         self._compiled: OpenVinoGradient | None = None
+        self._known_slopes: dict[tuple[int, ...], tuple[tuple[ResolvedObjective, ...], list[Slopes]]] = {}
 
     def __call__(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """Compute the gradient (1, 3, H, W) of an image (1, 3, H, W) in [0, 1], rolled by shift (down, right).
@@ -74,9 +75,8 @@ class TiledGradient:
         Raises OutOfMemoryError when not even the smallest tile fits the device's memory.
         """
         with outside_inference_mode():
-            rolled = torch.roll(as_normal_tensor(image), shift, dims=(2, 3))
-            gradient = self._within_memory(self._rolled_gradient, rolled, max(rolled.shape[2:]))
-            return torch.roll(gradient, (-shift[0], -shift[1]), dims=(2, 3))
+            compute = functools.partial(self._shifted_gradient, shift=shift)
+            return self._within_memory(compute, as_normal_tensor(image), max(image.shape[2:]))
 
     def of_batch(self, images: Tensor) -> Tensor:
         """Compute the gradients (N, 3, h, w) of small images (N, 3, h, w), each by itself, as batches that fit.
@@ -124,11 +124,17 @@ class TiledGradient:
         if device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def _shifted_gradient(self, image: Tensor, shift: tuple[int, int]) -> Tensor:
+        found = self._openvino_gradient(image, shift)
+        if found is not None:
+            return found
+        gradient = self._rolled_gradient(torch.roll(image, shift, dims=(2, 3)))
+        return torch.roll(gradient, (-shift[0], -shift[1]), dims=(2, 3))
+
     def _rolled_gradient(self, image: Tensor) -> Tensor:
         height, width = image.shape[2:]
         if max(height, width) <= self.tile:
-            found = self._openvino_gradient(image)
-            return self._network_gradient(image) if found is None else found
+            return self._network_gradient(image)
         rows, columns = -(-height // self.tile), -(-width // self.tile)
         tile_h, tile_w = -(-height // rows), -(-width // columns)
         # The rolled image is a torus: surroundings beyond a border are those at the opposite one.
@@ -150,22 +156,32 @@ class TiledGradient:
                 gradient[0, :, y : y + tile_h, x : x + tile_w] = part
         return gradient[:, :, :height, :width]
 
-    def _openvino_gradient(self, image: Tensor) -> Tensor | None:
+    def _openvino_gradient(self, image: Tensor, shift: tuple[int, int]) -> Tensor | None:
         """Compute the gradient of a whole image by OpenVINO; None where that is not asked for or not possible."""
-        if self._runtime != "openvino" or not isinstance(self.network, Truncated):
+        if self._runtime != "openvino" or not isinstance(self.network, Truncated) or max(image.shape[2:]) > self.tile:
             return None
         program = self.network.program_for(image.shape[2], image.shape[3])
         if program is None:
             return None
-        slopes = [found for objective, _ in self.objectives if (found := objective.slopes(program.channels))]
+        slopes = self._slopes(program.channels)
         if len(slopes) < len(self.objectives):
             return None
         self.evaluated[tuple(image.shape)] += 1
         compiled = self._compiled = self._compiled or OpenVinoGradient(program, self.network.scale, self.network.shift)
         with measured_threads((tuple(image.shape), self._runtime, len(slopes)), image.device, any_number=False):
             if len(slopes) == 1:
-                return compiled(image, slopes[0])
-            return _mix((compiled(image, chosen) for chosen in slopes), [weight for _, weight in self.objectives])
+                return compiled(image, slopes[0], shift)
+            gradients = (compiled(image, chosen, shift) for chosen in slopes)
+            return _mix(gradients, [weight for _, weight in self.objectives])
+
+    def _slopes(self, channels: Mapping[str, int]) -> list[Slopes]:
+        """Return the slopes of those objectives that have them, computed once."""
+        objectives = tuple(objective for objective, _ in self.objectives)
+        key = tuple(map(id, objectives))
+        if key not in self._known_slopes:
+            found: list[Slopes] = [slopes for objective in objectives if (slopes := objective.slopes(channels))]
+            self._known_slopes = {key: (objectives, found)}  # keeps the objectives alive
+        return self._known_slopes[key][1]
 
     def _network_gradient(self, images: Tensor) -> Tensor:
         side = self.network.sizes.only if isinstance(self.network, Truncated) else None

@@ -86,6 +86,12 @@ class FusedConvolution(nn.Module):
         (top, bottom), (left, right) = (self._same_padding(size, axis) for axis, size in enumerate((height, width)))
         return self.get_buffer(f"kernel_{bottom - top}{right - left}"), (bottom, right)
 
+    @property
+    def uses_sub_pixels(self) -> bool:
+        """Whether the gradient of the input goes by way of sub-pixels: with a stride and few channels."""
+        stride, few = self.stride[0], self.get_buffer("kernel_00").shape[1] * math.prod(self.stride) <= _FEW_CHANNELS
+        return few and 1 < stride == self.stride[1] and self.groups == 1 and self.dilation == (1, 1)
+
     def gradient_of_input(self, gradient: Tensor, x: Tensor, kernel: Tensor, padding: tuple[int, int]) -> Tensor:
         """Compute d/dx from d/dy (before the clamp), with one of the layer's kernels; x gives the shape alone."""
         return _gradient_of_input(gradient, x, kernel, padding, self)
@@ -151,10 +157,8 @@ def _gradient_of_input(
         n, _, h, w = gradient.shape
         rows = gradient.permute(0, 2, 3, 1).reshape(-1, kernel.shape[0])
         return (rows @ kernel.flatten(1)).view(n, h, w, -1).permute(0, 3, 1, 2)
-    stride = layer.stride[0]
-    few = kernel.shape[1] * stride * stride <= _FEW_CHANNELS
-    if few and 1 < stride == layer.stride[1] and layer.groups == 1 and layer.dilation == (1, 1):
-        return _gradient_by_sub_pixels(gradient, x, kernel, padding, stride)
+    if layer.uses_sub_pixels:
+        return _gradient_by_sub_pixels(gradient, x, kernel, padding, layer.stride[0])
     result: Tensor = torch.ops.aten.convolution_backward(
         gradient,
         x,
@@ -181,11 +185,9 @@ def _gradient_by_sub_pixels(
     Network", 2016). For a network's first convolution, from three channels, it takes less than half the time of oneDNN.
     """
     n, channels, height, width = x.shape
-    down, across = (-(-size // stride) for size in kernel.shape[2:])  # of the kernel, in squares
-    planes = stride * stride * channels
-    square = F.pad(kernel, (0, stride * across - kernel.shape[3], 0, stride * down - kernel.shape[2]))
-    square = square.view(-1, channels, down, stride, across, stride).flip(2, 4).permute(3, 5, 1, 0, 2, 4)
-    square = F.pad(square.flatten(0, 2), (0, 0, 0, 0, 0, 0, 0, -planes % 8))  # to whole vectors of the processor
+    square = sub_pixel_kernel(kernel, stride)
+    planes, _, down, across = square.shape
+    square = F.pad(square, (0, 0, 0, 0, 0, 0, 0, -planes % 8))  # to whole vectors of the processor
     y = F.conv2d(gradient, square.contiguous(memory_format=torch.channels_last), padding=(down - 1, across - 1))
     rows, columns = y.shape[2:]
     y = y[:, :planes].view(n, stride, stride, channels, rows, columns).permute(0, 4, 1, 5, 2, 3)
@@ -200,6 +202,14 @@ def _multiply(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     """Compute a 1 × 1 convolution of (N, C, H, W) as matrix products; cuDNN takes milliseconds to plan one."""
     y = (kernel.flatten(1) @ x.flatten(2)).view(len(x), -1, x.shape[2], x.shape[3])
     return y if bias is None else y + bias.view(1, -1, 1, 1)
+
+
+def sub_pixel_kernel(kernel: Tensor, stride: int) -> Tensor:
+    """Arrange a kernel for the gradient of its input by sub-pixels: (stride · stride · C, C', down, across)."""
+    down, across = (-(-size // stride) for size in kernel.shape[2:])  # of the kernel, in squares
+    square = F.pad(kernel, (0, stride * across - kernel.shape[3], 0, stride * down - kernel.shape[2]))
+    square = square.view(-1, kernel.shape[1], down, stride, across, stride).flip(2, 4).permute(3, 5, 1, 0, 2, 4)
+    return square.flatten(0, 2)
 
 
 def post_operation(ceiling: float | None) -> tuple[str, list[float]]:

@@ -12,7 +12,7 @@ cross-fade needs no new one. The bits of a result depend on the number of thread
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from dreamvid.errors import DeviceError
+from dreamvid.networks.program.fused_conv import sub_pixel_kernel
 from dreamvid.networks.program.operators import Pointwise, Spatial, Sum
 from dreamvid.networks.program.program import Program, Step
 
@@ -54,25 +55,24 @@ class OpenVinoGradient:
         self._program, self._scale, self._shift = program, scale, shift
         self._requests: dict[tuple[int, ...], Any] = {}
 
-    @property
-    def channels(self) -> dict[str, int]:
-        """The number of channels of each layer."""
-        return self._program.channels
+    def __call__(self, images: Tensor, slopes: Slopes, shift: tuple[int, int] = (0, 0)) -> Tensor:
+        """Compute the gradients (N, 3, H, W) of images (N, 3, H, W) in [0, 1], float32 on the CPU.
 
-    def __call__(self, images: Tensor, slopes: Slopes) -> Tensor:
-        """Compute the gradients (N, 3, H, W) of images (N, 3, H, W) in [0, 1], float32 on the CPU."""
-        inputs: list[Array] = [images.contiguous().numpy()]
+        shift: the images are rolled by it (down, right) for the network, and their gradients back. NumPy does that, on
+        one thread: after an operator of PyTorch on several, these wait for the next one on cores that OpenVINO needs.
+        """
+        inputs: list[Array] = [np.roll(images.contiguous().numpy(), shift, axis=(2, 3))]
         for layer in self._program.outputs:
             inputs += [slope.view(1, -1, 1, 1).numpy() for slope in slopes[layer]]
-        request = self._request(tuple(images.shape))
-        return torch.from_numpy(request.infer(inputs, share_inputs=True)[0].copy())
+        found = self._request(tuple(images.shape)).infer(inputs, share_inputs=True, share_outputs=True)[0]
+        return torch.from_numpy(np.roll(found, (-shift[0], -shift[1]), axis=(2, 3)))
 
     def _request(self, shape: tuple[int, ...]) -> Any:
         threads = torch.get_num_threads()
         key = (*shape, threads)
         request = self._requests.pop(key, None)
         if request is None:
-            model = _Graph(self._openvino, self._program, shape).model(self._scale, self._shift)
+            model = _Graph(self._openvino, self._program, shape, self._scale, self._shift).model()
             options = {
                 "INFERENCE_NUM_THREADS": threads,
                 "PERFORMANCE_HINT": "LATENCY",
@@ -86,17 +86,17 @@ class OpenVinoGradient:
 
 
 class _Graph:
-    """Builds the graph of a program for images of one shape."""
+    """Builds the graph of a program for images of one shape; scale, shift: as for `OpenVinoGradient`."""
 
-    def __init__(self, openvino: Any, program: Program, shape: tuple[int, ...]) -> None:
-        self._openvino, self._program, self._shape = openvino, program, shape
+    def __init__(self, openvino: Any, program: Program, shape: tuple[int, ...], scale: Tensor, shift: Tensor) -> None:
+        self._openvino, self._program, self._shape, self._scale, self._shift = openvino, program, shape, scale, shift
         self._op: Any = openvino.opset13
 
-    def model(self, scale: Tensor, shift: Tensor) -> Any:
+    def model(self) -> Any:
         """Build the graph: the image and the slopes of each layer in, the gradient out."""
         op = self._op
         image = op.parameter(list(self._shape), np.float32)
-        values = {self._program.image: op.add(op.multiply(image, _array(scale)), _array(shift))}
+        values = {self._program.image: op.add(op.multiply(image, _array(self._scale)), _array(self._shift))}
         for step in self._program.steps:
             values[step.target] = self._forward(step, values)
         inputs, found = [image], dict[str, Any]()
@@ -106,11 +106,10 @@ class _Graph:
             inputs += [square, linear]
             positions = math.prod(_sizes(values[name])[2:])
             gradient = op.multiply(op.add(op.multiply(values[name], square), linear), np.float32(1 / positions))
-            found[name] = op.add(found[name], gradient) if name in found else gradient
+            self._collect(found, name, gradient)
         for step in reversed(self._program.steps):
             self._backward(step, values, found)
-        result = op.multiply(found[self._program.image], _array(scale))
-        return self._openvino.Model([result], inputs, "gradient")
+        return self._openvino.Model([found[self._program.image]], inputs, "gradient")
 
     def _forward(self, step: Step, values: Mapping[str, Any]) -> Any:
         op, operator, x = self._op, step.operator, values[step.source]
@@ -126,31 +125,42 @@ class _Graph:
         return y if step.add is None else op.add(y, values[step.add])
 
     def _backward(self, step: Step, values: Mapping[str, Any], found: dict[str, Any]) -> None:
-        """Turn the gradient of a step's result into those of what it reads."""
-        op, operator = self._op, step.operator
+        """Turn the gradient of a step's result into those of what it reads; that of the image is scaled."""
         gradient = found.pop(step.target, None)
         if gradient is None:
             return
         if step.add is not None:
-            found[step.add] = op.add(found[step.add], gradient) if step.add in found else gradient
-        if not isinstance(operator, Sum):
-            gradient = self._masked(gradient, values[step.target], operator)
-            gradient = self._gradient_of_input(operator, gradient, values[step.source])
-        found[step.source] = op.add(gradient, found[step.source]) if step.source in found else gradient
+            self._collect(found, step.add, self._scaled(gradient, step.add))
+        if isinstance(step.operator, Sum):
+            gradient = self._scaled(gradient, step.source)
+        else:
+            gradient = self._masked(gradient, values[step.target], step.operator)
+            gradient = self._gradient_of_input(step, gradient, _sizes(values[step.source])[2:])
+        self._collect(found, step.source, gradient)
+
+    def _collect(self, found: dict[str, Any], name: str, gradient: Any) -> None:
+        found[name] = self._op.add(gradient, found[name]) if name in found else gradient
+
+    def _scaled(self, gradient: Any, name: str) -> Any:
+        return self._op.multiply(gradient, _array(self._scale)) if name == self._program.image else gradient
 
     def _masked(self, gradient: Any, y: Any, operator: Pointwise | Spatial) -> Any:
         """Zero a gradient where y was clamped."""
         if operator.ceiling is None:
             return gradient
         op = self._op
-        inside = op.greater(y, np.float32(0))
-        if not math.isinf(operator.ceiling):
-            inside = op.logical_and(inside, op.less(y, np.float32(operator.ceiling)))
-        return op.select(inside, gradient, np.float32(0))
+        # One product is faster than two comparisons. y is within the bounds, so it is 0 at both of them only.
+        above = y if math.isinf(operator.ceiling) else op.multiply(y, op.subtract(np.float32(operator.ceiling), y))
+        return op.select(op.greater(above, np.float32(0)), gradient, np.float32(0))
 
-    def _gradient_of_input(self, operator: Pointwise | Spatial, gradient: Any, x: Any) -> Any:
-        op, layer, size = self._op, operator.layer, _sizes(x)[2:]
+    def _gradient_of_input(self, step: Step, gradient: Any, size: Sequence[int]) -> Any:
+        assert not isinstance(step.operator, Sum)
+        op, layer = self._op, step.operator.layer
         kernel, padding = layer.kernel_for(*size)
+        if step.source == self._program.image:  # three channels by themselves are slow to scale
+            kernel = kernel * self._scale
+        if layer.uses_sub_pixels:
+            return self._gradient_by_sub_pixels(gradient, kernel, padding, layer.stride[0], size)
         if layer.stride == (1, 1) and (layer.groups == 1 or kernel.shape[1] == 1 == kernel.shape[0] // layer.groups):
             # Without a stride it is a convolution with the flipped kernel.
             flipped = kernel.flip(2, 3) if layer.groups > 1 else kernel.transpose(0, 1).flip(2, 3)
@@ -171,6 +181,19 @@ class _Graph:
             auto_pad="explicit",
             output_padding=[max(pixels, 0) for pixels in more],
         )
+
+    def _gradient_by_sub_pixels(
+        self, gradient: Any, kernel: Tensor, padding: tuple[int, int], stride: int, size: Sequence[int]
+    ) -> Any:
+        """Compute it as `fused_conv` does: as a convolution without stride, whose channels are then interleaved."""
+        op, square = self._op, sub_pixel_kernel(kernel, stride)
+        y = self._convolve(gradient, square, (square.shape[2] - 1, square.shape[3] - 1), (1, 1), 1)
+        y = op.depth_to_space(y, "blocks_first", stride)
+        ends = [min(padding[i] + size[i], _sizes(y)[2 + i]) for i in (0, 1)]
+        y = op.slice(y, list(padding), ends, [1, 1], [2, 3])
+        # Pixels at the end that no position of the kernel reaches have no gradient.
+        more = [size[i] - _sizes(y)[2 + i] for i in (0, 1)]
+        return op.pad(y, [0, 0, 0, 0], [0, 0, *more], "constant", np.float32(0)) if any(more) else y
 
     def _convolve(self, x: Any, kernel: Tensor, padding: tuple[int, int], stride: tuple[int, int], groups: int) -> Any:
         convolution = self._op.group_convolution if groups > 1 else self._op.convolution

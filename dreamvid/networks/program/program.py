@@ -6,6 +6,7 @@ frozen network needs neither: its operators are known, each has one gradient, an
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ class Program:
         self.outputs = dict(outputs)
         self.steps = _with_last_uses(steps, set(outputs.values()))
 
-    @property
+    @functools.cached_property
     def channels(self) -> dict[str, int]:
         """The number of channels of each layer."""
         found: dict[str, int] = {}  # by value

@@ -54,6 +54,19 @@ def test_a_cross_fade_is_mixed_as_by_pytorch() -> None:
 
 
 @openvino
+def test_it_follows_a_change_of_the_objective_and_takes_any_order_of_memory() -> None:
+    network = load_network(device="cpu")
+    objectives = [parse_objective(text).resolve(network.table) for text in ("blocks.4.1:3", "blocks.4.1:7")]
+    gradient = TiledGradient(network.truncate(["blocks.4.1"]), objectives[0], tile=1024, runtime="openvino")
+    image = torch.rand(1, 3, 72, 96, generator=torch.Generator().manual_seed(1))
+    gradient(image, (1, 2))
+    gradient.objectives = ((objectives[1], 1.0),)
+    wanted = gradient_of("blocks.4.1:7")(image, (1, 2))
+    for order in (torch.contiguous_format, torch.channels_last):
+        assert (gradient(image.contiguous(memory_format=order), (1, 2)) - wanted).norm() < 1e-3 * wanted.norm()
+
+
+@openvino
 def test_it_repeats_bit_for_bit() -> None:
     image = torch.rand(1, 3, 90, 160, generator=torch.Generator().manual_seed(1))
     assert torch.equal(gradient_of("blocks.4.1", "openvino")(image), gradient_of("blocks.4.1", "openvino")(image))

@@ -9,6 +9,7 @@ in place when nothing else needs it. The arithmetic is the same.
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -158,7 +159,8 @@ def _gradient_of_input(
         rows = gradient.permute(0, 2, 3, 1).reshape(-1, kernel.shape[0])
         return (rows @ kernel.flatten(1)).view(n, h, w, -1).permute(0, 3, 1, 2)
     if layer.uses_sub_pixels:
-        return _gradient_by_sub_pixels(gradient, x, kernel, padding, layer.stride[0])
+        square = sub_pixel_kernel(kernel, layer.stride[0], 8)  # whole vectors of the processor
+        return gradient_by_sub_pixels(gradient, square, (*x.shape[2:], x.shape[1]), padding, layer.stride[0])
     result: Tensor = torch.ops.aten.convolution_backward(
         gradient,
         x,
@@ -175,8 +177,8 @@ def _gradient_of_input(
     return result
 
 
-def _gradient_by_sub_pixels(
-    gradient: Tensor, x: Tensor, kernel: Tensor, padding: tuple[int, int], stride: int
+def gradient_by_sub_pixels(
+    gradient: Tensor, square: Tensor, size: Sequence[int], padding: tuple[int, int], stride: int
 ) -> Tensor:
     """Compute the gradient of a strided convolution's input as a convolution without stride.
 
@@ -184,13 +186,10 @@ def _gradient_by_sub_pixels(
     et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural
     Network", 2016). For a network's first convolution, from three channels, it takes less than half the time of oneDNN.
     """
-    n, channels, height, width = x.shape
-    square = sub_pixel_kernel(kernel, stride)
-    planes, _, down, across = square.shape
-    square = F.pad(square, (0, 0, 0, 0, 0, 0, 0, -planes % 8))  # to whole vectors of the processor
-    y = F.conv2d(gradient, square.contiguous(memory_format=torch.channels_last), padding=(down - 1, across - 1))
+    n, (height, width, channels) = len(gradient), size
+    y = F.conv2d(gradient, square, padding=(square.shape[2] - 1, square.shape[3] - 1))
     rows, columns = y.shape[2:]
-    y = y[:, :planes].view(n, stride, stride, channels, rows, columns).permute(0, 4, 1, 5, 2, 3)
+    y = y[:, : stride * stride * channels].view(n, stride, stride, channels, rows, columns).permute(0, 4, 1, 5, 2, 3)
     y = y.reshape(n, stride * rows, stride * columns, channels)
     top, left = padding
     # Pixels at the end that no position of the kernel reaches have no gradient.
@@ -204,12 +203,17 @@ def _multiply(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     return y if bias is None else y + bias.view(1, -1, 1, 1)
 
 
-def sub_pixel_kernel(kernel: Tensor, stride: int) -> Tensor:
-    """Arrange a kernel for the gradient of its input by sub-pixels: (stride · stride · C, C', down, across)."""
+def sub_pixel_kernel(kernel: Tensor, stride: int, multiple: int = 1) -> Tensor:
+    """Arrange a kernel for the gradient of its input by sub-pixels: (stride · stride · C, C', down, across).
+
+    The first number is filled up to a multiple with kernels of zeros.
+    """
     down, across = (-(-size // stride) for size in kernel.shape[2:])  # of the kernel, in squares
     square = F.pad(kernel, (0, stride * across - kernel.shape[3], 0, stride * down - kernel.shape[2]))
     square = square.view(-1, kernel.shape[1], down, stride, across, stride).flip(2, 4).permute(3, 5, 1, 0, 2, 4)
-    return square.flatten(0, 2)
+    square = square.flatten(0, 2)
+    square = F.pad(square, (0, 0, 0, 0, 0, 0, 0, -len(square) % multiple))
+    return square.contiguous(memory_format=torch.channels_last)
 
 
 def post_operation(ceiling: float | None) -> tuple[str, list[float]]:

@@ -7,15 +7,23 @@ Tensors are (N, H, W, C), contiguous: a 1 × 1 convolution is then a matrix prod
 """
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dreamvid.networks.program.fused_conv import FusedConvolution, fuses_on_cpu, post_operation
+from dreamvid.networks.program.fused_conv import (
+    FusedConvolution,
+    fuses_on_cpu,
+    gradient_by_sub_pixels,
+    post_operation,
+    sub_pixel_kernel,
+)
 
 _linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 _convolve: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+_mask: Any = torch.ops.aten.hardtanh_backward.grad_input
 _NOTHING: tuple[str, list[float], str] = ("none", [], "")
 
 
@@ -54,6 +62,16 @@ class Pointwise:
         return found
 
 
+class _Form(NamedTuple):
+    """The kernels of a `Spatial` for images of one size, as its operators take them, and their paddings."""
+
+    kernel: Tensor
+    padding: tuple[int, int]
+    forward: Tensor
+    backward: Tensor
+    around: tuple[int, int]  # the padding of `backward`
+
+
 class Spatial:
     """Any other convolution with frozen weights: depthwise ones, and the first."""
 
@@ -63,44 +81,65 @@ class Spatial:
         self._after = (*post_operation(layer.ceiling), "")
         outputs, inputs_per_group = layer.get_buffer("kernel_00").shape[:2]
         self._flips = layer.groups == outputs and inputs_per_group == 1 and layer.stride == (1, 1)
+        self._sub_pixels = layer.uses_sub_pixels
         self._packed: dict[object, Tensor] = {}
+        self._forms: dict[tuple[int, int], _Form] = {}
 
     def forward(self, x: Tensor, add: Tensor | None) -> Tensor:
         """Map (N, H, W, C) to y (N, h, w, C'); `add` is added to a result that is not clamped."""
-        layer = self.layer
-        kernel, padding = layer.kernel_for(x.shape[1], x.shape[2])
-        packed = self._pack("forward", kernel, padding, x)
-        y: Tensor = _convolve.default(
-            x.permute(0, 3, 1, 2), packed, layer.bias, padding, layer.stride, layer.dilation, layer.groups, *self._after
-        ).permute(0, 2, 3, 1)
+        layer, form = self.layer, self._form(x)
+        settings = (layer.bias, form.padding, layer.stride, layer.dilation, layer.groups)
+        y: Tensor = _convolve.default(x.permute(0, 3, 1, 2), form.forward, *settings, *self._after).permute(0, 2, 3, 1)
         return y if add is None else y + add
 
     def backward(self, gradient: Tensor, x: Tensor, y: Tensor, add: Tensor | None) -> Tensor:
         """Map d/dy to d/dx of x's shape, plus `add`. Where y is clamped, d/dy is overwritten."""
-        layer = self.layer
-        kernel, padding = layer.kernel_for(x.shape[1], x.shape[2])
+        layer, form = self.layer, self._form(x)
         flat = _mask_in_place(gradient, y, self.ceiling).permute(0, 3, 1, 2)
         if self._flips:
             # The gradient of a depthwise convolution without stride is one with the flipped kernel.
-            around = (kernel.shape[2] - 1 - padding[0], kernel.shape[3] - 1 - padding[1])
-            packed = self._pack("backward", kernel, around, gradient)
-            found: Tensor = _convolve.default(flat, packed, None, around, (1, 1), (1, 1), layer.groups, *_NOTHING)
+            settings = (None, form.around, (1, 1), (1, 1), layer.groups)
+            found: Tensor = _convolve.default(flat, form.backward, *settings, *_NOTHING)
+        elif self._sub_pixels:
+            found = gradient_by_sub_pixels(flat, form.backward, x.shape[1:], form.padding, layer.stride[0])
         else:
-            found = layer.gradient_of_input(flat, x.permute(0, 3, 1, 2), kernel, padding)
+            found = layer.gradient_of_input(flat, x.permute(0, 3, 1, 2), form.kernel, form.padding)
         found = found.permute(0, 2, 3, 1)
         return found if add is None else found.add_(add)
 
-    def _pack(self, use: str, kernel: Tensor, padding: tuple[int, int], x: Tensor) -> Tensor:
-        """Bring a kernel into oneDNN's own layout, once; the layout changes no result."""
-        key = (use, tuple(kernel.shape), padding)  # the kernels of a layer differ in their shapes
+    def _form(self, x: Tensor) -> _Form:
+        """Look up what images of x's size need."""
+        size = (x.shape[1], x.shape[2])
+        form = self._forms.get(size)
+        if form is None:
+            form = self._forms[size] = self._new_form(x)
+        return form
+
+    def _new_form(self, x: Tensor) -> _Form:
+        kernel, padding = self.layer.kernel_for(x.shape[1], x.shape[2])
+        around = (kernel.shape[2] - 1 - padding[0], kernel.shape[3] - 1 - padding[1])
+        shape = tuple(kernel.shape)  # the kernels of a layer differ in it
+        forward = self._once(("forward", shape, padding), lambda: self._pack(kernel, padding, x))
+        backward = kernel
+        if self._flips:
+            flipped = kernel.flip(2, 3).contiguous(memory_format=torch.channels_last)
+            backward = self._once(("backward", shape, around), lambda: self._pack(flipped, around, x))
+        elif self._sub_pixels:
+            backward = self._once(("sub-pixels", shape), lambda: sub_pixel_kernel(kernel, self.layer.stride[0], 8))
+        return _Form(kernel, padding, forward, backward, around)
+
+    def _once(self, key: object, make: Callable[[], Tensor]) -> Tensor:
         if key not in self._packed:
-            if use == "backward":
-                kernel = kernel.flip(2, 3).contiguous(memory_format=torch.channels_last)
-            size = [x.shape[0], x.shape[3], x.shape[1], x.shape[2]]
-            self._packed[key] = torch.ops.mkldnn._reorder_convolution_weight(
-                kernel, padding, self.layer.stride, self.layer.dilation, self.layer.groups, size
-            )
+            self._packed[key] = make()
         return self._packed[key]
+
+    def _pack(self, kernel: Tensor, padding: tuple[int, int], x: Tensor) -> Tensor:
+        """Bring a kernel into oneDNN's own layout; the layout changes no result."""
+        size = [x.shape[0], x.shape[3], x.shape[1], x.shape[2]]
+        packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+            kernel, padding, self.layer.stride, self.layer.dilation, self.layer.groups, size
+        )
+        return packed
 
 
 class Sum:
@@ -118,7 +157,7 @@ class Sum:
 def _mask_in_place(gradient: Tensor, y: Tensor, ceiling: float | None) -> Tensor:
     """Zero a gradient, in place, where y was clamped to [0, ceiling]: as for a ReLU, at and below 0 too."""
     if ceiling is not None:
-        torch.ops.aten.hardtanh_backward.grad_input(gradient, y, 0.0, ceiling, grad_input=gradient)
+        _mask(gradient, y, 0.0, ceiling, grad_input=gradient)
     return gradient
 
 

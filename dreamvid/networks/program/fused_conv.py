@@ -193,7 +193,9 @@ def gradient_by_sub_pixels(
     y = y.reshape(n, stride * rows, stride * columns, channels)
     top, left = padding
     # Pixels at the end that no position of the kernel reaches have no gradient.
-    y = F.pad(y, (0, 0, 0, max(width + left - y.shape[2], 0), 0, max(height + top - y.shape[1], 0)))
+    more = max(height + top - y.shape[1], 0), max(width + left - y.shape[2], 0)
+    if any(more):  # not adding any would copy too
+        y = F.pad(y, (0, 0, 0, more[1], 0, more[0]))
     return y[:, top : top + height, left : left + width].contiguous().permute(0, 3, 1, 2)
 
 

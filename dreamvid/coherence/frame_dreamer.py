@@ -182,7 +182,7 @@ class FrameDreamer:
 
     def compose_large(self, frame: LargeFrame, residual: Tensor, mask: Tensor | None) -> np.ndarray:
         """Add what `grow` returned to a frame of very many pixels; return an array of its kind."""
-        colors = self._color_map(frame, residual)
+        colors = self._color_map(frame, residual, self._composition)
         return frame.compose(residual, mask, self._composition, self.ascent.rule.add, colors)
 
     def grow(
@@ -295,17 +295,28 @@ class FrameDreamer:
         self._composition = Composition.from_settings(self.settings.at(time_seconds, index, signals))
         return self.compose(frame, residual, mask)
 
-    def compose(self, frame: WorkingFrame, residual: Tensor, mask: Tensor | None) -> Tensor:
-        """Add a residual (1, 3, h, w) to its frame, which stays as it is where the mask is black."""
-        full, colors = frame.full, self._color_map(frame, residual)
+    @property
+    def composition(self) -> Composition:
+        """How the latest frame is composed."""
+        return self._composition
+
+    def compose(
+        self, frame: WorkingFrame, residual: Tensor, mask: Tensor | None, composition: Composition | None = None
+    ) -> Tensor:
+        """Add a residual (1, 3, h, w) to its frame, which stays as it is where the mask is black.
+
+        composition: that of an earlier frame, if others came since; None for the latest one's.
+        """
+        composition = composition or self._composition
+        full, colors = frame.full, self._color_map(frame, residual, composition)
         enlarged = resize(residual, frame.full_size)
-        dreamed = self._composition.compose(full, enlarged, self.ascent.rule.add, colors=colors, mask=mask)
+        dreamed = composition.compose(full, enlarged, self.ascent.rule.add, colors=colors, mask=mask)
         return dreamed if mask is None else torch.where(mask > 0, dreamed, full)
 
-    def _color_map(self, frame: WorkingFrame, residual: Tensor) -> ColorMap | None:
+    def _color_map(self, frame: WorkingFrame, residual: Tensor, composition: Composition) -> ColorMap | None:
         """Measure how the frame's colors are held to the palette."""
         source = resize(frame.reduced, (residual.shape[2], residual.shape[3]))
-        return self._composition.color_map(self._palette, source, residual, self.ascent.rule.add)
+        return composition.color_map(self._palette, source, residual, self.ascent.rule.add)
 
     def _wanted(self, frame: WorkingFrame, mask: Tensor | None) -> Tensor:
         """Say how much of a whole dream each position is to have, (1, 1, h, w)."""

@@ -29,6 +29,7 @@ from dreamvid.motion.planes import enlarge
 from dreamvid.motion.warp import compose, follow, resize_flow
 
 T = TypeVar("T")
+Image = TypeVar("Image")
 
 # The least squared validity of a flow, so that a position that is visible in neither keyframe gets a dream too.
 LEAST = 0.01
@@ -132,14 +133,16 @@ class Cadence(Generic[T]):
 
 def in_display_order(
     steps: Iterable[Keyframe[T] | InbetweenFrame[T]],
-    dream: Callable[[Keyframe[T]], Tensor],
-    carry: Callable[[InbetweenFrame[T]], Tensor],
-) -> Iterator[tuple[T, Tensor]]:
+    dream: Callable[[Keyframe[T]], Image],
+    carry: Callable[[InbetweenFrame[T]], Image],
+) -> Iterator[tuple[T, Image]]:
     """Dream and interpolate what `Cadence` returns; yield the images in display order, each with its item.
+
+    An image is whatever both functions return: a keyframe's is held while those before it are interpolated.
 
     A keyframe is yielded after the in-between frames before it; nothing after it has been dreamed by then.
     """
-    held: tuple[T, Tensor] | None = None
+    held: tuple[T, Image] | None = None
     missing = 0
     for step in steps:
         if isinstance(step, Keyframe):

@@ -146,7 +146,7 @@ class UpdateRule:
         or 1 allows: the differences between the channels, and so the chroma, stay the source's.
         """
         if not self.keep_color:
-            return (source + residual).clamp(0, 1)
+            return (source + residual).clamp_(0, 1)
         return add_gray(source.clamp(0, 1), residual.mean(dim=1, keepdim=True))
 
 

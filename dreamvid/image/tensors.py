@@ -142,7 +142,8 @@ def upload(pixels: np.ndarray, device: torch.device | str) -> Tensor:
 def to_float(uploaded: Tensor) -> Tensor:
     """Turn what `upload` returned into float32 (1, 3, H, W) in [0, 1]."""
     scale = float(np.iinfo(np.uint8 if uploaded.dtype == torch.uint8 else np.uint16).max)
-    return uploaded.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format) / scale
+    # In place: of a large frame every copy counts.
+    return uploaded.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format).div_(scale)
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Download:
 def download(image: Tensor, dtype: np.dtype | type = np.uint8) -> Download:
     """Turn (1, 3, H, W) in [0, 1] into uint8 or uint16 (H, W, 3), rounded, without waiting for a GPU."""
     scale = float(np.iinfo(dtype).max)
-    whole = (image[0].permute(1, 2, 0) * scale).round().clamp(0, scale)
+    whole = (image[0].permute(1, 2, 0) * scale).round_().clamp_(0, scale)
     # torch has few operations on uint16; int32 holds it exactly.
     whole = whole.to(torch.uint8 if dtype == np.uint8 else torch.int32)
     if whole.device.type != "cuda":

@@ -17,6 +17,7 @@ from dreamvid.audio.decode import decode_audio, decode_source_audio
 from dreamvid.coherence.frame_dreamer import FrameDreamer
 from dreamvid.coherence.keyframes import InbetweenFrame, Keyframe, in_display_order
 from dreamvid.coherence.working_frame import WorkingFrame
+from dreamvid.dream.composition import Composition
 from dreamvid.dream.draft import draft
 from dreamvid.dream.octaves import OctaveAscent
 from dreamvid.errors import DreamvidError, SettingsError, SourceError
@@ -193,7 +194,7 @@ class VideoProducer:
             with planning.resting(), self._reader(plan, 0, 1) as reader:
                 for key in self._prepare(plan.segments, plan, reader, {}):
                     assert isinstance(key, Keyframe)
-                    image = self._dream_keyframe(key, plan)
+                    image = self._dream_keyframe(key, plan)()
                     self._first_image = _FirstImage(key.item, plan.time_seconds(0), image)
         except DreamvidError:
             # What is wrong is said once the plan is known, unless it only concerns the first frame by itself.
@@ -271,27 +272,31 @@ class VideoProducer:
     def _dream(self, plan: Plan, prepared: Iterable[_Step], start: int) -> Iterator[Tensor]:
         """Dream what is prepared; the frames before `start` are a pre-roll, which is not shown."""
 
-        def dream(key: Keyframe[_Shown]) -> Tensor:
+        def dream(key: Keyframe[_Shown]) -> Callable[[], Tensor]:
             return self._dream_keyframe(key, plan)
 
-        def carry(between: InbetweenFrame[_Shown]) -> Tensor:
-            shown = between.item
-            record_on_current_stream([shown.mask, *shown.frame.tensors(), *between.before, *between.after])
-            with self.stopwatch.work("dream"):
-                time_seconds = plan.time_seconds(shown.index)
-                dreamed = self._dreamer.interpolate(
-                    shown.frame,
-                    between,
-                    index=shown.index,
-                    time_seconds=time_seconds,
-                    signals=self._signals(time_seconds),
-                    mask=shown.mask,
-                )
-                return self._with_bars(dreamed, shown)
+        def carry(between: InbetweenFrame[_Shown]) -> Callable[[], Tensor]:
+            return functools.partial(self._interpolate, between, plan)
 
-        return (image for shown, image in in_display_order(prepared, dream, carry) if shown.index >= start)
+        return (image() for shown, image in in_display_order(prepared, dream, carry) if shown.index >= start)
 
-    def _dream_keyframe(self, key: Keyframe[_Shown], plan: Plan) -> Tensor:
+    def _interpolate(self, between: InbetweenFrame[_Shown], plan: Plan) -> Tensor:
+        shown = between.item
+        record_on_current_stream([shown.mask, *shown.frame.tensors(), *between.before, *between.after])
+        with self.stopwatch.work("dream"):
+            time_seconds = plan.time_seconds(shown.index)
+            dreamed = self._dreamer.interpolate(
+                shown.frame,
+                between,
+                index=shown.index,
+                time_seconds=time_seconds,
+                signals=self._signals(time_seconds),
+                mask=shown.mask,
+            )
+            return self._with_bars(dreamed, shown)
+
+    def _dream_keyframe(self, key: Keyframe[_Shown], plan: Plan) -> Callable[[], Tensor]:
+        """Dream a keyframe; return what composes it, as a residual takes less memory than a large frame."""
         shown, motion, time_seconds = key.item, key.motion, plan.time_seconds(key.item.index)
         self._matte = shown.matte
         record_on_current_stream([shown.mask, *shown.frame.tensors()])
@@ -300,10 +305,10 @@ class VideoProducer:
         first, self._first_image = self._first_image, None
         if first is not None:
             if first.is_of(shown, time_seconds):
-                return first.image
+                return lambda: first.image
             self._dreamer.reset()
         with self.stopwatch.work("dream"):
-            dreamed = self._dreamer.dream(
+            residual = self._dreamer.grow(
                 shown.frame,
                 motion,
                 index=shown.index,
@@ -312,6 +317,11 @@ class VideoProducer:
                 signals=self._signals(time_seconds),
                 mask=shown.mask,
             )
+        return functools.partial(self._compose, shown, residual, self._dreamer.composition)
+
+    def _compose(self, shown: _Shown, residual: Tensor, composition: Composition) -> Tensor:
+        with self.stopwatch.work("dream"):
+            dreamed = self._dreamer.compose(shown.frame, residual, shown.mask, composition)
             return self._with_bars(dreamed, shown)
 
     def _with_bars(self, dreamed: Tensor, shown: _Shown) -> Tensor:

@@ -6,7 +6,7 @@ that are planned once; that takes about a quarter of a second for each size.
 
 The graph holds objectives that are a mean over a layer's positions of Σ (square · y² / 2 + linear · y), with two
 numbers for each channel: layers and channels, in any weighted sum. The numbers are inputs of the graph, so that a
-cross-fade needs no new one. The bits of a result depend on the number of threads.
+cross-fade needs no new one. The bits of a result may depend on the number of threads.
 """
 
 from __future__ import annotations

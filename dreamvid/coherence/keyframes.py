@@ -138,9 +138,8 @@ def in_display_order(
 ) -> Iterator[tuple[T, Image]]:
     """Dream and interpolate what `Cadence` returns; yield the images in display order, each with its item.
 
-    An image is whatever both functions return: a keyframe's is held while those before it are interpolated.
-
-    A keyframe is yielded after the in-between frames before it; nothing after it has been dreamed by then.
+    An image is whatever both functions return. A keyframe's is held, and yielded after the in-between frames before it;
+    nothing after it has been dreamed by then.
     """
     held: tuple[T, Image] | None = None
     missing = 0

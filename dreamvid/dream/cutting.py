@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dreamvid.image.tensors import send
 from dreamvid.settings.size import Size
 
 # A place's row and column.
@@ -68,15 +69,15 @@ class IndexedPatches:
         owners = np.full((-(-size.height // cell), -(-size.width // cell)), -1)
         for number, (row, column) in enumerate(corners):
             owners[row // cell : (row + core) // cell, column // cell : (column + core) // cell] = number
-        sent = send(np.concatenate([owners.ravel(), np.asarray(starts).ravel()]), device)
+        sent = send(torch.from_numpy(np.concatenate([owners.ravel(), np.asarray(starts).ravel()])), device)
         firsts = sent[owners.size :].view(len(starts), -1, 2)
         rows, columns = (torch.arange(length, device=device) for length in size)
         owner = sent[: owners.size].view(owners.shape)[rows[:, None] // cell, columns // cell]
         self._owned, owner = owner >= 0, owner.clamp_min(0)
         # Of each pixel: where it is among the pixels of all patches.
         first_rows, first_columns = firsts[:, owner].unbind(-1)
-        self._sources = (owner * side.height + rows[:, None] - first_rows) * side.width + columns - first_columns
-        self._sources = self._sources.clamp_min(0)  # outside of the cores there is nothing to look up
+        sources = (owner * side.height + rows[:, None] - first_rows) * side.width + columns - first_columns
+        self._sources = sources.where(self._owned, 0)  # outside of the cores there is nothing to look up
         within = (torch.arange(length, device=device) for length in side)
         self._rows, self._columns = (firsts[:, :, axis, None] + offsets for axis, offsets in enumerate(within))
 
@@ -86,13 +87,4 @@ class IndexedPatches:
 
     def paste(self, x: Tensor, patches: Tensor, step: int) -> Tensor:
         """Do as `SlicedPatches.paste`."""
-        pixels = patches.transpose(0, 1).flatten(1)
-        sources = self._sources[step].clamp_max(pixels.shape[1] - 1)
-        return torch.where(self._owned, pixels[:, sources], x)
-
-
-def send(numbers: np.ndarray, device: torch.device) -> Tensor:
-    """Send whole numbers to the device, which is not waited for."""
-    tensor = torch.from_numpy(numbers)
-    # A copy of memory that is not page-locked first waits for all that the device still has to do.
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+        return torch.where(self._owned, patches.transpose(0, 1).flatten(1)[:, self._sources[step]], x)

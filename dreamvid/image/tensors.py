@@ -132,7 +132,12 @@ def upload(pixels: np.ndarray, device: torch.device | str) -> Tensor:
     # torch has few operations on uint16; int32 holds it exactly.
     whole = pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)
     whole = np.ascontiguousarray(whole)
-    tensor = torch.from_numpy(whole if whole.flags.writeable else whole.copy())  # torch warns of read-only memory
+    # torch warns of read-only memory
+    return send(torch.from_numpy(whole if whole.flags.writeable else whole.copy()), device)
+
+
+def send(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Send a tensor from the CPU to `device`; a GPU is not waited for."""
     if torch.device(device).type == "cuda":
         # A copy of memory that is not page-locked first waits for all that the device still has to do.
         return tensor.pin_memory().to(device, non_blocking=True)

@@ -36,9 +36,9 @@ def color_affinity(image: Tensor) -> Tensor:
     colors = reduce(image, reduced_size((image.shape[2], image.shape[3])))
     affinity = colors.new_zeros(colors.shape[0], _DIRECTIONS * len(REACHES), colors.shape[2], colors.shape[3])
     for pairs in _neighbors(colors.shape[2], colors.shape[3]):
-        for ours, theirs, channel in pairs:
+        for ours, theirs, shared in pairs:
             unlike = (colors[ours] - colors[theirs]).square().sum(dim=1, keepdim=True)
-            affinity[:, channel][ours] = torch.exp(unlike * (-0.5 / COLOR_SPREAD**2))
+            affinity[shared] = torch.exp(unlike * (-0.5 / COLOR_SPREAD**2))
     return affinity
 
 
@@ -70,15 +70,14 @@ def fill_reduced(values: Tensor, known: Tensor, affinity: Tensor) -> tuple[Tenso
 
 
 def _spread(
-    values: Tensor, known: Tensor, affinity: Tensor, pairs: list[tuple[Region, Region, slice]]
+    values: Tensor, known: Tensor, affinity: Tensor, pairs: list[tuple[Region, Region, Region]]
 ) -> tuple[Tensor, Tensor]:
     """Take values from eight pixels at one distance; return them and how well they are known now."""
     given = torch.cat((known * values, known), dim=1)
     taken = torch.zeros_like(given)
-    for ours, theirs, channel in pairs:
-        weight = affinity[:, channel][ours]
-        taken[ours].addcmul_(given[theirs], weight)
-        taken[theirs].addcmul_(given[ours], weight)
+    for ours, theirs, shared in pairs:
+        taken[ours].addcmul_(given[theirs], affinity[shared])
+        taken[theirs].addcmul_(given[ours], affinity[shared])
     total, heard = taken[:, :-1], taken[:, -1:]
     gained = (1 - known) * SPREAD_TRUST * (heard / 2).clamp_max(1)  # two neighbors are enough
     share = gained / (known + gained).clamp_min(1e-6)
@@ -86,8 +85,8 @@ def _spread(
 
 
 @lru_cache(maxsize=16)
-def _neighbors(height: int, width: int) -> list[list[tuple[Region, Region, slice]]]:
-    """Pair pixels with their neighbors at each distance, as regions of one shape and their channel in an affinity."""
+def _neighbors(height: int, width: int) -> list[list[tuple[Region, Region, Region]]]:
+    """Pair pixels with their neighbors at each distance, as regions of one shape, with the region of their affinity."""
 
     def spans(step: int, length: int) -> tuple[slice, slice]:
         return slice(max(0, -step), length - max(0, step)), slice(max(0, step), length - max(0, -step))
@@ -99,12 +98,7 @@ def _neighbors(height: int, width: int) -> list[list[tuple[Region, Region, slice
             if abs(down) < height and abs(right) < width:
                 (rows, their_rows), (columns, their_columns) = spans(down, height), spans(right, width)
                 channel = number * _DIRECTIONS + direction
-                pairs.append(
-                    (
-                        (*everything, rows, columns),
-                        (*everything, their_rows, their_columns),
-                        slice(channel, channel + 1),
-                    )
-                )
+                ours, theirs = (*everything, rows, columns), (*everything, their_rows, their_columns)
+                pairs.append((ours, theirs, (slice(None), slice(channel, channel + 1), rows, columns)))
         found.append(pairs)
     return found

@@ -16,7 +16,7 @@ from dreamvid.networks.layer_table import LayerTable, describe_layers
 from dreamvid.networks.registry import find
 from dreamvid.networks.tokens import TokenNetwork
 from dreamvid.networks.trace import LayerInputs, Traced, layer_flow, trace
-from dreamvid.networks.truncate import Truncated, best_memory_format, truncate, use_memory_format
+from dreamvid.networks.truncate import Truncated, truncate, use_best_memory_format
 from dreamvid.runtime.autograd import outside_inference_mode
 from dreamvid.runtime.device import out_of_memory
 
@@ -164,5 +164,5 @@ def _load(model: str, weights: str | None, device: torch.device | str) -> Networ
     elif weights != "random":
         architecture.load_file(module, Path(weights).expanduser())
     module = module.to(device)
-    use_memory_format(module, best_memory_format(module))
+    use_best_memory_format(module)
     return Network(model, module, architecture.mean, architecture.std, architecture.input_size)

@@ -159,7 +159,7 @@ def truncate(
     body.recompile()
     body.delete_all_unused_submodules()
     body = copy.deepcopy(body)
-    use_memory_format(body, best_memory_format(body))
+    use_best_memory_format(body)
     sizes = _image_sizes(body, layers, input_size)
     truncated = Truncated(body, mean, std, sizes, name).to(_any_weight(body).device)
     return truncated.eval().requires_grad_(False)
@@ -176,8 +176,9 @@ def best_memory_format(module: nn.Module) -> torch.memory_format:
     return torch.contiguous_format if depthwise and on_gpu else torch.channels_last
 
 
-def use_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:
-    """Store the weights of convolutions in a memory format; `Module.to` fails for tensors of five dimensions."""
+def use_best_memory_format(module: nn.Module) -> None:
+    """Store the weights of convolutions in that format; `Module.to` fails for tensors of five dimensions."""
+    memory_format = best_memory_format(module)
     for value in (*module.parameters(), *module.buffers()):
         if value.ndim == 4:
             # A copy: with one channel, `contiguous` takes one format for the other.

@@ -77,8 +77,8 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
         waits.append(cells.numel())
         return np.arange(cells.numel()) == 0
 
-    def send(numbers: np.ndarray, device: torch.device) -> Tensor:
-        sent.append(numbers.size)
+    def send(numbers: Tensor, device: torch.device) -> Tensor:
+        sent.append(numbers.numel())
         return torch.empty(numbers.shape, dtype=torch.int64, device=device)
 
     monkeypatch.setattr(patches, "read_cells", answer)

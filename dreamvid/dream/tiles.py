@@ -161,7 +161,7 @@ class TiledGradient:
         if self._runtime != "openvino" or not isinstance(self.network, Truncated) or max(image.shape[2:]) > self.tile:
             return None
         program = self.network.program_for(image.shape[2], image.shape[3])
-        if program is None:
+        if program is None or not OpenVinoGradient.takes(program):
             return None
         slopes = self._slopes(program.channels)
         if len(slopes) < len(self.objectives):

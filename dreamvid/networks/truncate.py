@@ -10,8 +10,8 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dreamvid.errors import NetworkError
-from dreamvid.networks.program.fused_conv import CEILINGS, FusedConvolution
-from dreamvid.networks.program.operators import operators_work
+from dreamvid.networks.program.convolutions import operators_work
+from dreamvid.networks.program.fused_conv import FusedConvolution, clamp_ceiling
 from dreamvid.networks.program.program import Program, compile_program
 from dreamvid.networks.same_padding import Conv2dSame
 from dreamvid.networks.trace import Traced
@@ -93,13 +93,13 @@ class Truncated(nn.Module):
         return self._compiled()
 
     def _compiled(self) -> Program | None:
-        """Turn the body into a program, once; None if it is not one of convolutions and sums."""
+        """Turn the body into a program, once; None if programs lack one of its operators."""
         if self._program is _NOT_COMPILED:
             self._program = compile_program(self.body) if operators_work() else None
         return self._program if isinstance(self._program, Program) else None
 
     def _run(self, x: Tensor) -> dict[str, Tensor]:
-        """Run the body: on a CPU as a program if it is one of convolutions and sums, elsewhere as PyTorch does."""
+        """Run the body: on a CPU as a program if it has the operators of one, elsewhere as PyTorch does."""
         if x.device.type == "cpu" and x.dtype == torch.float32 and (program := self._compiled()) is not None:
             return program(x)
         # Not through __call__, with which fx prints a traceback of its own when an operator fails.
@@ -278,7 +278,7 @@ def _fuse(body: fx.GraphModule) -> None:
         last, ceiling = node, None
         if len(node.users) == 1:
             (reader,) = node.users
-            ceiling = _ceiling(body, reader)
+            ceiling = clamp_ceiling(body, reader)
             last = node if ceiling is None else reader
         fused = FusedConvolution(
             convolution,
@@ -295,15 +295,6 @@ def _fuse(body: fx.GraphModule) -> None:
             path += "_"
         node.target = path
         body.add_submodule(path, fused)
-
-
-def _ceiling(body: fx.GraphModule, node: fx.Node) -> float | None:
-    """What a ReLU or ReLU6 clamps to; None if the node is neither."""
-    if node.op == "call_function":
-        return CEILINGS[nn.ReLU] if node.target in (F.relu, torch.relu) else None
-    if node.op == "call_method":
-        return CEILINGS[nn.ReLU] if node.target == "relu" else None
-    return CEILINGS.get(type(body.get_submodule(str(node.target)))) if node.op == "call_module" else None
 
 
 def _is_convolution(body: fx.GraphModule, node: fx.Node) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.autograd.function import once_differentiable
 
 from dreamvid.networks.same_padding import same_padding_amount
@@ -42,10 +42,10 @@ class FusedConvolution(nn.Module):
     ) -> None:
         super().__init__()
         self.bias = convolution.bias
-        self.kernel_size = _pair(convolution.kernel_size)
-        self.stride = _pair(convolution.stride)
-        self.dilation = _pair(convolution.dilation)
-        self.padding = (0, 0) if same else _pair(convolution.padding)  # type: ignore[arg-type]
+        self.kernel_size = pair(convolution.kernel_size)
+        self.stride = pair(convolution.stride)
+        self.dilation = pair(convolution.dilation)
+        self.padding = (0, 0) if same else pair(convolution.padding)  # type: ignore[arg-type]
         self.groups = convolution.groups
         self.same = same
         self.ceiling = ceiling
@@ -249,5 +249,15 @@ def _clamp_in_place(x: Tensor, ceiling: float) -> Tensor:
     return result
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+def clamp_ceiling(body: fx.GraphModule, node: fx.Node) -> float | None:
+    """What a ReLU or ReLU6 clamps to; None if the node is neither."""
+    if node.op == "call_function":
+        return CEILINGS[nn.ReLU] if node.target in (F.relu, torch.relu) else None
+    if node.op == "call_method":
+        return CEILINGS[nn.ReLU] if node.target == "relu" else None
+    return CEILINGS.get(type(body.get_submodule(str(node.target)))) if node.op == "call_module" else None
+
+
+def pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    """Complete a number that stands for both axes."""
     return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from dreamvid.errors import DeviceError
+from dreamvid.networks.program.convolutions import Pointwise, Spatial
 from dreamvid.networks.program.fused_conv import sub_pixel_kernel
-from dreamvid.networks.program.operators import Pointwise, Spatial, Sum
+from dreamvid.networks.program.operators import Sum
 from dreamvid.networks.program.program import Program, Step
 
 _MOST_GRAPHS = 16  # compiled ones that are kept; each holds the buffers of its size
@@ -54,6 +55,11 @@ class OpenVinoGradient:
         self._core = self._openvino.Core()
         self._program, self._scale, self._shift = program, scale, shift
         self._requests: dict[tuple[int, ...], Any] = {}
+
+    @staticmethod
+    def takes(program: Program) -> bool:
+        """Return True for a program of convolutions and sums."""
+        return all(isinstance(step.operator, Pointwise | Spatial | Sum) for step in program.steps)
 
     def __call__(self, images: Tensor, slopes: Slopes, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """Compute the gradients (N, 3, H, W) of images (N, 3, H, W) in [0, 1], float32 on the CPU.
@@ -112,9 +118,11 @@ class _Graph:
         return self._openvino.Model([found[self._program.image]], inputs, "gradient")
 
     def _forward(self, step: Step, values: Mapping[str, Any]) -> Any:
-        op, operator, x = self._op, step.operator, values[step.source]
+        op, operator = self._op, step.operator
+        x, *add = (values[name] for name in step.sources)
         if isinstance(operator, Sum):
-            return x if step.add is None else op.add(x, values[step.add])
+            return op.add(x, *add)
+        assert isinstance(operator, Pointwise | Spatial)
         layer = operator.layer
         kernel, padding = layer.kernel_for(*_sizes(x)[2:])
         y = self._convolve(x, kernel, padding, layer.stride, layer.groups)
@@ -122,21 +130,23 @@ class _Graph:
             y = op.add(y, _array(layer.bias.view(1, -1, 1, 1)))
         if operator.ceiling is not None:
             y = op.relu(y) if math.isinf(operator.ceiling) else op.clamp(y, 0.0, operator.ceiling)
-        return y if step.add is None else op.add(y, values[step.add])
+        return op.add(y, *add) if add else y
 
     def _backward(self, step: Step, values: Mapping[str, Any], found: dict[str, Any]) -> None:
         """Turn the gradient of a step's result into those of what it reads; that of the image is scaled."""
         gradient = found.pop(step.target, None)
         if gradient is None:
             return
-        if step.add is not None:
-            self._collect(found, step.add, self._scaled(gradient, step.add))
+        source, *add = step.sources
+        for name in add:
+            self._collect(found, name, self._scaled(gradient, name))
         if isinstance(step.operator, Sum):
-            gradient = self._scaled(gradient, step.source)
+            gradient = self._scaled(gradient, source)
         else:
+            assert isinstance(step.operator, Pointwise | Spatial)
             gradient = self._masked(gradient, values[step.target], step.operator)
-            gradient = self._gradient_of_input(step, gradient, _sizes(values[step.source])[2:])
-        self._collect(found, step.source, gradient)
+            gradient = self._gradient_of_input(step.operator, source, gradient, _sizes(values[source])[2:])
+        self._collect(found, source, gradient)
 
     def _collect(self, found: dict[str, Any], name: str, gradient: Any) -> None:
         found[name] = self._op.add(gradient, found[name]) if name in found else gradient
@@ -153,11 +163,10 @@ class _Graph:
         above = y if math.isinf(operator.ceiling) else op.multiply(y, op.subtract(np.float32(operator.ceiling), y))
         return op.select(op.greater(above, np.float32(0)), gradient, np.float32(0))
 
-    def _gradient_of_input(self, step: Step, gradient: Any, size: Sequence[int]) -> Any:
-        assert not isinstance(step.operator, Sum)
-        op, layer = self._op, step.operator.layer
+    def _gradient_of_input(self, operator: Pointwise | Spatial, source: str, gradient: Any, size: Sequence[int]) -> Any:
+        op, layer = self._op, operator.layer
         kernel, padding = layer.kernel_for(*size)
-        if step.source == self._program.image:  # three channels by themselves are slow to scale
+        if source == self._program.image:  # three channels by themselves are slow to scale
             kernel = kernel * self._scale
         if layer.uses_sub_pixels:
             return self._gradient_by_sub_pixels(gradient, kernel, padding, layer.stride[0], size)

@@ -1,186 +1,146 @@
-"""Convolutions of a program: forward, and the gradient with respect to their input, with weights packed once.
+"""The operators of a program that are no convolutions: sums, concatenations, clamps and pools.
 
-All are oneDNN's. Its sums have one order for any number of threads; those of the matrix products of MKL do not (with
-AVX2, a fifth of this network's products have other bits on two threads than on one).
-
-Tensors are (N, H, W, C), contiguous: a 1 × 1 convolution is then a matrix product without a copy.
+Tensors are (N, H, W, C). Values are contiguous; gradients need not be.
 """
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.networks.program.fused_conv import (
-    FusedConvolution,
-    fuses_on_cpu,
-    gradient_by_sub_pixels,
-    post_operation,
-    sub_pixel_kernel,
-)
+from dreamvid.networks.program.convolutions import Made, masked
 
-_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-_convolve: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
-_mask: Any = torch.ops.aten.hardtanh_backward.grad_input
-_NOTHING: tuple[str, list[float], str] = ("none", [], "")
+Pair = tuple[int, int]
 
 
-class Pointwise:
-    """A 1 × 1 convolution with frozen weights: a matrix product for all positions."""
+class Operator(Protocol):
+    """Computes one value of a program from others, and their gradients from its own."""
 
-    def __init__(self, layer: FusedConvolution) -> None:
-        matrix = layer.get_buffer("kernel_00").flatten(1)
-        self.layer = layer
-        self.bias = layer.bias
-        self.ceiling = layer.ceiling
-        self._after = (*post_operation(layer.ceiling), "")
-        self._packed = _pack_matrix(matrix)
-        self._transposed = _pack_matrix(matrix.t())
+    def channels(self, sources: Sequence[int]) -> int:
+        """Return the number of channels of the result."""
 
-    @staticmethod
-    def takes(layer: FusedConvolution) -> bool:
-        """Return True for a convolution that this is."""
-        return layer.kernel_size == layer.stride == (1, 1) and layer.padding == (0, 0) and layer.groups == 1
+    def forward(self, values: Sequence[Tensor]) -> Made:
+        """Compute y, and what else the gradient needs."""
 
-    def forward(self, x: Tensor, add: Tensor | None) -> Tensor:
-        """Map (N, H, W, C) to y (N, H, W, C'); `add` is added to a result that is not clamped."""
-        if add is None:
-            y: Tensor = _linear.default(x, self._packed, self.bias, *self._after)
-        else:
-            y = _linear.binary(x, add, self._packed, self.bias, "add")
-        return y
+    def backward(self, gradient: Tensor, values: Sequence[Tensor], made: Made, so_far: Tensor | None) -> list[Tensor]:
+        """Map d/dy to the gradients of the values.
 
-    def backward(self, gradient: Tensor, x: Tensor, y: Tensor, add: Tensor | None) -> Tensor:
-        """Map d/dy to d/dx, plus `add`. Where y is clamped, d/dy is overwritten."""
-        gradient = _mask_in_place(gradient, y, self.ceiling)
-        if add is None:
-            found: Tensor = _linear.default(gradient, self._transposed, None, *_NOTHING)
-        else:
-            found = _linear.binary(gradient, add, self._transposed, None, "add")
-        return found
-
-
-class _Form(NamedTuple):
-    """The kernels of a `Spatial` for images of one size, as its operators take them, and their paddings."""
-
-    kernel: Tensor
-    padding: tuple[int, int]
-    forward: Tensor
-    backward: Tensor
-    around: tuple[int, int]  # the padding of `backward`
-
-
-class Spatial:
-    """Any other convolution with frozen weights: depthwise ones, and the first."""
-
-    def __init__(self, layer: FusedConvolution) -> None:
-        self.layer = layer
-        self.ceiling = layer.ceiling
-        self._after = (*post_operation(layer.ceiling), "")
-        outputs, inputs_per_group = layer.get_buffer("kernel_00").shape[:2]
-        self._flips = layer.groups == outputs and inputs_per_group == 1 and layer.stride == (1, 1)
-        self._sub_pixels = layer.uses_sub_pixels
-        self._packed: dict[object, Tensor] = {}
-        self._forms: dict[tuple[int, int], _Form] = {}
-
-    def forward(self, x: Tensor, add: Tensor | None) -> Tensor:
-        """Map (N, H, W, C) to y (N, h, w, C'); `add` is added to a result that is not clamped."""
-        layer, form = self.layer, self._form(x)
-        settings = (layer.bias, form.padding, layer.stride, layer.dilation, layer.groups)
-        y: Tensor = _convolve.default(x.permute(0, 3, 1, 2), form.forward, *settings, *self._after).permute(0, 2, 3, 1)
-        return y if add is None else y + add
-
-    def backward(self, gradient: Tensor, x: Tensor, y: Tensor, add: Tensor | None) -> Tensor:
-        """Map d/dy to d/dx of x's shape, plus `add`. Where y is clamped, d/dy is overwritten."""
-        layer, form = self.layer, self._form(x)
-        flat = _mask_in_place(gradient, y, self.ceiling).permute(0, 3, 1, 2)
-        if self._flips:
-            # The gradient of a depthwise convolution without stride is one with the flipped kernel.
-            settings = (None, form.around, (1, 1), (1, 1), layer.groups)
-            found: Tensor = _convolve.default(flat, form.backward, *settings, *_NOTHING)
-        elif self._sub_pixels:
-            found = gradient_by_sub_pixels(flat, form.backward, x.shape[1:], form.padding, layer.stride[0])
-        else:
-            found = layer.gradient_of_input(flat, x.permute(0, 3, 1, 2), form.kernel, form.padding)
-        found = found.permute(0, 2, 3, 1)
-        return found if add is None else found.add_(add)
-
-    def _form(self, x: Tensor) -> _Form:
-        """Look up what images of x's size need."""
-        size = (x.shape[1], x.shape[2])
-        form = self._forms.get(size)
-        if form is None:
-            form = self._forms[size] = self._new_form(x)
-        return form
-
-    def _new_form(self, x: Tensor) -> _Form:
-        kernel, padding = self.layer.kernel_for(x.shape[1], x.shape[2])
-        around = (kernel.shape[2] - 1 - padding[0], kernel.shape[3] - 1 - padding[1])
-        shape = tuple(kernel.shape)  # the kernels of a layer differ in it
-        forward = self._once(("forward", shape, padding), lambda: self._pack(kernel, padding, x))
-        backward = kernel
-        if self._flips:
-            flipped = kernel.flip(2, 3).contiguous(memory_format=torch.channels_last)
-            backward = self._once(("backward", shape, around), lambda: self._pack(flipped, around, x))
-        elif self._sub_pixels:
-            backward = self._once(("sub-pixels", shape), lambda: sub_pixel_kernel(kernel, self.layer.stride[0], 8))
-        return _Form(kernel, padding, forward, backward, around)
-
-    def _once(self, key: object, make: Callable[[], Tensor]) -> Tensor:
-        if key not in self._packed:
-            self._packed[key] = make()
-        return self._packed[key]
-
-    def _pack(self, kernel: Tensor, padding: tuple[int, int], x: Tensor) -> Tensor:
-        """Bring a kernel into oneDNN's own layout; the layout changes no result."""
-        size = [x.shape[0], x.shape[3], x.shape[1], x.shape[2]]
-        packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
-            kernel, padding, self.layer.stride, self.layer.dilation, self.layer.groups, size
-        )
-        return packed
+        so_far: what is already known of the first one's gradient, which is added to it. d/dy may be overwritten or
+        returned, but no two gradients share memory.
+        """
 
 
 class Sum:
     """The sum of two values that no convolution before it can compute."""
 
-    def forward(self, x: Tensor, add: Tensor | None) -> Tensor:
+    def channels(self, sources: Sequence[int]) -> int:
+        """Return the number of channels of the result."""
+        return sources[0]
+
+    def forward(self, values: Sequence[Tensor]) -> Made:
         """Add two values of one shape."""
-        return x if add is None else x + add
+        return (values[0] + values[1],)
 
-    def backward(self, gradient: Tensor, x: Tensor, y: Tensor, add: Tensor | None) -> Tensor:
-        """Copy d/dy, which is the other value's gradient too, plus `add`."""
-        return gradient.clone() if add is None else gradient + add
-
-
-def _mask_in_place(gradient: Tensor, y: Tensor, ceiling: float | None) -> Tensor:
-    """Zero a gradient, in place, where y was clamped to [0, ceiling]: as for a ReLU, at and below 0 too."""
-    if ceiling is not None:
-        _mask(gradient, y, 0.0, ceiling, grad_input=gradient)
-    return gradient
+    def backward(self, gradient: Tensor, values: Sequence[Tensor], made: Made, so_far: Tensor | None) -> list[Tensor]:
+        """Return d/dy for both."""
+        return [gradient.clone() if so_far is None else gradient + so_far, gradient]
 
 
-@functools.cache
-def operators_work() -> bool:
-    """Try oneDNN's operators for matrix products, once: they are PyTorch's own and may change or go without notice."""
-    if not fuses_on_cpu():
-        return False
-    x, matrix = torch.linspace(-1, 1, 48).view(1, 2, 3, 8), torch.linspace(-1, 1, 32).view(4, 8)
-    try:
-        plain: Tensor = _linear.default(x, _pack_matrix(matrix), None, *post_operation(6.0), "")
-        summed: Tensor = _linear.binary(x, plain, _pack_matrix(matrix), None, "add")
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    product = x @ matrix.t()
-    expected = product.clamp(0, 6)
-    return torch.allclose(plain, expected, atol=1e-5) and torch.allclose(summed, product + expected, atol=1e-5)
+class Concatenation:
+    """Values side by side, as more channels."""
+
+    def channels(self, sources: Sequence[int]) -> int:
+        """Return the number of channels of the result."""
+        return sum(sources)
+
+    def forward(self, values: Sequence[Tensor]) -> Made:
+        """Join values that differ in the number of channels only."""
+        return (torch.cat(list(values), dim=3),)
+
+    def backward(self, gradient: Tensor, values: Sequence[Tensor], made: Made, so_far: Tensor | None) -> list[Tensor]:
+        """Return the part of d/dy that belongs to each value."""
+        first, *others = torch.split(gradient, [value.shape[3] for value in values], dim=3)
+        return [first if so_far is None else first + so_far, *others]
 
 
-# Rows that a packed matrix is meant for; oneDNN's layout hardly depends on it, and no result does.
-_ROWS = 4096
+class Clamp:
+    """A ReLU or ReLU6 that no convolution before it can compute. in_place: nothing else needs what is clamped."""
+
+    def __init__(self, ceiling: float, *, in_place: bool) -> None:
+        self.ceiling = ceiling
+        self.in_place = in_place
+
+    def channels(self, sources: Sequence[int]) -> int:
+        """Return the number of channels of the result."""
+        return sources[0]
+
+    def forward(self, values: Sequence[Tensor]) -> Made:
+        """Clamp to [0, ceiling]."""
+        (x,) = values
+        return (x.clamp_(0.0, self.ceiling) if self.in_place else x.clamp(0.0, self.ceiling),)
+
+    def backward(self, gradient: Tensor, values: Sequence[Tensor], made: Made, so_far: Tensor | None) -> list[Tensor]:
+        """Map d/dy to d/dx plus `so_far`."""
+        found = masked(gradient, made[0], self.ceiling)
+        return [found if so_far is None else found.add_(so_far)]
 
 
-def _pack_matrix(matrix: Tensor) -> Tensor:
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous(), _ROWS)
-    return packed
+class AveragePool:
+    """The mean of each window. Beyond the border there are zeros, which count if `counts_padding`."""
+
+    def __init__(self, kernel: Pair, stride: Pair, padding: Pair, *, ceil_mode: bool, counts_padding: bool) -> None:
+        self._arguments = (kernel, stride, padding, ceil_mode, counts_padding, None)
+        same = all(2 * beyond == size - 1 for size, beyond in zip(kernel, padding, strict=True))
+        self._is_symmetric = same and stride == (1, 1) and counts_padding
+
+    def channels(self, sources: Sequence[int]) -> int:
+        """Return the number of channels of the result."""
+        return sources[0]
+
+    def forward(self, values: Sequence[Tensor]) -> Made:
+        """Map (N, H, W, C) to (N, h, w, C)."""
+        return (_last(F.avg_pool2d(_first(values[0]), *self._arguments)),)
+
+    def backward(self, gradient: Tensor, values: Sequence[Tensor], made: Made, so_far: Tensor | None) -> list[Tensor]:
+        """Map d/dy to d/dx plus `so_far`."""
+        flat = _first(gradient.contiguous())
+        if self._is_symmetric:  # so it is its own gradient, and that is the faster of the two in PyTorch
+            found = F.avg_pool2d(flat, *self._arguments)
+        else:
+            found = torch.ops.aten.avg_pool2d_backward(flat, _first(values[0]), *self._arguments)
+        return [_last(found) if so_far is None else _last(found).add_(so_far)]
+
+
+class MaxPool:
+    """The largest value of each window."""
+
+    def __init__(self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, *, ceil_mode: bool) -> None:
+        self._arguments = (kernel, stride, padding, dilation, ceil_mode)
+
+    def channels(self, sources: Sequence[int]) -> int:
+        """Return the number of channels of the result."""
+        return sources[0]
+
+    def forward(self, values: Sequence[Tensor]) -> Made:
+        """Map (N, H, W, C) to (N, h, w, C), and the places where the largest values lie."""
+        y, places = F.max_pool2d_with_indices(_first(values[0]), *self._arguments)
+        return _last(y), places
+
+    def backward(self, gradient: Tensor, values: Sequence[Tensor], made: Made, so_far: Tensor | None) -> list[Tensor]:
+        """Map d/dy to d/dx plus `so_far`."""
+        found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+            _first(gradient.contiguous()), _first(values[0]), *self._arguments, made[1]
+        )
+        return [_last(found) if so_far is None else _last(found).add_(so_far)]
+
+
+def _first(x: Tensor) -> Tensor:
+    """View (N, H, W, C) as (N, C, H, W)."""
+    return x.permute(0, 3, 1, 2)
+
+
+def _last(x: Tensor) -> Tensor:
+    """View (N, C, H, W) as (N, H, W, C)."""
+    return x.permute(0, 2, 3, 1)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dreamvid.networks.network import Network, load_network
@@ -35,6 +36,28 @@ class Bottlenecks(nn.Module):
         return x + x
 
 
+class Branches(nn.Module):
+    """Concatenations, pools and clamps as classifiers of other families have them, each read once and several times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2)
+        self.tall, self.wide = nn.Conv2d(8, 6, (7, 1), padding=(3, 0)), nn.Conv2d(6, 5, (1, 7), padding=(0, 3))
+        self.beside, self.grouped = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 6, 3, padding=1, groups=2)
+        self.shrink = nn.Conv2d(8, 8, 1, stride=2)
+        self.pool, self.mean = nn.MaxPool2d(3, 2, padding=1, ceil_mode=True), nn.AvgPool2d(2, ceil_mode=True)
+        self.relu, self.relu6, self.residual = nn.ReLU(), nn.ReLU6(), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to (N, C, h, w)."""
+        x = self.relu(self.stem(x))
+        around = F.avg_pool2d(x, kernel_size=3, stride=1, padding=1)
+        branches = [self.relu(self.wide(self.relu(self.tall(x)))), self.beside(around), self.relu(self.grouped(x))]
+        x = torch.cat([self.pool(x), self.mean(torch.cat([x, *branches, x], 1)), self.shrink(x)], dim=1)
+        x = F.max_pool2d(x, 3, 1, 1)
+        return self.residual(self.relu6(x) + x + F.relu(x))
+
+
 @pytest.fixture
 def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -55,12 +78,22 @@ def _gradient(module: nn.Module, x: Tensor, layers: tuple[str, ...]) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [(1, 33, 46), (3, 20, 17)])
-@pytest.mark.parametrize("layers", [("logits",), ("act", "project"), ("act_1", "relu", "beside", "logits")])
+@pytest.mark.parametrize(
+    ("made", "layers"),
+    [
+        (Bottlenecks, ("logits",)),
+        (Bottlenecks, ("act", "project")),
+        (Bottlenecks, ("act_1", "relu", "beside", "logits")),
+        (Branches, ("residual",)),
+        (Branches, ("beside", "pool")),
+        (Branches, ("stem", "relu_1", "mean", "residual")),
+    ],
+)
 def test_gradients_equal_those_of_the_plain_network_in_double_precision(
-    layers: tuple[str, ...], size: tuple[int, int, int]
+    made: type[nn.Module], layers: tuple[str, ...], size: tuple[int, int, int]
 ) -> None:
     torch.manual_seed(1)
-    network = Network("bottlenecks", Bottlenecks())
+    network = Network(made.__name__, made())
     module = network.truncate(layers)
     assert compile_program(module.body) is not None
     count, height, width = size
@@ -70,20 +103,35 @@ def test_gradients_equal_those_of_the_plain_network_in_double_precision(
     assert (single - double).norm() <= 1e-5 * double.norm()
 
 
-def test_the_embedded_network_is_a_program_with_the_same_bits_for_any_number_of_threads(two_threads: None) -> None:
-    module = load_network().truncate(["blocks.4.1"])
-    x = torch.rand(1, 3, 72, 101, generator=torch.Generator().manual_seed(0))
-    with_two = _gradient(module, x, ("blocks.4.1",))
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("efficientnet_lite2", "blocks.4.1"),
+        ("torchvision:inception_v3", "Mixed_6c"),
+        ("torchvision:googlenet", "inception4c"),
+        ("torchvision:vgg16", "features.15"),
+        ("torchvision:resnet50", "layer3"),
+        ("torchvision:squeezenet1_1", "features.8"),
+    ],
+)
+def test_a_classifier_is_a_program_with_the_same_bits_for_any_number_of_threads(
+    name: str, layer: str, two_threads: None
+) -> None:
+    network = load_network(name, "random")
+    module = network.truncate([layer])
+    x = torch.rand(1, 3, 87, 101, generator=torch.Generator().manual_seed(0))
+    with_two = _gradient(module, x, (layer,))
+    assert module.runs_as_program
     torch.set_num_threads(1)
-    assert torch.equal(with_two, _gradient(module, x, ("blocks.4.1",)))
+    assert torch.equal(with_two, _gradient(module, x, (layer,)))
     # The order of the first sizes decides how weights are packed, which must not show.
-    fresh = load_network().truncate(["blocks.4.1"])
-    _gradient(fresh, torch.rand(2, 3, 40, 200), ("blocks.4.1",))
-    assert torch.equal(with_two, _gradient(fresh, x, ("blocks.4.1",)))
+    fresh = network.truncate([layer])
+    _gradient(fresh, torch.rand(2, 3, 80, 200), (layer,))
+    assert torch.equal(with_two, _gradient(fresh, x, (layer,)))
 
 
 def test_a_network_with_other_operators_runs_as_before() -> None:
-    network = Network("pooled", nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Conv2d(4, 4, 1)))
+    network = Network("pooled", nn.Sequential(nn.Conv2d(3, 4, 3), nn.LPPool2d(2, 2), nn.Conv2d(4, 4, 1)))
     module = network.truncate(["2"])
     assert compile_program(module.body) is None
     x = torch.rand(1, 3, 21, 22)

@@ -18,20 +18,27 @@ Place = tuple[int, int]
 
 
 class SlicedPatches:
-    """Patches of an image (1, C, h, w), which differ from step to step, and their cores, which stay where they are.
+    """Patches of an image (1, C, h, w), and the cores that are written back; both move from step to step.
 
     starts: for each step the first row and column of each patch. side: height and width of the patches. corners: the
-    first row and column of each core. core: its height and width, cut off at the border of the image; a core lies
-    inside of its patch. Where cores overlap, the last one counts.
+    first row and column of each core before it moves. core: its height and width. moves: by how many rows and columns
+    the cores move, for each step. A core at the border of the image stays in touch with it, and lies inside of its
+    patch. Where cores overlap, the last one counts.
     """
 
     def __init__(
-        self, size: Size, starts: Sequence[Sequence[Place]], side: Size, corners: Sequence[Place], core: int
+        self,
+        size: Size,
+        starts: Sequence[Sequence[Place]],
+        side: Size,
+        corners: Sequence[Place],
+        core: int,
+        moves: Sequence[Place],
     ) -> None:
         self._starts, self._side = starts, side
         self._cores = [
-            (slice(row, min(row + core, size.height)), slice(column, min(column + core, size.width)))
-            for row, column in corners
+            [(_moved(row, core, down, size.height), _moved(column, core, right, size.width)) for row, column in corners]
+            for down, right in moves
         ]
 
     def cut(self, x: Tensor, step: int) -> Tensor:
@@ -42,11 +49,16 @@ class SlicedPatches:
     def paste(self, x: Tensor, patches: Tensor, step: int) -> Tensor:
         """Return the image with the cores of the patches (N, C, *side) of a step."""
         x = x.clone()
-        for patch, (row, column), (rows, columns) in zip(patches, self._starts[step], self._cores, strict=True):
+        for patch, (row, column), (rows, columns) in zip(patches, self._starts[step], self._cores[step], strict=True):
             x[0, :, rows, columns] = patch[
                 :, rows.start - row : rows.stop - row, columns.start - column : columns.stop - column
             ]
         return x
+
+
+def _moved(first: int, length: int, by: int, size: int) -> slice:
+    """Move a range along an axis of some size; an end that is at the border stays there."""
+    return slice(max(0, first + by) if first else 0, min(first + length + by, size) if first + length < size else size)
 
 
 class IndexedPatches:
@@ -62,6 +74,7 @@ class IndexedPatches:
         side: Size,
         corners: Sequence[Place],
         core: int,
+        moves: Sequence[Place],
         *,
         cell: int,
         device: torch.device,
@@ -69,13 +82,22 @@ class IndexedPatches:
         owners = np.full((-(-size.height // cell), -(-size.width // cell)), -1)
         for number, (row, column) in enumerate(corners):
             owners[row // cell : (row + core) // cell, column // cell : (column + core) // cell] = number
-        sent = send(torch.from_numpy(np.concatenate([owners.ravel(), np.asarray(starts).ravel()])), device)
-        firsts = sent[owners.size :].view(len(starts), -1, 2)
+        numbers = np.concatenate([owners.ravel(), np.asarray(starts).ravel(), np.asarray(moves).ravel()])
+        sent = send(torch.from_numpy(numbers), device)
+        firsts = sent[owners.size : -2 * len(moves)].view(len(starts), -1, 2)
         rows, columns = (torch.arange(length, device=device) for length in size)
-        owner = sent[: owners.size].view(owners.shape)[rows[:, None] // cell, columns // cell]
+        moved_rows, moved_columns = (
+            (places - by[:, None]).clamp(0, length - 1) // cell
+            for places, by, length in zip(
+                (rows, columns), sent[-2 * len(moves) :].view(-1, 2).unbind(-1), size, strict=True
+            )
+        )
+        # For each step and pixel.
+        owner = sent[: owners.size].view(owners.shape)[moved_rows[:, :, None], moved_columns[:, None]]
         self._owned, owner = owner >= 0, owner.clamp_min(0)
         # Of each pixel: where it is among the pixels of all patches.
-        first_rows, first_columns = firsts[:, owner].unbind(-1)
+        steps = torch.arange(len(starts), device=device)[:, None, None]
+        first_rows, first_columns = firsts[steps, owner].unbind(-1)
         sources = (owner * side.height + rows[:, None] - first_rows) * side.width + columns - first_columns
         self._sources = sources.where(self._owned, 0)  # outside of the cores there is nothing to look up
         within = (torch.arange(length, device=device) for length in side)
@@ -87,4 +109,4 @@ class IndexedPatches:
 
     def paste(self, x: Tensor, patches: Tensor, step: int) -> Tensor:
         """Do as `SlicedPatches.paste`."""
-        return torch.where(self._owned, patches.transpose(0, 1).flatten(1)[:, self._sources[step]], x)
+        return torch.where(self._owned[step], patches.transpose(0, 1).flatten(1)[:, self._sources[step]], x)

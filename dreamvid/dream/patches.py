@@ -1,7 +1,7 @@
 """Gradient ascent on a part of an image: square patches in one batch, where the rest is dreamed already.
 
 Each step cuts the patches out of the current image, with a halo, and writes their cores back, so that patches that
-touch see what the other has grown. The patches move by a random shift from step to step, as whole images do.
+touch see what the other has grown. Both move by a random shift from step to step, as whole images do.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,15 @@ from dreamvid.image.tensors import cell_means, resize
 from dreamvid.settings.size import Size
 
 # Sides in pixels, at each octave: of the cells that are examined, of a patch's core, and of the halo around it that the
-# network sees too. Random shifts reach up to half a halo.
-CELL, CORE, HALO = 32, 64, 16
+# network sees too. From step to step patches and cores move, by up to half of SHIFT in each direction: so the network
+# finds other things there, and no seam shows where cores touch.
+CELL, CORE, HALO, SHIFT = 32, 64, 8, 16
 
 # The part of a dream that has to be missing in a cell, on average, for the cell to get steps of its own.
 MISSING = 0.25
 # With patches, all steps together have to cost less than this part of what they cost on the whole image, where they
 # serve everything.
-CHEAPER = 0.7
+CHEAPER = 0.8
 
 
 def find_corners(growth: Tensor, sizes: Sequence[Size], other: Tensor) -> tuple[list[list[Place]], float]:
@@ -70,9 +71,9 @@ def cover(growth: Tensor, corners: Sequence[Place]) -> Tensor:
 
 
 def patches_pay(
-    corners: Sequence[Sequence[Place]], sizes: Sequence[Size], *, own: int, finest: int, coarser: int
+    corners: Sequence[Sequence[Place]], sizes: Sequence[Size], *, own: int, instead: int, finest: int, coarser: int
 ) -> bool:
-    """Tell if `own` steps on patches, and what the whole image takes anyway, cost much less than `own` steps on it.
+    """Tell if `own` steps on patches, and what the whole image takes anyway, cost much less than `instead` steps on it.
 
     corners: those of each of the octaves. finest, coarser: the steps that the whole image takes anyway, at the finest
     octave and below it.
@@ -81,7 +82,7 @@ def patches_pay(
         own * len(found) * _side(size, 0) * _side(size, 1) for found, size in zip(corners, sizes, strict=True)
     )
     anyway = sum((finest if size == sizes[-1] else coarser) * size[0] * size[1] for size in sizes)
-    return patches + anyway <= CHEAPER * own * sum(height * width for height, width in sizes)
+    return patches + anyway <= CHEAPER * instead * sum(height * width for height, width in sizes)
 
 
 def grow_patches(
@@ -109,7 +110,7 @@ def grow_patches(
             continue
         local = resize(growth, size).clamp_min(0)
         base = resize(start + added, size).clamp(0, 1)
-        x = _ascend(ascent, base, found, step * local, shifts.draw(octave, iterations, (HALO, HALO)))
+        x = _ascend(ascent, base, found, step * local, shifts.draw(octave, iterations, (SHIFT, SHIFT)))
         added = added + resize(x - base, sizes[-1])
     return ascent.rule.add(image, carried + added) - image
 
@@ -117,19 +118,20 @@ def grow_patches(
 def _ascend(
     ascent: OctaveAscent, image: Tensor, corners: Sequence[Place], step: Tensor, shifts: Sequence[Place]
 ) -> Tensor:
-    """Take a step for each of the shifts, (down, right) from 0 to HALO."""
+    """Take a step for each of the shifts, (down, right) from 0 to SHIFT."""
     x, size = image, Size(image.shape[2], image.shape[3])
     moments = ascent.rule.moments()
     side = Size(_side(size, 0), _side(size, 1))
+    moves = [(down - SHIFT // 2, right - SHIFT // 2) for down, right in shifts]
     starts = [
         [(_start(row + down, size, 0), _start(column + right, size, 1)) for row, column in corners]
-        for down, right in shifts
+        for down, right in moves
     ]
     patches: SlicedPatches | IndexedPatches
     if image.is_cuda:
-        patches = IndexedPatches(size, starts, side, corners, CORE, cell=CELL, device=image.device)
+        patches = IndexedPatches(size, starts, side, corners, CORE, moves, cell=CELL, device=image.device)
     else:
-        patches = SlicedPatches(size, starts, side, corners, CORE)
+        patches = SlicedPatches(size, starts, side, corners, CORE, moves)
     for number in range(len(shifts)):
         cut = patches.cut(x, number)
         grown = ascent.update(cut, ascent.gradient.of_batch(cut), patches.cut(step, number), moments)
@@ -137,9 +139,9 @@ def _ascend(
     return x
 
 
-def _start(shifted: int, size: Size, axis: int) -> int:
-    """Return the first row or column of the patch, inside of the image, around a core that begins at `shifted`."""
-    return max(0, min(shifted - HALO - HALO // 2, size[axis] - _side(size, axis)))
+def _start(corner: int, size: Size, axis: int) -> int:
+    """Return the first row or column of the patch, inside of the image, around a core that begins at `corner`."""
+    return max(0, min(corner - HALO, size[axis] - _side(size, axis)))
 
 
 def _side(size: Size, axis: int) -> int:

@@ -13,19 +13,20 @@ def test_indices_and_slices_cut_and_paste_the_same(size: Size) -> None:
     cell, core, side = 16, 32, Size(min(48, size.height), min(48, size.width))
     random = np.random.default_rng(0)
     corners = [(0, 0), (16, 16), (32, 0), (size.height // 16 * 16 - 16, size.width // 16 * 16 - 16)]
+    moves = [(-8, 7), *((int(down), int(right)) for down, right in random.integers(-8, 8, (3, 2)))]
     starts = [
         [
             (
-                max(0, min(row + int(down) - 12, size.height - side.height)),
-                max(0, min(column + int(right) - 12, size.width - side.width)),
+                max(0, min(row + down - 8, size.height - side.height)),
+                max(0, min(column + right - 8, size.width - side.width)),
             )
             for row, column in corners
         ]
-        for down, right in random.integers(0, 8, (3, 2))
+        for down, right in moves
     ]
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    sliced = SlicedPatches(size, starts, side, corners, core)
-    indexed = IndexedPatches(size, starts, side, corners, core, cell=cell, device=image.device)
+    sliced = SlicedPatches(size, starts, side, corners, core, moves)
+    indexed = IndexedPatches(size, starts, side, corners, core, moves, cell=cell, device=image.device)
     for step in range(len(starts)):
         patches = sliced.cut(image, step)
         assert patches.shape == (len(corners), 3, *side)
@@ -34,4 +35,5 @@ def test_indices_and_slices_cut_and_paste_the_same(size: Size) -> None:
         changed = patches + torch.arange(1.0, len(corners) + 1).view(-1, 1, 1, 1)
         pasted = sliced.paste(image, changed, step)
         assert torch.equal(indexed.paste(image, changed, step), pasted)
-        assert (pasted - image)[0, 0, 20, 20] == pytest.approx(2, abs=1e-5), "where cores overlap, the last one counts"
+        assert (pasted - image)[0, 0, 0, 0] == pytest.approx(1, abs=1e-5), "a core at the border stays there"
+        assert (pasted - image)[0, 0, 23, 23] == pytest.approx(2, abs=1e-5), "where cores overlap, the last one counts"

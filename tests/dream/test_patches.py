@@ -1,5 +1,6 @@
 """Ascent on the places that need it."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,9 +53,9 @@ def test_slivers_and_little_growth_need_no_patch() -> None:
 def test_patches_pay_for_a_part_and_not_for_the_whole() -> None:
     growth = spot(slice(0, CELL), slice(0, CELL))
     part, whole = found(growth, SIZES), found(torch.ones_like(growth), SIZES)
-    assert patches_pay(part, SIZES, own=6, finest=3, coarser=2)
-    assert not patches_pay(whole, SIZES, own=6, finest=3, coarser=2)
-    assert not patches_pay(part, SIZES, own=3, finest=3, coarser=3), "the whole takes these steps anyhow"
+    assert patches_pay(part, SIZES, own=7, instead=6, finest=3, coarser=2)
+    assert not patches_pay(whole, SIZES, own=7, instead=6, finest=3, coarser=2)
+    assert not patches_pay(part, SIZES, own=3, instead=3, finest=3, coarser=3), "the whole takes these steps anyhow"
 
 
 def test_what_lies_outside_stays_and_what_is_missing_grows(scheduled: DreamSession) -> None:
@@ -72,14 +73,18 @@ def test_what_lies_outside_stays_and_what_is_missing_grows(scheduled: DreamSessi
 
 
 def test_patches_that_touch_grow_one_dream(scheduled: DreamSession) -> None:
-    """Across the border of two cores the residual steps no more than it does inside of one."""
+    """Across the border of two cores the residual steps hardly more than it does inside of one."""
     image, growth = texture(240, 320), spot(slice(64, 128), slice(64, 192))
     nothing = torch.zeros_like(image)
     ascent = scheduled.ascent
     corners = found(growth, SIZES)
-    grown = grow_patches(ascent, image, nothing, SIZES, growth, corners, iterations=6, step=0.02, shifts=Shifts(0, 0))
-    steps = (grown[..., 70:122, 1:] - grown[..., 70:122, :-1]).abs().mean(dim=(0, 1, 2))
-    assert steps[127] < 1.5 * steps[80:176].mean()
+    ratios = []
+    for seed in range(3):
+        shifts = Shifts(seed, 0)
+        grown = grow_patches(ascent, image, nothing, SIZES, growth, corners, iterations=6, step=0.02, shifts=shifts)
+        steps = (grown[..., 70:122, 1:] - grown[..., 70:122, :-1]).abs().mean(dim=(0, 1, 2))
+        ratios.append(float(steps[124:132].mean() / steps[80:176].mean()))
+    assert np.mean(ratios) < 1.35
 
 
 def test_the_same_seed_gives_the_same_dream(scheduled: DreamSession) -> None:

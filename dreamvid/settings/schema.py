@@ -264,8 +264,9 @@ class CoherenceSettings(SettingsGroup):
         4,
         ge=0,
         le=100,
-        description="Ascent steps per octave for what comes into view, such as objects that enter the frame, taken on "
-        "these places alone. More steps make fuller shapes and take longer; 0 gives them no steps of their own.",
+        description="Ascent steps per octave for what comes into view, such as objects that enter the frame; a quarter "
+        "more where they are taken on these places alone. More steps make fuller shapes and take longer; 0 gives them "
+        "no steps of their own.",
     )
     cadence: Annotated[int | Literal["auto"], BeforeValidator(_cadence)] = Field(
         "auto",

@@ -26,8 +26,9 @@ COARSER_STEPS, COARSER_RENEWAL = Fraction(2, 3), 1 / 2
 # How much of what a place lacks counts as grown after the steps of the whole frame. An object that enters the frame is
 # first visible as a thin strip, and dreaming on a thin strip makes noise: the rest grows while more is in view.
 GROWN = 0.55
-# A patch shows the network less of the frame, so it takes this many times as many steps as the whole frame would.
-PATCH_STEPS = Fraction(5, 4)
+# A patch shows the network less of the frame, so below the finest octave, where shapes begin and steps cost little, it
+# takes this many times as many steps as the whole frame would.
+COARSER_PATCH_STEPS = Fraction(5, 4)
 # The few steps of patches reach less of the objective than a whole dream's many, at the same change of pixels: so they
 # are this many times as long. Chosen on real clips so that new regions are dreamed as strongly as in frames alone.
 PATCH_GAIN = 1.3
@@ -94,14 +95,15 @@ def grow_disocclusions(
         needed = max(1, math.ceil(due * whole_iterations / LONGEST_STEP))
         iterations = min(iterations, needed)
     coarser, coarser_renewal = math.ceil(iterations * COARSER_STEPS), COARSER_RENEWAL
-    own = math.ceil(own_iterations * PATCH_STEPS)
+    own_coarser = math.ceil(own_iterations * COARSER_PATCH_STEPS)
     if own_iterations and patches_pay(
-        corners, sizes, own=own, instead=own_iterations, finest=iterations, coarser=coarser
+        corners, sizes, own=own_iterations, own_coarser=own_coarser, finest=iterations, coarser=coarser
     ):
         residual = grow_patches(
             *(ascent, source, residual, sizes, lack, corners),
-            iterations=own,
-            step=PATCH_GAIN * whole / own,
+            iterations=own_iterations,
+            coarser_iterations=own_coarser,
+            whole=PATCH_GAIN * whole,
             shifts=shifts,
         )
         grown = cover(lack, corners[-1]) * lack

@@ -24,7 +24,7 @@ CELL, CORE, HALO, SHIFT = 32, 64, 8, 16
 MISSING = 0.25
 # With patches, all steps together have to cost less than this part of what they cost on the whole image, where they
 # serve everything.
-CHEAPER = 0.8
+CHEAPER = 0.7
 
 
 def find_corners(growth: Tensor, sizes: Sequence[Size], other: Tensor) -> tuple[list[list[Place]], float]:
@@ -71,18 +71,25 @@ def cover(growth: Tensor, corners: Sequence[Place]) -> Tensor:
 
 
 def patches_pay(
-    corners: Sequence[Sequence[Place]], sizes: Sequence[Size], *, own: int, instead: int, finest: int, coarser: int
+    corners: Sequence[Sequence[Place]],
+    sizes: Sequence[Size],
+    *,
+    own: int,
+    own_coarser: int,
+    finest: int,
+    coarser: int,
 ) -> bool:
-    """Tell if `own` steps on patches, and what the whole image takes anyway, cost much less than `instead` steps on it.
+    """Tell if steps on patches, and what the whole image takes anyway, cost much less than `own` steps on it.
 
-    corners: those of each of the octaves. finest, coarser: the steps that the whole image takes anyway, at the finest
-    octave and below it.
+    corners: those of each of the octaves. own, own_coarser: the steps on patches, at the finest octave and below it.
+    finest, coarser: the steps that the whole image takes anyway.
     """
     patches = sum(
-        own * len(found) * _side(size, 0) * _side(size, 1) for found, size in zip(corners, sizes, strict=True)
+        (own if size == sizes[-1] else own_coarser) * len(found) * _side(size, 0) * _side(size, 1)
+        for found, size in zip(corners, sizes, strict=True)
     )
     anyway = sum((finest if size == sizes[-1] else coarser) * size[0] * size[1] for size in sizes)
-    return patches + anyway <= CHEAPER * instead * sum(height * width for height, width in sizes)
+    return patches + anyway <= CHEAPER * own * sum(height * width for height, width in sizes)
 
 
 def grow_patches(
@@ -94,14 +101,16 @@ def grow_patches(
     corners: Sequence[Sequence[Place]],
     *,
     iterations: int,
-    step: float,
+    coarser_iterations: int,
+    whole: float,
     shifts: Shifts,
 ) -> Tensor:
     """Grow a dream where a map asks for it; return the residual of the whole, (1, 3, h, w).
 
     image, carried: as for `OctaveAscent.grow`, but at the size of the finest octave, the last of `sizes`. growth:
-    (1, 1, h, w), which part of `step`, the mean change of a pixel in one step, each position is to grow by. corners:
-    where, at each octave, as `find_corners` returns them.
+    (1, 1, h, w), which part of `whole`, the mean change of a pixel by all steps of an octave, each position is to grow
+    by. corners: where, at each octave, as `find_corners` returns them. iterations, coarser_iterations: the steps of the
+    finest octave, and of those below it.
     """
     start = image + carried
     added = torch.zeros_like(start)
@@ -110,7 +119,8 @@ def grow_patches(
             continue
         local = resize(growth, size).clamp_min(0)
         base = resize(start + added, size).clamp(0, 1)
-        x = _ascend(ascent, base, found, step * local, shifts.draw(octave, iterations, (SHIFT, SHIFT)))
+        steps = iterations if size == sizes[-1] else coarser_iterations
+        x = _ascend(ascent, base, found, whole / steps * local, shifts.draw(octave, steps, (SHIFT, SHIFT)))
         added = added + resize(x - base, sizes[-1])
     return ascent.rule.add(image, carried + added) - image
 

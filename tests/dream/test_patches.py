@@ -53,9 +53,9 @@ def test_slivers_and_little_growth_need_no_patch() -> None:
 def test_patches_pay_for_a_part_and_not_for_the_whole() -> None:
     growth = spot(slice(0, CELL), slice(0, CELL))
     part, whole = found(growth, SIZES), found(torch.ones_like(growth), SIZES)
-    assert patches_pay(part, SIZES, own=7, instead=6, finest=3, coarser=2)
-    assert not patches_pay(whole, SIZES, own=7, instead=6, finest=3, coarser=2)
-    assert not patches_pay(part, SIZES, own=3, instead=3, finest=3, coarser=3), "the whole takes these steps anyhow"
+    assert patches_pay(part, SIZES, own=6, own_coarser=7, finest=3, coarser=2)
+    assert not patches_pay(whole, SIZES, own=6, own_coarser=7, finest=3, coarser=2)
+    assert not patches_pay(part, SIZES, own=3, own_coarser=3, finest=3, coarser=3), "the whole takes these steps anyhow"
 
 
 def test_what_lies_outside_stays_and_what_is_missing_grows(scheduled: DreamSession) -> None:
@@ -64,7 +64,18 @@ def test_what_lies_outside_stays_and_what_is_missing_grows(scheduled: DreamSessi
     carried = (image + carried).clamp(0, 1) - image
     ascent = scheduled.ascent
     corners = found(growth, SIZES)
-    grown = grow_patches(ascent, image, carried, SIZES, growth, corners, iterations=3, step=0.03, shifts=Shifts(0, 0))
+    grown = grow_patches(
+        ascent,
+        image,
+        carried,
+        SIZES,
+        growth,
+        corners,
+        iterations=3,
+        coarser_iterations=3,
+        whole=0.09,
+        shifts=Shifts(0, 0),
+    )
     change = (grown - carried).abs().mean(dim=1, keepdim=True)
     assert change[..., 72:120, 72:120].mean() > 0.02
     far = torch.ones_like(growth, dtype=torch.bool)
@@ -81,7 +92,18 @@ def test_patches_that_touch_grow_one_dream(scheduled: DreamSession) -> None:
     ratios = []
     for seed in range(3):
         shifts = Shifts(seed, 0)
-        grown = grow_patches(ascent, image, nothing, SIZES, growth, corners, iterations=6, step=0.02, shifts=shifts)
+        grown = grow_patches(
+            ascent,
+            image,
+            nothing,
+            SIZES,
+            growth,
+            corners,
+            iterations=6,
+            coarser_iterations=6,
+            whole=0.12,
+            shifts=shifts,
+        )
         steps = (grown[..., 70:122, 1:] - grown[..., 70:122, :-1]).abs().mean(dim=(0, 1, 2))
         ratios.append(float(steps[124:132].mean() / steps[80:176].mean()))
     assert np.mean(ratios) < 1.35
@@ -98,7 +120,8 @@ def test_the_same_seed_gives_the_same_dream(scheduled: DreamSession) -> None:
             growth,
             found(growth, SIZES),
             iterations=2,
-            step=0.03,
+            coarser_iterations=2,
+            whole=0.06,
             shifts=Shifts(0, 0),
         )
         for _ in range(2)

@@ -265,8 +265,8 @@ class CoherenceSettings(SettingsGroup):
         ge=0,
         le=100,
         description="Ascent steps per octave for what comes into view, such as objects that enter the frame; a quarter "
-        "more at coarser ones where they are taken on these places alone. More steps make fuller shapes and take longer; 0 gives them "
-        "no steps of their own.",
+        "more at coarser octaves where they are taken on these places alone. More steps make fuller shapes and take "
+        "longer; 0 gives them no steps of their own.",
     )
     cadence: Annotated[int | Literal["auto"], BeforeValidator(_cadence)] = Field(
         "auto",

@@ -5,6 +5,7 @@ cut by one operation and written back by two.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,28 +18,60 @@ from dreamvid.settings.size import Size
 Place = tuple[int, int]
 
 
-class SlicedPatches:
-    """Patches of an image (1, C, h, w), and the cores that are written back; both move from step to step.
+@dataclass(frozen=True)
+class Layout:
+    """Where patches lie in an image, and their cores, which are written back; both move from step to step.
 
-    starts: for each step the first row and column of each patch. side: height and width of the patches. corners: the
-    first row and column of each core before it moves. core: its height and width. moves: by how many rows and columns
-    the cores move, for each step. A core at the border of the image stays in touch with it, and lies inside of its
-    patch. Where cores overlap, the last one counts.
+    size: that of the image. corners: the first row and column of each core before it moves. core: its height and width.
+    halo: pixels of a patch around its core. moves: by how many rows and columns patches and cores move, for each step;
+    at most by as many as `halo`. Patches stay inside of the image, whose border cuts them and cores off. A core at the
+    border stays in touch with it. Where cores overlap, the last one counts.
     """
 
-    def __init__(
-        self,
-        size: Size,
-        starts: Sequence[Sequence[Place]],
-        side: Size,
-        corners: Sequence[Place],
-        core: int,
-        moves: Sequence[Place],
-    ) -> None:
-        self._starts, self._side = starts, side
+    size: Size
+    corners: Sequence[Place]
+    core: int
+    halo: int
+    moves: Sequence[Place]
+
+    @property
+    def side(self) -> Size:
+        """Height and width of the patches."""
+        return patch_side(self.size, self.core, self.halo)
+
+    @property
+    def starts(self) -> list[list[Place]]:
+        """For each step the first row and column of each patch."""
+        last_row, last_column = (length - side for length, side in zip(self.size, self.side, strict=True))
+        return [
+            [
+                (
+                    max(0, min(row + down - self.halo, last_row)),
+                    max(0, min(column + right - self.halo, last_column)),
+                )
+                for row, column in self.corners
+            ]
+            for down, right in self.moves
+        ]
+
+
+def patch_side(size: Size, core: int, halo: int) -> Size:
+    """Return height and width of a patch in an image of some size."""
+    return Size(min(core + 2 * halo, size.height), min(core + 2 * halo, size.width))
+
+
+class SlicedPatches:
+    """Patches of an image (1, C, h, w), cut and pasted one by one."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._starts, self._side = layout.starts, layout.side
+        height, width = layout.size
         self._cores = [
-            [(_moved(row, core, down, size.height), _moved(column, core, right, size.width)) for row, column in corners]
-            for down, right in moves
+            [
+                (_moved(row, layout.core, down, height), _moved(column, layout.core, right, width))
+                for row, column in layout.corners
+            ]
+            for down, right in layout.moves
         ]
 
     def cut(self, x: Tensor, step: int) -> Tensor:
@@ -64,23 +97,13 @@ def _moved(first: int, length: int, by: int, size: int) -> slice:
 class IndexedPatches:
     """Do the same as `SlicedPatches` by indices, which are sent to the device once, for all steps.
 
-    Corners have to be multiples of `cell`, which divides `core`.
+    Corners have to be multiples of `cell`, which divides the length of a core.
     """
 
-    def __init__(
-        self,
-        size: Size,
-        starts: Sequence[Sequence[Place]],
-        side: Size,
-        corners: Sequence[Place],
-        core: int,
-        moves: Sequence[Place],
-        *,
-        cell: int,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, layout: Layout, *, cell: int, device: torch.device) -> None:
+        size, side, core, moves, starts = layout.size, layout.side, layout.core, layout.moves, layout.starts
         owners = np.full((-(-size.height // cell), -(-size.width // cell)), -1)
-        for number, (row, column) in enumerate(corners):
+        for number, (row, column) in enumerate(layout.corners):
             owners[row // cell : (row + core) // cell, column // cell : (column + core) // cell] = number
         numbers = np.concatenate([owners.ravel(), np.asarray(starts).ravel(), np.asarray(moves).ravel()])
         sent = send(torch.from_numpy(numbers), device)

@@ -4,13 +4,14 @@ Each step cuts the patches out of the current image, with a halo, and writes the
 touch see what the other has grown. Both move by a random shift from step to step, as whole images do.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dreamvid.dream.cutting import IndexedPatches, Place, SlicedPatches
+from dreamvid.dream.cutting import IndexedPatches, Layout, Place, SlicedPatches, patch_side
 from dreamvid.dream.octaves import OctaveAscent, Shifts
 from dreamvid.image.tensors import cell_means, resize
 from dreamvid.settings.size import Size
@@ -85,7 +86,7 @@ def patches_pay(
     finest, coarser: the steps that the whole image takes anyway.
     """
     patches = sum(
-        (own if size == sizes[-1] else own_coarser) * len(found) * _side(size, 0) * _side(size, 1)
+        (own if size == sizes[-1] else own_coarser) * len(found) * math.prod(patch_side(size, CORE, HALO))
         for found, size in zip(corners, sizes, strict=True)
     )
     anyway = sum((finest if size == sizes[-1] else coarser) * size[0] * size[1] for size in sizes)
@@ -131,28 +132,11 @@ def _ascend(
     """Take a step for each of the shifts, (down, right) from 0 to SHIFT."""
     x, size = image, Size(image.shape[2], image.shape[3])
     moments = ascent.rule.moments()
-    side = Size(_side(size, 0), _side(size, 1))
     moves = [(down - SHIFT // 2, right - SHIFT // 2) for down, right in shifts]
-    starts = [
-        [(_start(row + down, size, 0), _start(column + right, size, 1)) for row, column in corners]
-        for down, right in moves
-    ]
-    patches: SlicedPatches | IndexedPatches
-    if image.is_cuda:
-        patches = IndexedPatches(size, starts, side, corners, CORE, moves, cell=CELL, device=image.device)
-    else:
-        patches = SlicedPatches(size, starts, side, corners, CORE, moves)
+    layout = Layout(size, corners, CORE, HALO, moves)
+    patches = IndexedPatches(layout, cell=CELL, device=image.device) if image.is_cuda else SlicedPatches(layout)
     for number in range(len(shifts)):
         cut = patches.cut(x, number)
         grown = ascent.update(cut, ascent.gradient.of_batch(cut), patches.cut(step, number), moments)
         x = patches.paste(x, grown, number)
     return x
-
-
-def _start(corner: int, size: Size, axis: int) -> int:
-    """Return the first row or column of the patch, inside of the image, around a core that begins at `corner`."""
-    return max(0, min(corner - HALO, size[axis] - _side(size, axis)))
-
-
-def _side(size: Size, axis: int) -> int:
-    return min(CORE + 2 * HALO, size[axis])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dreamvid.dream.cutting import IndexedPatches, SlicedPatches
+from dreamvid.dream.cutting import IndexedPatches, Layout, SlicedPatches
 from dreamvid.settings.size import Size
 
 
@@ -14,20 +14,11 @@ def test_indices_and_slices_cut_and_paste_the_same(size: Size) -> None:
     random = np.random.default_rng(0)
     corners = [(0, 0), (16, 16), (32, 0), (size.height // 16 * 16 - 16, size.width // 16 * 16 - 16)]
     moves = [(-8, 7), *((int(down), int(right)) for down, right in random.integers(-8, 8, (3, 2)))]
-    starts = [
-        [
-            (
-                max(0, min(row + down - 8, size.height - side.height)),
-                max(0, min(column + right - 8, size.width - side.width)),
-            )
-            for row, column in corners
-        ]
-        for down, right in moves
-    ]
+    layout = Layout(size, corners, core, 8, moves)
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    sliced = SlicedPatches(size, starts, side, corners, core, moves)
-    indexed = IndexedPatches(size, starts, side, corners, core, moves, cell=cell, device=image.device)
-    for step in range(len(starts)):
+    sliced = SlicedPatches(layout)
+    indexed = IndexedPatches(layout, cell=cell, device=image.device)
+    for step in range(len(moves)):
         patches = sliced.cut(image, step)
         assert patches.shape == (len(corners), 3, *side)
         assert torch.equal(indexed.cut(image, step), patches)

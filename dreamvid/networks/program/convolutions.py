@@ -47,10 +47,6 @@ class Pointwise:
         """Return True for a convolution that this is."""
         return layer.kernel_size == layer.stride == (1, 1) and layer.padding == (0, 0) and layer.groups == 1
 
-    def channels(self, sources: Sequence[int]) -> int:
-        """Return the number of channels of the result."""
-        return self.layer.get_buffer("kernel_00").shape[0]
-
     def forward(self, values: Sequence[Tensor]) -> Made:
         """Map (N, H, W, C) to y (N, H, W, C'); a second value is added to a result that is not clamped."""
         x, *add = values
@@ -94,10 +90,6 @@ class Spatial:
         self._is_wide = inputs_per_group > _FEW_INPUTS
         self._packed: dict[object, Tensor] = {}
         self._forms: dict[tuple[int, ...], _Form] = {}
-
-    def channels(self, sources: Sequence[int]) -> int:
-        """Return the number of channels of the result."""
-        return self.layer.get_buffer("kernel_00").shape[0]
 
     def forward(self, values: Sequence[Tensor]) -> Made:
         """Map (N, H, W, C) to y (N, h, w, C'); a second value is added to a result that is not clamped."""

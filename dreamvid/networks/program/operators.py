@@ -18,9 +18,6 @@ Pair = tuple[int, int]
 class Operator(Protocol):
     """Computes one value of a program from others, and their gradients from its own."""
 
-    def channels(self, sources: Sequence[int]) -> int:
-        """Return the number of channels of the result."""
-
     def forward(self, values: Sequence[Tensor]) -> Made:
         """Compute y, and what else the gradient needs."""
 
@@ -35,10 +32,6 @@ class Operator(Protocol):
 class Sum:
     """The sum of two values that no convolution before it can compute."""
 
-    def channels(self, sources: Sequence[int]) -> int:
-        """Return the number of channels of the result."""
-        return sources[0]
-
     def forward(self, values: Sequence[Tensor]) -> Made:
         """Add two values of one shape."""
         return (values[0] + values[1],)
@@ -50,10 +43,6 @@ class Sum:
 
 class Concatenation:
     """Values side by side, as more channels."""
-
-    def channels(self, sources: Sequence[int]) -> int:
-        """Return the number of channels of the result."""
-        return sum(sources)
 
     def forward(self, values: Sequence[Tensor]) -> Made:
         """Join values that differ in the number of channels only."""
@@ -71,10 +60,6 @@ class Clamp:
     def __init__(self, ceiling: float, *, in_place: bool) -> None:
         self.ceiling = ceiling
         self.in_place = in_place
-
-    def channels(self, sources: Sequence[int]) -> int:
-        """Return the number of channels of the result."""
-        return sources[0]
 
     def forward(self, values: Sequence[Tensor]) -> Made:
         """Clamp to [0, ceiling]."""
@@ -95,10 +80,6 @@ class AveragePool:
         same = all(2 * beyond == size - 1 for size, beyond in zip(kernel, padding, strict=True))
         self._is_symmetric = same and stride == (1, 1) and counts_padding
 
-    def channels(self, sources: Sequence[int]) -> int:
-        """Return the number of channels of the result."""
-        return sources[0]
-
     def forward(self, values: Sequence[Tensor]) -> Made:
         """Map (N, H, W, C) to (N, h, w, C)."""
         return (_last(F.avg_pool2d(_first(values[0]), *self._arguments)),)
@@ -118,10 +99,6 @@ class MaxPool:
 
     def __init__(self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, *, ceil_mode: bool) -> None:
         self._arguments = (kernel, stride, padding, dilation, ceil_mode)
-
-    def channels(self, sources: Sequence[int]) -> int:
-        """Return the number of channels of the result."""
-        return sources[0]
 
     def forward(self, values: Sequence[Tensor]) -> Made:
         """Map (N, H, W, C) to (N, h, w, C), and the places where the largest values lie."""

@@ -55,7 +55,13 @@ class Program:
         """The number of channels of each layer."""
         found = {self.image: 3}  # by value
         for step in self.steps:
-            found[step.target] = step.operator.channels([found[name] for name in step.sources])
+            if isinstance(step.operator, Pointwise | Spatial):
+                count = step.operator.layer.get_buffer("kernel_00").shape[0]
+            elif isinstance(step.operator, Concatenation):
+                count = sum(found[name] for name in step.sources)
+            else:
+                count = found[step.sources[0]]
+            found[step.target] = count
         return {layer: found[value] for layer, value in self.outputs.items()}
 
     def __deepcopy__(self, memo: object) -> Program:

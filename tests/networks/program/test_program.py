@@ -104,20 +104,20 @@ def test_gradients_equal_those_of_the_plain_network_in_double_precision(
 
 
 @pytest.mark.parametrize(
-    ("name", "layer"),
+    ("name", "weights", "layer"),
     [
-        ("efficientnet_lite2", "blocks.4.1"),
-        ("torchvision:inception_v3", "Mixed_6c"),
-        ("torchvision:googlenet", "inception4c"),
-        ("torchvision:vgg16", "features.15"),
-        ("torchvision:resnet50", "layer3"),
-        ("torchvision:squeezenet1_1", "features.8"),
+        ("efficientnet_lite2", None, "blocks.4.1"),
+        ("torchvision:inception_v3", "random", "Mixed_6c"),
+        ("torchvision:googlenet", "random", "inception4c"),
+        ("torchvision:vgg16", "random", "features.15"),
+        ("torchvision:resnet50", "random", "layer3"),
+        ("torchvision:squeezenet1_1", "random", "features.8"),
     ],
 )
 def test_a_classifier_is_a_program_with_the_same_bits_for_any_number_of_threads(
-    name: str, layer: str, two_threads: None
+    name: str, weights: str | None, layer: str, two_threads: None
 ) -> None:
-    network = load_network(name, "random")
+    network = load_network(name, weights)
     module = network.truncate([layer])
     x = torch.rand(1, 3, 87, 101, generator=torch.Generator().manual_seed(0))
     with_two = _gradient(module, x, (layer,))

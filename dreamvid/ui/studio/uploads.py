@@ -23,7 +23,7 @@ from dreamvid.ui.studio.workspace import (
 
 GIB = 1 << 30
 _LARGEST_RECIPE = 1 << 20
-_LEFT_FREE = GIB // 2  # of the disk: a full one would stop renders
+LEFT_FREE = GIB // 2  # of the disk: a full one would stop renders
 
 
 class UploadError(InputError):
@@ -31,11 +31,18 @@ class UploadError(InputError):
 
 
 async def receive(
-    chunks: AsyncIterator[bytes], name: str, workspace: Workspace, *, limit: int, recipe: bool = False
+    chunks: AsyncIterator[bytes],
+    name: str,
+    workspace: Workspace,
+    *,
+    limit: int,
+    recipe: bool = False,
+    left_free: int = LEFT_FREE,
 ) -> str:
     """Write an upload into sources/, or a recipe into recipes/, and check it; return its name in the workspace.
 
-    limit: the most bytes. Nothing of a refused or broken upload stays. Raises UploadError.
+    limit: the most bytes; left_free: bytes of the disk that stay free. Nothing of a refused or broken upload stays.
+    Raises UploadError.
     """
     plain = plain_name(name)
     allowed = (".toml",) if recipe else (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, *SOUND_SUFFIXES)
@@ -52,7 +59,7 @@ async def receive(
                 size += len(chunk)
                 if size > limit:
                     raise UploadError(f"{shown(name)} is larger than the limit of {_in_words(limit)}.")
-                if shutil.disk_usage(folder).free < _LEFT_FREE:
+                if shutil.disk_usage(folder).free < left_free:
                     raise UploadError(f"the disk of the workspace is nearly full; {shown(name)} is not kept.")
                 await asyncio.to_thread(file.write, chunk)
             file.flush()

@@ -166,8 +166,11 @@ async def _chunks(data: bytes, size: int = 1 << 16) -> AsyncIterator[bytes]:
         yield data[start : start + size]
 
 
-def upload(workspace: Workspace, name: str, data: bytes, *, limit: int = 1 << 24, recipe: bool = False) -> str:
-    return asyncio.run(receive(_chunks(data), name, workspace, limit=limit, recipe=recipe))
+def upload(
+    workspace: Workspace, name: str, data: bytes, *, limit: int = 1 << 24, recipe: bool = False, left_free: int = 0
+) -> str:
+    """Receive an upload, by default however little is free on the disk of the machine that runs the tests."""
+    return asyncio.run(receive(_chunks(data), name, workspace, limit=limit, recipe=recipe, left_free=left_free))
 
 
 def left(workspace: Workspace) -> set[str]:
@@ -206,13 +209,20 @@ def test_what_is_not_media_is_refused_and_leaves_nothing(
     assert ".upload-" not in str(caught.value)
 
 
+def test_an_upload_that_would_fill_the_disk_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", np.zeros((40, 60, 3), np.uint8))
+    with pytest.raises(UploadError, match=r"nearly full; 'a\.png' is not kept"):
+        upload(workspace, "a.png", (tmp_path / "a.png").read_bytes(), left_free=1 << 60)
+    assert left(workspace) == set()
+
+
 def test_an_upload_that_breaks_off_leaves_nothing(workspace: Workspace) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"x"
         raise EOFError
 
     with pytest.raises(EOFError):
-        asyncio.run(receive(broken(), "film.mp4", workspace, limit=100))
+        asyncio.run(receive(broken(), "film.mp4", workspace, limit=100, left_free=0))
     (workspace.root / "sources" / ".upload-0.mp4").write_text("of a power cut")
     clean_up(workspace)
     assert left(workspace) == set()

@@ -151,7 +151,8 @@ class OctaveAscent:
             reach = self._reach(size)
             moments = self.rule.moments()
             for done, shift in enumerate(shifts.draw(octave, count, reach), 1):
-                x = self.update(x, self.gradient(x, shift), local_step, moments)
+                with self.gradient.measured_step(x):
+                    x = self.update(x, self.gradient(x, shift), local_step, moments)
                 if self.on_step is not None:
                     so_far = functools.partial(_residual, x, base, carried, size)
                     self.on_step(AscentStep(size.height, octave, len(sizes), done, count, so_far))

@@ -168,11 +168,19 @@ class TiledGradient:
             return None
         self.evaluated[tuple(image.shape)] += 1
         compiled = self._compiled = self._compiled or OpenVinoGradient(program, self.network.scale, self.network.shift)
-        with measured_threads((tuple(image.shape), self._runtime, len(slopes)), image.device, any_number=False):
-            if len(slopes) == 1:
-                return compiled(image, slopes[0], shift)
-            gradients = (compiled(image, chosen, shift) for chosen in slopes)
-            return _mix(gradients, [weight for _, weight in self.objectives])
+        if len(slopes) == 1:
+            return compiled(image, slopes[0], shift)
+        gradients = (compiled(image, chosen, shift) for chosen in slopes)
+        return _mix(gradients, [weight for _, weight in self.objectives])
+
+    def measured_step(self, image: Tensor) -> AbstractContextManager[None]:
+        """Choose PyTorch's threads within a step on an image (1, 3, H, W) whose gradient OpenVINO computes.
+
+        OpenVINO keeps its own number. Gradients by PyTorch choose their threads themselves.
+        """
+        if self._runtime != "openvino":
+            return nullcontext()
+        return measured_threads((tuple(image.shape), self._runtime), image.device, any_number=True)
 
     def _slopes(self, channels: Mapping[str, int]) -> list[Slopes]:
         """Return the slopes of those objectives that have them, computed once."""

@@ -18,7 +18,7 @@ import torch
 from dreamvid.runtime.process import process_is_tuned
 
 # Of the wall time, the share during which the calling thread did not run, from which on fewer threads are tried.
-_MUCH_WAITING = 0.3
+_MUCH_WAITING = 0.2
 # A trial has to take this part of the time before it, or less, for its number of threads to be kept.
 _FASTER = 0.92
 # Calls between two decisions, and in a trial.
@@ -113,6 +113,11 @@ def keep_threads() -> None:
     _kept = True
 
 
+def most_threads() -> int:
+    """Return the number of threads that this process may use, however many it uses now."""
+    return _most or torch.get_num_threads()
+
+
 @contextmanager
 def measured_threads(work: Hashable, device: torch.device, *, any_number: bool) -> Iterator[None]:
     """Run some hundred operators with as many threads as turn out to be best.
@@ -127,7 +132,7 @@ def measured_threads(work: Hashable, device: torch.device, *, any_number: bool) 
         return
     choice: ThreadChoice | None = getattr(_of_thread, "choice", None)
     if choice is None:
-        _most = _most or torch.get_num_threads()
+        _most = most_threads()
         if torch.get_num_threads() != _most:
             torch.set_num_threads(_most)
         choice = _of_thread.choice = ThreadChoice(_most, torch.set_num_threads)

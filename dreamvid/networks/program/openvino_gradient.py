@@ -25,6 +25,7 @@ from dreamvid.networks.program.convolutions import Pointwise, Spatial
 from dreamvid.networks.program.fused_conv import sub_pixel_kernel
 from dreamvid.networks.program.operators import Sum
 from dreamvid.networks.program.program import Program, Step
+from dreamvid.runtime.threads import most_threads
 
 _MOST_GRAPHS = 16  # compiled ones that are kept; each holds the buffers of its size
 
@@ -55,6 +56,7 @@ class OpenVinoGradient:
         self._core = self._openvino.Core()
         self._program, self._scale, self._shift = program, scale, shift
         self._requests: dict[tuple[int, ...], Any] = {}
+        self._threads = most_threads()  # for good: the bits of a result may depend on it
 
     @staticmethod
     def takes(program: Program) -> bool:
@@ -74,18 +76,16 @@ class OpenVinoGradient:
         return torch.from_numpy(np.roll(found, (-shift[0], -shift[1]), axis=(2, 3)))
 
     def _request(self, shape: tuple[int, ...]) -> Any:
-        threads = torch.get_num_threads()
-        key = (*shape, threads)
-        request = self._requests.pop(key, None)
+        request = self._requests.pop(shape, None)
         if request is None:
             model = _Graph(self._openvino, self._program, shape, self._scale, self._shift).model()
             options = {
-                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_NUM_THREADS": self._threads,
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_PRECISION_HINT": "f32",
             }
             request = self._core.compile_model(model, "CPU", options).create_infer_request()
-        self._requests[key] = request  # the latest comes last
+        self._requests[shape] = request  # the latest comes last
         if len(self._requests) > _MOST_GRAPHS:
             del self._requests[next(iter(self._requests))]
         return request

@@ -11,6 +11,8 @@ from dreamvid.dream.objectives.parser import parse_objective
 from dreamvid.dream.tiles import TiledGradient
 from dreamvid.errors import DeviceError
 from dreamvid.networks.network import load_network
+from dreamvid.runtime import process, threads
+from dreamvid.runtime.threads import ThreadChoice
 
 openvino = pytest.mark.extra("openvino")
 OBJECTIVES = (
@@ -64,6 +66,36 @@ def test_it_follows_a_change_of_the_objective_and_takes_any_order_of_memory() ->
     wanted = gradient_of("blocks.4.1:7")(image, (1, 2))
     for order in (torch.contiguous_format, torch.channels_last):
         assert (gradient(image.contiguous(memory_format=order), (1, 2)) - wanted).norm() < 1e-3 * wanted.norm()
+
+
+@openvino
+def test_it_keeps_its_threads_when_pytorch_takes_fewer() -> None:
+    gradient = gradient_of("blocks.4.1", "openvino")
+    image = torch.rand(1, 3, 90, 160, generator=torch.Generator().manual_seed(1))
+    first, before = gradient(image), torch.get_num_threads()
+    assert gradient._compiled is not None
+    (request,) = gradient._compiled._requests.values()
+    try:
+        torch.set_num_threads(max(1, before - 1))
+        assert torch.equal(gradient(image), first)
+    finally:
+        torch.set_num_threads(before)
+    assert [*gradient._compiled._requests.values()] == [request]
+    assert request.get_compiled_model().get_property("INFERENCE_NUM_THREADS") == before
+
+
+@openvino
+@pytest.mark.parametrize(("runtime", "measured"), [("openvino", 1), ("torch", 0)])
+def test_pytorch_chooses_its_threads_by_whole_steps(
+    runtime: str, measured: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_tuned", True)
+    choice = ThreadChoice(2, lambda number: None)
+    monkeypatch.setattr(threads._of_thread, "choice", choice, raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with gradient_of("blocks.4.1", runtime).measured_step(torch.rand(1, 3, 90, 160)):
+        pass
+    assert len(choice._seconds) == measured
 
 
 @openvino

@@ -71,7 +71,7 @@ EVENED_SECONDS = 0.035
 # What has just grown is brought to that strength at once, by at most this factor: whatever happens to it later is seen.
 NEW_STRONGER = 1.6
 # The most that the finest detail of a dream may have, as an RMS over the mean change of a pixel by a whole dream.
-MOST_GRAIN = 0.62
+MOST_GRAIN = 0.6
 # A shot that begins in the dark begins with a weak dream; it then grows up to this spectrum: the RMS of a residual, of
 # its grain and of what is coarse in it, over the mean change of a pixel by a whole dream.
 LEAST_SPECTRUM = LEAST_STRENGTH, _, _ = 0.7, 0.16, 0.36

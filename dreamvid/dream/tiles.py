@@ -156,8 +156,30 @@ class TiledGradient:
                 gradient[0, :, y : y + tile_h, x : x + tile_w] = part
         return gradient[:, :, :height, :width]
 
+    def measured_step(self, image: Tensor) -> AbstractContextManager[None]:
+        """Choose PyTorch's threads within a step on an image (1, 3, H, W) whose gradient OpenVINO computes.
+
+        OpenVINO keeps its own number. Gradients by PyTorch choose their threads themselves.
+        """
+        if self._by_openvino(image) is None:
+            return nullcontext()
+        work = tuple(image.shape), self._runtime, len(self.objectives)
+        return measured_threads(work, image.device, any_number=True)
+
     def _openvino_gradient(self, image: Tensor, shift: tuple[int, int]) -> Tensor | None:
         """Compute the gradient of a whole image by OpenVINO; None where that is not asked for or not possible."""
+        found = self._by_openvino(image)
+        if found is None:
+            return None
+        compiled, slopes = found
+        self.evaluated[tuple(image.shape)] += 1
+        if len(slopes) == 1:
+            return compiled(image, slopes[0], shift)
+        gradients = (compiled(image, chosen, shift) for chosen in slopes)
+        return _mix(gradients, [weight for _, weight in self.objectives])
+
+    def _by_openvino(self, image: Tensor) -> tuple[OpenVinoGradient, list[Slopes]] | None:
+        """Return what computes the gradient of a whole image by OpenVINO, and the slopes of the objectives; or None."""
         if self._runtime != "openvino" or not isinstance(self.network, Truncated) or max(image.shape[2:]) > self.tile:
             return None
         program = self.network.program_for(image.shape[2], image.shape[3])
@@ -166,21 +188,8 @@ class TiledGradient:
         slopes = self._slopes(program.channels)
         if len(slopes) < len(self.objectives):
             return None
-        self.evaluated[tuple(image.shape)] += 1
-        compiled = self._compiled = self._compiled or OpenVinoGradient(program, self.network.scale, self.network.shift)
-        if len(slopes) == 1:
-            return compiled(image, slopes[0], shift)
-        gradients = (compiled(image, chosen, shift) for chosen in slopes)
-        return _mix(gradients, [weight for _, weight in self.objectives])
-
-    def measured_step(self, image: Tensor) -> AbstractContextManager[None]:
-        """Choose PyTorch's threads within a step on an image (1, 3, H, W) whose gradient OpenVINO computes.
-
-        OpenVINO keeps its own number. Gradients by PyTorch choose their threads themselves.
-        """
-        if self._runtime != "openvino":
-            return nullcontext()
-        return measured_threads((tuple(image.shape), self._runtime), image.device, any_number=True)
+        self._compiled = self._compiled or OpenVinoGradient(program, self.network.scale, self.network.shift)
+        return self._compiled, slopes
 
     def _slopes(self, channels: Mapping[str, int]) -> list[Slopes]:
         """Return the slopes of those objectives that have them, computed once."""

@@ -11,6 +11,7 @@ from dreamvid.dream.objectives.binding import objective_fingerprints
 from dreamvid.dream.palette import palette_fingerprint
 from dreamvid.errors import NetworkError
 from dreamvid.networks.registry import network_fingerprint
+from dreamvid.runtime.threads import most_threads
 from dreamvid.settings import Settings
 from dreamvid.settings.merge import setting_fields
 from dreamvid.video.ffmpeg import ffmpeg_version
@@ -71,7 +72,7 @@ def render_fingerprint(
         "the content of the palette": palette_fingerprint(settings.dream.palette),
         "the content of the guides": " ".join(objective_fingerprints(settings.dream.objective)),
         "the device": str(device),
-        "OpenVINO": f"{_version('openvino')} on {torch.get_num_threads()} threads" if by_openvino else "",
+        "OpenVINO": f"{_version('openvino')} on {most_threads()} threads" if by_openvino else "",
         "the encoding": sink_fingerprint(sink, bit_depth, hdr),
         **versions(),
     }

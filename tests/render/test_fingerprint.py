@@ -11,7 +11,7 @@ from dreamvid.motion.estimators.raft import Raft
 from dreamvid.render.fingerprint import diff_fingerprints, versions
 from dreamvid.render.output import OutputTarget
 from dreamvid.render.video_producer import VideoProducer
-from dreamvid.runtime import plugins
+from dreamvid.runtime import plugins, threads
 from dreamvid.settings import Settings
 from dreamvid.video.source import open_source
 
@@ -42,6 +42,16 @@ def test_it_is_the_same_for_the_same_render(film: Path, tmp_path: Path) -> None:
     first, second = (fingerprint(film, tmp_path, tiny()) for _ in range(2))
     assert diff_fingerprints(first, second) == []
     assert diff_fingerprints(first, fingerprint(film, tmp_path, tiny(seed=1))) == ["`seed` was 0 and is 1 now"]
+
+
+@pytest.mark.extra("openvino")
+def test_openvino_keeps_its_number_of_threads_where_pytorch_has_taken_fewer(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second render of a process beside a busy one goes on from what the first render of another process left."""
+    monkeypatch.setattr(threads, "_most", 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert fingerprint(film, tmp_path, tiny(runtime="openvino"))["OpenVINO"].endswith("on 2 threads")
 
 
 def test_the_weights_of_the_flow_estimator_belong_to_it(film: Path, tmp_path: Path) -> None:

@@ -85,15 +85,19 @@ def test_it_keeps_its_threads_when_pytorch_takes_fewer() -> None:
 
 
 @openvino
-@pytest.mark.parametrize(("runtime", "measured"), [("openvino", 1), ("torch", 0)])
-def test_pytorch_chooses_its_threads_by_whole_steps(
-    runtime: str, measured: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("objective", "runtime", "measured"),
+    [("blocks.4.1", "openvino", 1), ("blocks.4.1", "torch", 0), ("class:beagle", "openvino", 0)],
+)
+def test_pytorch_chooses_its_threads_by_whole_steps_where_openvino_computes_the_gradient(
+    objective: str, runtime: str, measured: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "_tuned", True)
+    monkeypatch.setattr(threads, "_kept", False)  # as it is unless something, such as RAFT, has asked for it
     choice = ThreadChoice(2, lambda number: None)
     monkeypatch.setattr(threads._of_thread, "choice", choice, raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    with gradient_of("blocks.4.1", runtime).measured_step(torch.rand(1, 3, 90, 160)):
+    with gradient_of(objective, runtime).measured_step(torch.rand(1, 3, 90, 160)):
         pass
     assert len(choice._seconds) == measured
 

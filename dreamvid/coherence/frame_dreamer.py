@@ -44,8 +44,9 @@ from dreamvid.dream.octaves import Shifts, enlarged_size
 from dreamvid.dream.palette import ColorMap, Palette
 from dreamvid.dream.session import DreamSession
 from dreamvid.image.tensors import resize
+from dreamvid.motion.carry import FlowWithValidity, carry
 from dreamvid.motion.estimator import load_estimator
-from dreamvid.motion.field import FlowWithValidity, MotionEstimator, MotionField
+from dreamvid.motion.field import MotionEstimator, MotionField
 from dreamvid.motion.warp import warp
 from dreamvid.runtime.plugins import FLOW_ESTIMATORS
 from dreamvid.settings import Settings
@@ -341,7 +342,7 @@ class FrameDreamer:
         """
         assert self._residual is not None
         assert self._amount is not None
-        residual = motion.validity * warp(self._residual, motion.flow)
+        residual = motion.validity * carry(self._residual, motion.flow, motion.coarse_flow)
         light = residual.mean(dim=1, keepdim=True)
         calm = 1 - motion.temporal_activity
         still = (1 - motion.flow.square().sum(dim=1, keepdim=True).sqrt() / MOVING).clamp_min(0)

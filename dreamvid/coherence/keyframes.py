@@ -24,9 +24,10 @@ from torch import Tensor
 from dreamvid.coherence.residual import power
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.image.tensors import cell_means, enlarge_bilinear
-from dreamvid.motion.field import FlowWithValidity, MotionField
+from dreamvid.motion.carry import FlowWithValidity, carry, compose
+from dreamvid.motion.field import MotionField
 from dreamvid.motion.planes import enlarge
-from dreamvid.motion.warp import compose, follow, resize_flow
+from dreamvid.motion.warp import follow, resize_flow
 
 T = TypeVar("T")
 Image = TypeVar("Image")
@@ -108,7 +109,7 @@ class Cadence(Generic[T]):
         else:
             step = self.follow(frame, self._previous)
         self._previous.forget_motion()
-        self._so_far = compose((step.flow, step.validity), self._so_far)
+        self._so_far = compose(FlowWithValidity(step.flow, step.validity, step.coarse_flow), self._so_far)
         moved = None if self._unrest is None else follow(self._unrest, step.flow)
         self._unrest = step.temporal_activity if moved is None else moved + step.temporal_activity
         self._elapsed_seconds += elapsed_seconds
@@ -117,7 +118,8 @@ class Cadence(Generic[T]):
         if not key:
             self._waiting.append(_Waiting(item, self._so_far, None, self._elapsed_seconds))
             return []
-        motion = MotionField(*self._so_far, self._unrest / count, count)
+        so_far = self._so_far
+        motion = MotionField(so_far.flow, so_far.validity, self._unrest / count, count, so_far.coarse_flow)
         keyframe = Keyframe(item, motion, self._elapsed_seconds, count - 1)
         after: FlowWithValidity | None = None
         between: list[InbetweenFrame[T]] = []
@@ -161,14 +163,16 @@ def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
     result is amplified to the strength of the two.
     """
     size = before.shape[2], before.shape[3]
-    (flow, valid), (forward_flow, forward_validity) = frame.before, frame.after
     weight, weight_after = (
-        (1 - frame.share) * (valid.square() + LEAST),
-        frame.share * (forward_validity.square() + LEAST),
+        (1 - frame.share) * (frame.before.validity.square() + LEAST),
+        frame.share * (frame.after.validity.square() + LEAST),
     )
     portion = enlarge(weight / (weight + weight_after), size)
-    flow, forward_flow = resize_flow(flow, size), resize_flow(forward_flow, size)
-    return mix(follow(before, flow, mode="bicubic"), follow(after, forward_flow, mode="bicubic"), portion)
+    moved = (
+        carry(residual, resize_flow(way.flow, size), way.coarse_flow, move=follow)
+        for residual, way in ((before, frame.before), (after, frame.after))
+    )
+    return mix(*moved, portion)
 
 
 def mix(before: Tensor, after: Tensor, portion: Tensor | float) -> Tensor:

@@ -1,13 +1,14 @@
 """The motion between two frames: a flow that holds, and a map of where it can be trusted."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dreamvid.motion.carry import FlowWithValidity
 from dreamvid.motion.estimator import CoarseToFine, FlowEstimator
 from dreamvid.motion.fill import color_affinity, fill_flow
 from dreamvid.motion.occlusion import agreement, validity
@@ -21,15 +22,10 @@ from dreamvid.settings.size import Size
 # Flows are judged on images of at most so many pixels: a judgement of a place is soft anyway, and thresholds in pixels
 # mean the same at every size.
 JUDGED_PIXELS = 160 * 213
-# In a frame of at least this height the flow is mixed with a coarse one where the footage is restless. Where water or
-# leaves change, a flow of full detail follows the ripples and a coarse one the waves, and a dream that follows the
-# middle of both is the calmest.
+# In a frame of at least this height coarse structure follows a flow of its own, estimated on an image of half the size.
 COARSE_FROM_HEIGHT = 320
 # A frame whose shorter side is at least this long is estimated from coarse to fine, if the estimator can do so.
 FINE_FROM_SIDE = 128
-
-# A flow (1, 2, h, w) with its validity (1, 1, h, w).
-FlowWithValidity = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,20 +35,22 @@ class MotionField:
     flow: backward (1, 2, h, w), x then y in pixels, exactly zero where nothing moves. validity: (1, 1, h, w) in [0, 1],
     1 where the flow can be trusted, 0 where something comes into view, in between where the flows disagree, objects
     meet or the images differ. temporal_activity: (1, 1, h, w) in [0, 1), how much the footage changes besides its
-    motion from one frame to the next. frames: the number of frames from the one to the other.
+    motion from one frame to the next. frames: the number of frames from the one to the other. coarse_flow: what coarse
+    structure follows, like `flow`; None where that is the same.
     """
 
     flow: Tensor
     validity: Tensor
     temporal_activity: Tensor
     frames: int = 1
+    coarse_flow: Tensor | None = None
 
     def at(self, size: tuple[int, int]) -> "MotionField":
-        """Bring it to another size (h, w)."""
+        """Bring it to another size (h, w), except for `coarse_flow`, which is used at half of any size."""
         if self.flow.shape[2:] == size:
             return self
         validity, activity = (enlarge(each, size) for each in (self.validity, self.temporal_activity))
-        return MotionField(resize_flow(self.flow, size), validity, activity, self.frames)
+        return replace(self, flow=resize_flow(self.flow, size), validity=validity, temporal_activity=activity)
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,8 @@ class PreparedFrame:
 class _Flows:
     """What an estimator says of two frames, backward and then forward: (2, 2, h, w) each.
 
-    coarse: to mix with the full ones where the footage is restless; None: nowhere. independent: two that say more than
-    the full ones about whether they are right; None: none do.
+    coarse: what coarse structure follows; None: the full ones. independent: two that say more than the full ones about
+    whether they are right; None: none do.
     """
 
     full: Tensor
@@ -109,8 +107,8 @@ class MotionEstimator:
 
     def motion(self, this: PreparedFrame, previous: PreparedFrame) -> MotionField:
         """Estimate how `this` frame follows from `previous`."""
-        flow, sure, activity = self._judged(self._judge_one, this, previous)
-        return MotionField(flow, sure, activity)
+        flows, activity = self._judged(self._judge_one, this, previous)
+        return _motion(flows[0], activity)
 
     def both_ways(self, this: PreparedFrame, previous: PreparedFrame) -> tuple[MotionField, FlowWithValidity]:
         """Estimate how `this` frame follows from `previous`, and how `previous` would follow from `this`.
@@ -118,15 +116,21 @@ class MotionEstimator:
         Returns what `motion` does; and the flow that says where in `this` each pixel of `previous` is, with its
         validity: 0 where something is about to be covered.
         """
-        flow, sure, activity = self._judged(self._judge_both, this, previous)
-        return MotionField(flow[:1], sure[:1], activity), (flow[1:], sure[1:])
+        flows, activity = self._judged(self._judge_both, this, previous)
+        return _motion(flows[0], activity), flows[1]
 
     def _judged(
         self, judge: CudaGraphCache[tuple[Tensor, Tensor, Tensor]], this: PreparedFrame, previous: PreparedFrame
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[list[FlowWithValidity], Tensor]:
         flows = _estimate(self.flow, this, previous)
         reduced, affinities = (this.reduced, previous.reduced), (this.affinity, previous.affinity)
-        return judge(*reduced, *affinities, flows.full, flows.coarse, flows.independent)
+        flow, sure, activity = judge(*reduced, *affinities, flows.full, flows.coarse, flows.independent)
+        each = zip(flow[:, :2].split(1), sure.split(1), flow[:, 2:].split(1), strict=True)
+        return [FlowWithValidity(*one[:2], None if flows.coarse is None else one[2]) for one in each], activity
+
+
+def _motion(flow: FlowWithValidity, activity: Tensor) -> MotionField:
+    return MotionField(flow.flow, flow.validity, activity, coarse_flow=flow.coarse_flow)
 
 
 def _reduce(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,9 +174,9 @@ def _judge(
     """Judge the flows of both directions together; return the backward one, or both.
 
     this, previous: the reduced frames, (1, 3, h, w), with their affinities. full, coarse, independent: as in `_Flows`.
-    Where the two flows disagree, the flow is that of what looks alike nearby, and it is judged by the images. Where the
-    footage is restless it is mixed with the coarse flow, if there is one. Returns the flows (N, 2, H, W) and their
-    validity (N, 1, H, W), backward and then forward, and the temporal activity of `this`, (1, 1, H, W).
+    Where the two flows disagree, the flow is that of what looks alike nearby, and it is judged by the images. Returns
+    the flows (N, 2, H, W), with the coarse ones as two more channels if there are any, and their validity (N, 1, H, W),
+    backward and then forward, and the temporal activity of `this`, (1, 1, H, W).
     """
     size = full.shape[2], full.shape[3]
     now = torch.cat((this, previous))
@@ -190,10 +194,9 @@ def _judge(
     small = torch.cat([fill_flow(small[n : n + 1], agrees[n : n + 1], its_own) for n, its_own in alone])
     moved = follow(before, small, mode="bicubic")
     sure = validity(small, torch.maximum(agrees, explained(now, moved))) * photometric_validity(now, moved)
-    mixed = directions if coarse is not None else 1
-    activity = enlarge(temporal_activity(now[:mixed], moved[:mixed]), size)
-    if coarse is not None:
-        full = torch.lerp(full, coarse[:directions], activity)
-    flow = torch.lerp(resize_flow(small, size), full, enlarge(agrees, size))
+    activity = enlarge(temporal_activity(now[:1], moved[:1]), size)
+    filled, agrees = resize_flow(small, size), enlarge(agrees, size)
+    each = (full,) if coarse is None else (full, coarse[:directions])
+    flow = torch.cat([torch.lerp(filled, one, agrees) for one in each], dim=1)
     flow = zero_static_flow(flow, enlarge(still.to(flow.dtype), size) > 0.5)
-    return flow, enlarge(sure, size), activity[:1]
+    return flow, enlarge(sure, size), activity

@@ -78,17 +78,3 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     resized[:, 0].mul_(size[1] / width)
     resized[:, 1].mul_(size[0] / height)
     return resized
-
-
-def compose(near: tuple[Tensor, Tensor], far: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-    """Follow two flows one after the other, each given with its validity.
-
-    near: from this frame to another, (1, 2, H, W) and (1, 1, H, W). far: from that other frame on; None where it is
-    the end. Returns where each pixel of this frame is at the end, relative to it, and how far that can be trusted.
-    Sampled bilinearly; where nothing moves in the first step the second one comes out as it is.
-    """
-    if far is None:
-        return near
-    flow, valid = near
-    moved = follow(torch.cat(far, dim=1), flow)
-    return flow + moved[:, :2], valid * moved[:, 2:]

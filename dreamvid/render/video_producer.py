@@ -301,7 +301,7 @@ class VideoProducer:
         self._matte = shown.matte
         record_on_current_stream([shown.mask, *shown.frame.tensors()])
         if motion is not None:
-            record_on_current_stream([motion.flow, motion.validity, motion.temporal_activity])
+            record_on_current_stream([motion.flow, motion.validity, motion.temporal_activity, motion.coarse_flow])
         first, self._first_image = self._first_image, None
         if first is not None:
             if first.is_of(shown, time_seconds):

@@ -19,8 +19,9 @@ from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, Keyframe, blen
 from dreamvid.coherence.pace import PACE_HEIGHT, Pace
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.errors import InputError
+from dreamvid.motion.carry import FlowWithValidity
 from dreamvid.motion.estimator import load_estimator
-from dreamvid.motion.field import FlowWithValidity, MotionField
+from dreamvid.motion.field import MotionField
 from dreamvid.render.engine import render_video
 from dreamvid.render.plan import SEGMENT_SECONDS, choose_keyframes, cut_segments
 from dreamvid.settings import Settings, load_settings
@@ -33,7 +34,7 @@ Step = Keyframe[int] | InbetweenFrame[int]
 
 def still(now: WorkingFrame, before: WorkingFrame) -> tuple[MotionField, FlowWithValidity]:
     flow, whole = torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4)
-    return MotionField(flow, whole, 0 * whole), (flow, whole)
+    return MotionField(flow, whole, 0 * whole), FlowWithValidity(flow, whole)
 
 
 def no_image() -> np.ndarray:
@@ -162,7 +163,7 @@ def test_no_place_between_two_dreams_is_bare(valid: float, valid_after: float, s
     generator = torch.Generator().manual_seed(0)
     before, after = (0.1 * torch.randn(1, 3, 48, 64, generator=generator) for _ in range(2))
     flow, whole = torch.zeros(1, 2, 48, 64), torch.ones(1, 1, 48, 64)
-    place = InbetweenFrame(0, (flow, valid * whole), (flow, valid_after * whole), share)
+    place = InbetweenFrame(0, *(FlowWithValidity(flow, part * whole) for part in (valid, valid_after)), share)
     cells = F.avg_pool2d(blend(before, after, place).square().mean(1, keepdim=True), 8).sqrt()
     assert cells.min() > 0.08
     assert cells.max() < 0.12
@@ -170,7 +171,7 @@ def test_no_place_between_two_dreams_is_bare(valid: float, valid_after: float, s
 
 def test_one_dream_before_and_after_is_that_dream_between() -> None:
     dream = 0.1 * torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
-    side = torch.zeros(1, 2, 48, 64), torch.ones(1, 1, 48, 64)
+    side = FlowWithValidity(torch.zeros(1, 2, 48, 64), torch.ones(1, 1, 48, 64))
     torch.testing.assert_close(blend(dream, dream, InbetweenFrame(0, side, side, 0.3)), dream)
 
 

@@ -54,7 +54,7 @@ def test_from_coarse_to_fine_both_directions_of_a_pan_are_found(kind):
     estimator = kind()
     motions = MotionEstimator(estimator)
     this, previous = (motions.prepare(wide[..., start : start + 280]) for start in (14, 20))
-    field, (forward, valid) = motions.both_ways(this, previous)
+    field, (forward, valid, _) = motions.both_ways(this, previous)
     inside = (slice(None), slice(None), slice(12, -12), slice(12, -12))
     assert field.flow.shape == forward.shape == (1, 2, 100, 140), "half the size"
     for flow, right in ((field.flow, -3), (forward, 3)):
@@ -74,7 +74,7 @@ def test_what_comes_into_view_behind_a_thing_is_not_taken_as_known():
         frame = ground.clone()
         frame[:, :, 60:140, place : place + 80] = thing
         frames.append(motions.prepare(frame))
-    field, (_, valid) = motions.both_ways(frames[1], frames[0])
+    field, (_, valid, _) = motions.both_ways(frames[1], frames[0])
     backward, forward = field.at((200, 320)).validity, torch.nn.functional.interpolate(valid, (200, 320))
     assert backward[:, :, 70:130, 104:112].mean() < 0.35, "uncovered"
     assert forward[:, :, 70:130, 184:192].mean() < 0.35, "about to be covered"

@@ -16,7 +16,7 @@ from dreamvid.dream import cutting, patches
 from dreamvid.image.tensors import to_pixels, to_tensor
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.estimators.raft import Raft
-from dreamvid.motion.field import MotionEstimator
+from dreamvid.motion.field import COARSE_FROM_HEIGHT, MotionEstimator
 from dreamvid.runtime import cuda as replay
 from dreamvid.runtime.cuda import record_on_current_stream, run_on_side_stream
 from dreamvid.runtime.queues import BoundedQueue, Worker
@@ -96,15 +96,16 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_it_dreams(
                 dreamed = dreamer.dream(dreamer.frame(frame), follows, index=index, elapsed_seconds=1 / 15, mask=where)
                 assert (dreamed.device.type, dreamed.shape) == ("cuda", frame.shape)
                 assert len(waits) == index, "once for each frame that carries a dream"
-            between = InbetweenFrame(None, (motion.flow, motion.validity), forward_flow, 0.5)
+            between = InbetweenFrame(None, forward_flow, forward_flow, 0.5)
             dreamer.interpolate(dreamer.frame(frame), between, index=3, mask=mask)
     assert crossings.seen == []
     assert len(sent) == 2, "patches of the finest octave, in both frames that carry a dream"
 
 
+@pytest.mark.parametrize("size", [(90, 130), (COARSE_FROM_HEIGHT, 430)], ids=str)
 @pytest.mark.parametrize("name", ["dis", "raft", "none"])
 def test_a_gpu_is_neither_waited_for_nor_fed_while_motion_is_estimated(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "_CALLS_BEFORE_RECORDING", 1000)
     raft = load_estimator("raft", "cpu", weights="random") if name == "raft" else None
@@ -113,10 +114,13 @@ def test_a_gpu_is_neither_waited_for_nor_fed_while_motion_is_estimated(
             move_to_cuda(raft._raft)
         with Crossings() as crossings:
             motions = MotionEstimator(raft or load_estimator(name, "cuda"))
-            prepared = [motions.prepare(torch.empty(1, 3, 90, 130, device="cuda")) for _ in range(2)]
+            prepared = [motions.prepare(torch.empty(1, 3, *size, device="cuda")) for _ in range(2)]
             motion, forward_flow = motions.both_ways(*prepared)
-            for tensor in (motion.flow, motion.validity, motion.temporal_activity, *forward_flow):
-                assert (tensor.device.type, tensor.shape[2:]) == ("cuda", (90, 130))
+            coarse = [way.coarse_flow for way in (motion, forward_flow) if way.coarse_flow is not None]
+            assert len(coarse) == (0 if size[0] < COARSE_FROM_HEIGHT else 2)
+            for tensor in (motion.flow, motion.validity, motion.temporal_activity, *forward_flow[:2], *coarse):
+                assert tensor.device.type == "cuda"
+                assert tensor.shape[2:] in (size, (size[0] // 2, size[1] // 2))
     assert crossings.seen == []
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from dreamvid.coherence.keyframes import mix
 from dreamvid.image.tensors import resize
+from dreamvid.motion.carry import carry
 from dreamvid.motion.field import MotionField
-from dreamvid.motion.warp import warp
 
 
 class Steadiness:
@@ -38,7 +38,7 @@ class Steadiness:
             size = residual.shape[2], residual.shape[3]
             motion = motion.at(size)
             weight = motion.validity * 0.5 ** (elapsed_seconds / self._half_life_seconds)
-            self._shown = mix(warp(resize(self._shown, size), motion.flow), residual, weight)
+            self._shown = mix(carry(resize(self._shown, size), motion.flow, motion.coarse_flow), residual, weight)
         return self._shown
 
     def reset(self) -> None:

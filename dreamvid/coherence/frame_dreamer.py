@@ -58,7 +58,7 @@ SURE_ENOUGH = 0.5
 # what comes on top where it is restless. Successive gradients agree only in part (each has its own random shift), so a
 # held dream takes more steps than a grown one. Where water or leaves change, the dream loses its hold and has to be
 # renewed faster, which is not visible there. Chosen on real clips so that the strength of both kinds holds.
-RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 7.0
+RENEWAL_CALM, RENEWAL_RESTLESS = 2.0, 6.0
 # What stands still holds its dream by itself: there it fades this many times as fast as the half-life says, and takes
 # much less renewal. What moves this many pixels from keyframe to keyframe is resampled: it fades by the half-life.
 STILL_FADING, MOVING = 1 / 4, 1.0

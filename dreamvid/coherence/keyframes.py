@@ -168,11 +168,11 @@ def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
         frame.share * (frame.after.validity.square() + LEAST),
     )
     portion = enlarge(weight / (weight + weight_after), size)
-    moved = (
+    before, after = (
         carry(residual, resize_flow(way.flow, size), way.coarse_flow, move=follow)
         for residual, way in ((before, frame.before), (after, frame.after))
     )
-    return mix(*moved, portion)
+    return mix(before, after, portion)
 
 
 def mix(before: Tensor, after: Tensor, portion: Tensor | float) -> Tensor:

@@ -2,14 +2,15 @@
 
 A flow of full detail follows ripples, grass and noise; what is larger than these moves by the mean of their motion. A
 dream that follows only the one is torn, a dream that follows only the other slides. So a residual is split in two, as
-in a Laplacian pyramid: its half-size image moves along the coarse flow, what that does not hold along the full one.
+in a Laplacian pyramid: smoothed, it moves along the coarse flow, and what that takes away along the full one. Both are
+sampled at full size: where the flows are the same, the sum is what one sampling would give, and no less sharp.
 """
 
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from dreamvid.motion.planes import enlarge, reduce
+from dreamvid.motion.planes import binomial
 from dreamvid.motion.warp import follow, resize_flow, warp
 
 
@@ -37,11 +38,9 @@ def carry(residual: Tensor, flow: Tensor, coarse_flow: Tensor | None, *, move: _
     """
     if coarse_flow is None:
         return move(residual, flow, mode="bicubic")
-    size = residual.shape[2], residual.shape[3]
-    half = max(1, size[0] // 2), max(1, size[1] // 2)
-    coarse = reduce(residual, half)
-    moved = move(coarse, resize_flow(coarse_flow, half), mode="bicubic")
-    return move(residual - enlarge(coarse, size), flow, mode="bicubic") + enlarge(moved, size)
+    coarse = binomial(residual)
+    moved = move(coarse, resize_flow(coarse_flow, (residual.shape[2], residual.shape[3])), mode="bicubic")
+    return moved.add_(move(residual - coarse, flow, mode="bicubic"))
 
 
 def compose(near: FlowWithValidity, far: FlowWithValidity | None) -> FlowWithValidity:

@@ -22,8 +22,9 @@ from dreamvid.settings.size import Size
 # Flows are judged on images of at most so many pixels: a judgement of a place is soft anyway, and thresholds in pixels
 # mean the same at every size.
 JUDGED_PIXELS = 160 * 213
-# In a frame of at least this height coarse structure follows a flow of its own, estimated on an image of half the size.
-COARSE_FROM_HEIGHT = 320
+# In a frame of at least this height coarse structure follows a flow of its own where the footage is restless, estimated
+# on an image of half the size: wholly where the temporal activity times the second number is 1 or more.
+COARSE_FROM_HEIGHT, RESTLESS_GAIN = 320, 3.0
 # A frame whose shorter side is at least this long is estimated from coarse to fine, if the estimator can do so.
 FINE_FROM_SIDE = 128
 
@@ -73,8 +74,8 @@ class PreparedFrame:
 class _Flows:
     """What an estimator says of two frames, backward and then forward: (2, 2, h, w) each.
 
-    coarse: what coarse structure follows; None: the full ones. independent: two that say more than the full ones about
-    whether they are right; None: none do.
+    coarse: what coarse structure follows where the footage is restless; None: the full ones. independent: two that say
+    more than the full ones about whether they are right; None: none do.
     """
 
     full: Tensor
@@ -125,8 +126,9 @@ class MotionEstimator:
         flows = _estimate(self.flow, this, previous)
         reduced, affinities = (this.reduced, previous.reduced), (this.affinity, previous.affinity)
         flow, sure, activity = judge(*reduced, *affinities, flows.full, flows.coarse, flows.independent)
-        each = zip(flow[:, :2].split(1), sure.split(1), flow[:, 2:].split(1), strict=True)
-        return [FlowWithValidity(*one[:2], None if flows.coarse is None else one[2]) for one in each], activity
+        coarse = None if flows.coarse is None else flow[:, 2:]
+        each = (slice(number, number + 1) for number in range(len(flow)))
+        return [FlowWithValidity(flow[n, :2], sure[n], None if coarse is None else coarse[n]) for n in each], activity
 
 
 def _motion(flow: FlowWithValidity, activity: Tensor) -> MotionField:
@@ -194,9 +196,12 @@ def _judge(
     small = torch.cat([fill_flow(small[n : n + 1], agrees[n : n + 1], its_own) for n, its_own in alone])
     moved = follow(before, small, mode="bicubic")
     sure = validity(small, torch.maximum(agrees, explained(now, moved))) * photometric_validity(now, moved)
-    activity = enlarge(temporal_activity(now[:1], moved[:1]), size)
+    restless = directions if coarse is not None else 1
+    activity = enlarge(temporal_activity(now[:restless], moved[:restless]), size)
     filled, agrees = resize_flow(small, size), enlarge(agrees, size)
-    each = (full,) if coarse is None else (full, coarse[:directions])
+    each = [full]
+    if coarse is not None:
+        each.append(torch.lerp(full, coarse[:directions], (RESTLESS_GAIN * activity).clamp_max(1)))
     flow = torch.cat([torch.lerp(filled, one, agrees) for one in each], dim=1)
     flow = zero_static_flow(flow, enlarge(still.to(flow.dtype), size) > 0.5)
-    return flow, enlarge(sure, size), activity
+    return flow, enlarge(sure, size), activity[:1]

@@ -55,6 +55,18 @@ def mean_square(x: Tensor, window: int) -> Tensor:
     return local_mean(x.square(), window).clamp_min(0)
 
 
+def binomial(x: Tensor) -> Tensor:
+    """Smooth (N, C, H, W) by weights of 1, 2 and 1 in each direction: half is left of waves of 4 pixels."""
+    if not is_plain(x):
+        return F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 2, stride=1), 2, stride=1)
+    weights = np.array([1, 2, 1], np.float32) / 4
+
+    def smooth(plane: Plane) -> Plane:
+        return np.asarray(cv2.sepFilter2D(plane, -1, weights, weights, borderType=cv2.BORDER_REPLICATE))
+
+    return _each_plane(x, (x.shape[2], x.shape[3]), smooth)
+
+
 def reduce(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Reduce (N, C, H, W) to (h, w), not larger, by averaging areas."""
     if x.shape[2:] == size:

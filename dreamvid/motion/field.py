@@ -47,7 +47,7 @@ class MotionField:
     coarse_flow: Tensor | None = None
 
     def at(self, size: tuple[int, int]) -> "MotionField":
-        """Bring it to another size (h, w), except for `coarse_flow`, which is used at half of any size."""
+        """Bring it to another size (h, w), except for `coarse_flow`, which `carry` takes at any size."""
         if self.flow.shape[2:] == size:
             return self
         validity, activity = (enlarge(each, size) for each in (self.validity, self.temporal_activity))

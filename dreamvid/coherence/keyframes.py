@@ -27,7 +27,7 @@ from dreamvid.image.tensors import cell_means, enlarge_bilinear
 from dreamvid.motion.carry import FlowWithValidity, carry, compose
 from dreamvid.motion.field import MotionField
 from dreamvid.motion.planes import enlarge
-from dreamvid.motion.warp import follow, resize_flow
+from dreamvid.motion.warp import follow
 
 T = TypeVar("T")
 Image = TypeVar("Image")
@@ -169,7 +169,7 @@ def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
     )
     portion = enlarge(weight / (weight + weight_after), size)
     before, after = (
-        carry(residual, resize_flow(way.flow, size), way.coarse_flow, move=follow)
+        carry(residual, way.flow, way.coarse_flow, move=follow)
         for residual, way in ((before, frame.before), (after, frame.after))
     )
     return mix(before, after, portion)

@@ -33,13 +33,15 @@ class _Move(Protocol):
 def carry(residual: Tensor, flow: Tensor, coarse_flow: Tensor | None, *, move: _Move = warp) -> Tensor:
     """Move a residual (N, C, H, W) to where its content is now.
 
-    flow: backward (N, 2, H, W), x then y in pixels, for what is finer than about 5 pixels. coarse_flow: for the rest,
-    at any size; None: `flow`. move: `warp`, or `follow` for what is not moved again and again.
+    flow: backward (N, 2, h, w), x then y in pixels, for what is finer than about 5 pixels. coarse_flow: for the rest;
+    None: `flow`. Both may have any size. move: `warp`, or `follow` for what is not moved again and again.
     """
+    size = residual.shape[2], residual.shape[3]
+    flow = resize_flow(flow, size)
     if coarse_flow is None:
         return move(residual, flow, mode="bicubic")
     coarse = binomial(residual)
-    moved = move(coarse, resize_flow(coarse_flow, (residual.shape[2], residual.shape[3])), mode="bicubic")
+    moved = move(coarse, resize_flow(coarse_flow, size), mode="bicubic")
     return moved.add_(move(residual - coarse, flow, mode="bicubic"))
 
 

@@ -26,7 +26,6 @@ from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.image.tensors import cell_means, enlarge_bilinear
 from dreamvid.motion.carry import FlowWithValidity, carry, compose
 from dreamvid.motion.field import MotionField
-from dreamvid.motion.planes import enlarge
 from dreamvid.motion.warp import follow
 
 T = TypeVar("T")
@@ -167,7 +166,7 @@ def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
         (1 - frame.share) * (frame.before.validity.square() + LEAST),
         frame.share * (frame.after.validity.square() + LEAST),
     )
-    portion = enlarge(weight / (weight + weight_after), size)
+    portion = enlarge_bilinear(weight / (weight + weight_after), size)
     before, after = (
         carry(residual, way.flow, way.coarse_flow, move=follow)
         for residual, way in ((before, frame.before), (after, frame.after))

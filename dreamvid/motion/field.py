@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dreamvid.image.tensors import enlarge_bilinear
 from dreamvid.motion.carry import FlowWithValidity
 from dreamvid.motion.estimator import CoarseToFine, FlowEstimator
 from dreamvid.motion.fill import color_affinity, fill_flow
 from dreamvid.motion.occlusion import agreement, validity
 from dreamvid.motion.photometric import explained, photometric_validity, temporal_activity
-from dreamvid.motion.planes import enlarge, reduce
+from dreamvid.motion.planes import reduce
 from dreamvid.motion.static import static_mask, surround, zero_static_flow
 from dreamvid.motion.warp import follow, resize_flow
 from dreamvid.runtime.cuda import CudaGraphCache
@@ -50,7 +51,7 @@ class MotionField:
         """Bring it to another size (h, w), except for `coarse_flow`, which `carry` takes at any size."""
         if self.flow.shape[2:] == size:
             return self
-        validity, activity = (enlarge(each, size) for each in (self.validity, self.temporal_activity))
+        validity, activity = (enlarge_bilinear(each, size) for each in (self.validity, self.temporal_activity))
         return replace(self, flow=resize_flow(self.flow, size), validity=validity, temporal_activity=activity)
 
 
@@ -197,11 +198,11 @@ def _judge(
     moved = follow(before, small, mode="bicubic")
     sure = validity(small, torch.maximum(agrees, explained(now, moved))) * photometric_validity(now, moved)
     restless = directions if coarse is not None else 1
-    activity = enlarge(temporal_activity(now[:restless], moved[:restless]), size)
-    filled, agrees = resize_flow(small, size), enlarge(agrees, size)
+    activity = enlarge_bilinear(temporal_activity(now[:restless], moved[:restless]), size)
+    filled, agrees = resize_flow(small, size), enlarge_bilinear(agrees, size)
     each = [full]
     if coarse is not None:
         each.append(torch.lerp(full, coarse[:directions], (RESTLESS_GAIN * activity).clamp_max(1)))
     flow = torch.cat([torch.lerp(filled, one, agrees) for one in each], dim=1)
-    flow = zero_static_flow(flow, enlarge(still.to(flow.dtype), size) > 0.5)
-    return flow, enlarge(sure, size), activity[:1]
+    flow = zero_static_flow(flow, enlarge_bilinear(still.to(flow.dtype), size) > 0.5)
+    return flow, enlarge_bilinear(sure, size), activity[:1]

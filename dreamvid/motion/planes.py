@@ -1,4 +1,4 @@
-"""Average, reduce and enlarge small images; on a CPU by OpenCV, which takes a fifth of PyTorch's time or less.
+"""Average and reduce small images; on a CPU by OpenCV, which takes a fifth of PyTorch's time or less.
 
 Both compute the same, but not bit for bit.
 """
@@ -13,17 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import enlarge_bilinear
+from dreamvid.image.tensors import enlarge_bilinear, is_plain
 
 Plane = npt.NDArray[np.float32]
 
 # Wide windows are averaged over this many cells a side: a mean that wide has no more detail.
 _CELLS = 8
-
-
-def is_plain(x: Tensor) -> bool:
-    """Tell whether OpenCV can compute with a tensor: float32 on a CPU, and no gradient is wanted."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
 
 
 def local_mean(x: Tensor, window: int) -> Tensor:
@@ -35,14 +30,14 @@ def local_mean(x: Tensor, window: int) -> Tensor:
     if cell > 1:
         size = x.shape[2], x.shape[3]
         small = reduce(x, (-(-size[0] // cell), -(-size[1] // cell)))
-        return enlarge(local_mean(small, _CELLS + 1), size)
+        return enlarge_bilinear(local_mean(small, _CELLS + 1), size)
     if not is_plain(x):
         return F.avg_pool2d(x, window, stride=1, padding=window // 2, count_include_pad=False)
     counts = _one_over_counts(x.shape[2], x.shape[3], window)
 
-    def mean(plane: Plane) -> Plane:
-        sums = cv2.boxFilter(plane, -1, (window, window), normalize=False, borderType=cv2.BORDER_CONSTANT)
-        return np.multiply(sums, counts, out=sums)
+    def mean(plane: Plane, result: Plane) -> None:
+        cv2.boxFilter(plane, -1, (window, window), dst=result, normalize=False, borderType=cv2.BORDER_CONSTANT)
+        np.multiply(result, counts, out=result)
 
     return _each_plane(x, (x.shape[2], x.shape[3]), mean)
 
@@ -61,8 +56,8 @@ def binomial(x: Tensor) -> Tensor:
         return F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 2, stride=1), 2, stride=1)
     weights = np.array([1, 2, 1], np.float32) / 4
 
-    def smooth(plane: Plane) -> Plane:
-        return np.asarray(cv2.sepFilter2D(plane, -1, weights, weights, borderType=cv2.BORDER_REPLICATE))
+    def smooth(plane: Plane, result: Plane) -> None:
+        cv2.sepFilter2D(plane, -1, weights, weights, dst=result, borderType=cv2.BORDER_REPLICATE)
 
     return _each_plane(x, (x.shape[2], x.shape[3]), smooth)
 
@@ -73,24 +68,19 @@ def reduce(x: Tensor, size: tuple[int, int]) -> Tensor:
         return x
     if not is_plain(x):
         return F.interpolate(x, size, mode="area")
-    return _each_plane(x, size, lambda plane: cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA))
+
+    def resized(plane: Plane, result: Plane) -> None:
+        cv2.resize(plane, size[::-1], dst=result, interpolation=cv2.INTER_AREA)
+
+    return _each_plane(x, size, resized)
 
 
-def enlarge(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Enlarge (N, C, H, W) to (h, w), not smaller, bilinearly, pixel areas aligned."""
-    if x.shape[2:] == size:
-        return x
-    if not is_plain(x):
-        return enlarge_bilinear(x, size)
-    return _each_plane(x, size, lambda plane: cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR))
-
-
-def _each_plane(x: Tensor, size: tuple[int, int], function: Callable[[Plane], npt.NDArray[np.generic]]) -> Tensor:
-    """Apply a function to each channel of each image; `size` is that of its results."""
-    result = np.empty((x.shape[0] * x.shape[1], *size), np.float32)
-    for plane, made in zip(x.contiguous().numpy().reshape(-1, *x.shape[2:]), result, strict=True):
-        made[...] = function(plane)
-    return torch.from_numpy(result).view(x.shape[0], x.shape[1], *size)
+def _each_plane(x: Tensor, size: tuple[int, int], function: Callable[[Plane, Plane], None]) -> Tensor:
+    """Apply a function to each channel of each image; it fills a plane of `size`, its second argument."""
+    results = torch.empty(x.shape[0], x.shape[1], *size)
+    for plane, result in zip(x.contiguous().flatten(0, 1).numpy(), results.flatten(0, 1).numpy(), strict=True):
+        function(plane, result)
+    return results
 
 
 @lru_cache(maxsize=64)

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import image_mean, luma
+from dreamvid.image.tensors import enlarge_bilinear, image_mean, is_plain, luma
 from dreamvid.motion.fill import fill_reduced, reduced_size
 from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, normalized_ssd
-from dreamvid.motion.planes import enlarge, is_plain, local_mean, mean_square, reduce
+from dreamvid.motion.planes import local_mean, mean_square, reduce
 from dreamvid.motion.warp import follow, resize_flow
 
 # Stillness is judged over squares of this part of the image's height; flat squares follow the texture in larger ones.
@@ -63,7 +63,7 @@ def _said(flow: Tensor, still: Tensor, telling: Tensor, window: int, affinity: T
     )
     said = said * (~_goes_along(flow, 1 - still, window)).to(said.dtype)
     alike, known = fill_reduced(still, telling, affinity)
-    return enlarge(torch.lerp(said, alike, (known / KNOWN).clamp_max(1)), size)
+    return enlarge_bilinear(torch.lerp(said, alike, (known / KNOWN).clamp_max(1)), size)
 
 
 def _goes_along(flow: Tensor, moving: Tensor, window: int) -> Tensor:

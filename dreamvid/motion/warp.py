@@ -3,11 +3,13 @@
 from functools import lru_cache
 
 import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.motion.planes import enlarge, is_plain, reduce
+from dreamvid.image.tensors import enlarge_bilinear, is_plain
+from dreamvid.motion.planes import reduce
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
@@ -45,22 +47,38 @@ def warp(x: Tensor, flow: Tensor, *, mode: str = "bicubic") -> Tensor:
 def follow(x: Tensor, flow: Tensor, *, mode: str = "bilinear") -> Tensor:
     """Do as `warp` for what is not moved again and again; on a CPU by OpenCV, in a third of the time.
 
-    It takes places to 1/32 of a pixel. Where the flow is zero the result may differ from x by rounding.
+    It takes places to 1/32 of a pixel, and leaves out what stands still around all motion. Elsewhere in an image the
+    result may differ from x by rounding where the flow is zero.
     """
     if not is_plain(x) or not is_plain(flow):
         return warp(x, flow, mode=mode)
     how = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}[mode]
-    moved = torch.empty(x.shape[0], x.shape[1], flow.shape[2], flow.shape[3])
-    for image, (right, down), result in zip(x, flow + _places(flow.shape[2], flow.shape[3]), moved, strict=True):
-        places = right.numpy(), down.numpy()
+    moved = x.clone(memory_format=torch.contiguous_format)
+    for image, its_flow, result in zip(x, flow, moved, strict=True):
+        box = _moving_box(its_flow)
+        places = its_flow[:, *box] + _places(x.shape[2], x.shape[3])[0, :, *box]
+        right, down = places.numpy()
+        if not right.size:
+            continue
         if mode == "bicubic" and len(image) == 3:  # each place is looked up once, which takes a fifth less time
             pixels = cv2.merge(list(image.contiguous().numpy()))
-            pixels = cv2.remap(pixels, *places, how, borderMode=cv2.BORDER_REPLICATE)
-            cv2.split(pixels, list(result.numpy()))
+            pixels = cv2.remap(pixels, right, down, how, borderMode=cv2.BORDER_REPLICATE)
+            cv2.split(pixels, list(result[:, *box].numpy()))
             continue
         for plane, target in zip(image.contiguous().numpy(), result.numpy(), strict=True):
-            cv2.remap(plane, *places, how, dst=target, borderMode=cv2.BORDER_REPLICATE)
+            cv2.remap(plane, right, down, how, dst=target[*box], borderMode=cv2.BORDER_REPLICATE)
     return moved
+
+
+def _moving_box(flow: Tensor) -> tuple[slice, slice]:
+    """Find the rows and columns outside of which a flow (2, H, W) is zero."""
+    right, down = flow.contiguous().numpy()
+    moving = (right != 0) | (down != 0)
+    spans = []
+    for axis in (1, 0):
+        found = np.flatnonzero(moving.any(axis=axis))
+        spans.append(slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0))
+    return spans[0], spans[1]
 
 
 @lru_cache(maxsize=8)
@@ -79,7 +97,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = flow.shape[2:]
     if (height, width) == size:
         return flow
-    resized = reduce(flow, size) if size[0] <= height and size[1] <= width else enlarge(flow, size)
+    resized = reduce(flow, size) if size[0] <= height and size[1] <= width else enlarge_bilinear(flow, size)
     resized[:, 0].mul_(size[1] / width)
     resized[:, 1].mul_(size[0] / height)
     return resized

@@ -52,6 +52,16 @@ def test_expand_is_four_times_the_transpose_of_reduce(size):
     assert float(forward) == pytest.approx(float(backward), abs=1e-4)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_many_images_are_split_as_each_by_itself(size):
+    """Few images go through OpenCV, many through PyTorch's operators."""
+    images = torch.cat([image(size, seed) for seed in range(6)])
+    for together, *alone in zip(
+        pyramid.split(images, 3), *(pyramid.split(one, 3) for one in images.split(1)), strict=True
+    ):
+        torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+
+
 def fine_share(x: torch.Tensor) -> float:
     """Share of the energy in waves shorter than four pixels, by Fourier transform."""
     energy = torch.fft.fft2(x).abs().square().sum(dim=(0, 1))

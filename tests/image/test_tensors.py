@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from clips import image
 from torch import Tensor
 
 from dreamvid import dream_frames, dream_image, load_settings
 from dreamvid.errors import InputError
-from dreamvid.image.tensors import copy_frame, frame_pixels, like_frame, to_image
+from dreamvid.image.tensors import copy_frame, enlarge_bilinear, frame_pixels, like_frame, resize, to_image
 
 TINY = {"objective": "blocks.1.0", "octaves": 1, "dream_height": 48, "iterations": 1, "warm_iterations": 1}
 
@@ -133,3 +134,18 @@ def test_a_source_that_refills_one_buffer_gives_the_same_frames(kind: str, caden
 def test_dreaming_refuses_what_it_cannot_take() -> None:
     with pytest.raises(InputError, match="0 to 255"):
         dream_image(torch.arange(256.0).expand(3, 8, 256), load_settings(**TINY))
+
+
+@pytest.mark.parametrize("size", [(61, 47), (37, 90), (200, 301)])
+@pytest.mark.parametrize("layout", ["contiguous", "channels last", "cut out"])
+def test_enlarging_by_opencv_has_the_weights_of_pytorch(size: tuple[int, int], layout: str) -> None:
+    x = torch.rand(2, 3, 37, 47, generator=torch.Generator().manual_seed(0))
+    if layout == "channels last":
+        x = x.contiguous(memory_format=torch.channels_last)
+    elif layout == "cut out":
+        x = F.pad(x, (3, 2, 4, 1))[:, :, 4:-1, 3:-2]
+    bicubic = F.interpolate(x, size, mode="bicubic", align_corners=False)
+    torch.testing.assert_close(resize(x, size), bicubic, atol=1e-4, rtol=0)
+    torch.testing.assert_close(resize(x.clone().requires_grad_(), size), bicubic, atol=1e-4, rtol=0)
+    bilinear = F.interpolate(x, size, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(enlarge_bilinear(x, size), bilinear, atol=1e-4, rtol=0)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dreamvid.motion.warp import resize_flow, warp
+from dreamvid.motion.warp import follow, resize_flow, warp
 
 
 def constant_flow(dx: float, dy: float, height: int, width: int) -> torch.Tensor:
@@ -41,3 +41,18 @@ def test_what_does_not_move_is_not_resampled():
     flow[..., :20] = 0.5
     assert torch.equal(warp(before, flow)[..., 20:], before[..., 20:])
     assert not torch.equal(warp(before, flow)[..., :20], before[..., :20])
+
+
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_around_all_motion_nothing_is_sampled(mode, channels):
+    before = torch.rand(2, channels, 37, 53)
+    flow = torch.zeros(2, 2, 37, 53)
+    flow[0, :, 10:20, 5:30] = torch.randn(2, 10, 25) * 4  # the second image stands still
+    followed = follow(before, flow, mode=mode)
+    torch.testing.assert_close(followed, warp(before, flow, mode=mode), atol=0.03, rtol=0)
+    around = torch.ones(37, 53, dtype=torch.bool)
+    around[10:20, 5:30] = False
+    assert torch.equal(followed[0, :, around], before[0, :, around])
+    assert torch.equal(followed[1], before[1])
+    assert not torch.equal(followed[0], before[0])

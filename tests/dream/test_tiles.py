@@ -45,7 +45,7 @@ def test_tiles_without_halo_differ_only_at_their_edges():
     assert off[44:52, 16:112].max() > 1e-3
 
 
-@pytest.mark.parametrize(("count", "batches"), [(1, [1]), (3, [4]), (5, [1, 4]), (7, [8]), (11, [4, 8])])
+@pytest.mark.parametrize(("count", "batches"), [(1, [1]), (2, [4]), (5, [1, 4]), (7, [4, 4]), (9, [1, 4, 4])])
 def test_a_batch_of_images_has_their_gradients_in_few_shapes(count, batches):
     images = torch.rand(count, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     gradient = make(tile=512)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.image.tensors import cell_means, enlarge_bilinear, image_mean, luma, resize
+from dreamvid.motion.averages import local_mean
 from dreamvid.motion.photometric import normalized_ssd
-from dreamvid.motion.planes import local_mean
 from dreamvid.motion.warp import warp
 
 # Parts of the image's height: detail finer than the first does not count, and light is evened out over the second.

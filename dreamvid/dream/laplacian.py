@@ -12,9 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import image_mean, is_plain
+from dreamvid.image.planes import Plane, each_plane, is_plain
+from dreamvid.image.tensors import image_mean
 
 _TINY = 1e-10  # RMS below which a level is numerical noise
+# OpenCV filters planes one by one, and few of them in less time than PyTorch's operators take.
+_FEW_IMAGES = 4
+_KERNEL = np.array([1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16], np.float32)
 
 
 def reduce(x: Tensor) -> Tensor:
@@ -22,36 +26,32 @@ def reduce(x: Tensor) -> Tensor:
     if not _by_opencv(x):
         return _halve(_halve(x, 2), 3)
     height, width = x.shape[2:]
-    halved = torch.empty(x.shape[0], x.shape[1], -(-height // 2), -(-width // 2))
-    for plane, result in zip(x.contiguous().flatten(0, 1).numpy(), halved.flatten(0, 1).numpy(), strict=True):
+
+    def halve(plane: Plane, result: Plane) -> None:
         result[...] = _blur(plane, _KERNEL)[_samples(height), _samples(width)]
-    return halved
+
+    return each_plane(x, (-(-height // 2), -(-width // 2)), halve)
 
 
 def expand(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Double and blur, the transpose of `reduce` with unit gain: (N, C, h, w) → (N, C, H, W) for size (H, W)."""
     if not _by_opencv(x):
         return _double(_double(x, 2, size[0]), 3, size[1])
-    doubled = torch.empty(x.shape[0], x.shape[1], *size)
     spread = np.zeros(size, np.float32)
-    for plane, result in zip(x.contiguous().flatten(0, 1).numpy(), doubled.flatten(0, 1).numpy(), strict=True):
+
+    def double(plane: Plane, result: Plane) -> None:
         spread[_samples(size[0]), _samples(size[1])] = plane
-        result[...] = _blur(spread, 2 * _KERNEL)
-    return doubled
+        result[...] = _blur(spread, _KERNEL + _KERNEL)
 
-
-# OpenCV filters planes one by one, and few of them in less time than PyTorch's operators take.
-_FEW_IMAGES = 4
-_KERNEL = np.array([1, 4, 6, 4, 1], np.float32) / 16
+    return each_plane(x, size, double)
 
 
 def _by_opencv(x: Tensor) -> bool:
     return is_plain(x) and len(x) <= _FEW_IMAGES
 
 
-def _blur(plane: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    blurred: np.ndarray = cv2.sepFilter2D(plane, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
-    return blurred
+def _blur(plane: Plane, kernel: Plane) -> np.ndarray:
+    return np.asarray(cv2.sepFilter2D(plane, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT))
 
 
 def _samples(length: int) -> slice:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamvid.errors import InputError
+from dreamvid.image.planes import Plane, each_plane, is_plain
 from dreamvid.image.strips import LARGE_PIXELS, row_strips
 from dreamvid.settings.size import Size
 
@@ -84,11 +85,6 @@ def copy_frame(frame: Frame) -> Frame:
     return frame.detach().clone() if isinstance(frame, Tensor) else frame
 
 
-def is_plain(x: Tensor) -> bool:
-    """Tell whether OpenCV can compute with a tensor: float32 on a CPU, and no gradient is wanted."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
-
-
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample (N, C, H, W) to (h, w): bicubic, anti-aliased when shrinking, pixel areas aligned (not corners).
 
@@ -125,10 +121,10 @@ def enlarge_bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _enlarge(x: Tensor, size: tuple[int, int], interpolation: int) -> Tensor:
-    enlarged = torch.empty(x.shape[0], x.shape[1], *size)
-    for plane, result in zip(x.contiguous().flatten(0, 1).numpy(), enlarged.flatten(0, 1).numpy(), strict=True):
+    def enlarge(plane: Plane, result: Plane) -> None:
         cv2.resize(plane, size[::-1], dst=result, interpolation=interpolation)
-    return enlarged
+
+    return each_plane(x, size, enlarge)
 
 
 def cell_means(x: Tensor, cell: int) -> Tensor:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from dreamvid.motion.planes import binomial
+from dreamvid.motion.averages import binomial
 from dreamvid.motion.warp import follow, resize_flow, warp
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from dreamvid.image.tensors import enlarge_bilinear
+from dreamvid.motion.averages import reduce
 from dreamvid.motion.carry import FlowWithValidity
 from dreamvid.motion.estimator import CoarseToFine, FlowEstimator
 from dreamvid.motion.fill import color_affinity, fill_flow
 from dreamvid.motion.occlusion import agreement, validity
 from dreamvid.motion.photometric import explained, photometric_validity, temporal_activity
-from dreamvid.motion.planes import reduce
 from dreamvid.motion.static import static_mask, surround, zero_static_flow
 from dreamvid.motion.warp import follow, resize_flow
 from dreamvid.runtime.cuda import CudaGraphCache

@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dreamvid.motion.planes import reduce
+from dreamvid.motion.averages import reduce
 from dreamvid.motion.warp import resize_flow
 
 # Flow is spread on images reduced by this factor: a guess has no finer detail.

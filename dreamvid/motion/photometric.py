@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamvid.image.tensors import image_mean, luma
-from dreamvid.motion.planes import local_mean, mean_square
+from dreamvid.motion.averages import local_mean, mean_square
 
 # Spread of luma under which there is more noise than texture (sensor noise of 2 of 255 levels has 0.005 to 0.008).
 NOISE_SPREAD = 0.02

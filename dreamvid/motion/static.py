@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import enlarge_bilinear, image_mean, is_plain, luma
+from dreamvid.image.planes import is_plain
+from dreamvid.image.tensors import enlarge_bilinear, image_mean, luma
+from dreamvid.motion.averages import local_mean, mean_square, reduce
 from dreamvid.motion.fill import fill_reduced, reduced_size
 from dreamvid.motion.photometric import SMOOTHING, SURE, exposure, normalized_ssd
-from dreamvid.motion.planes import local_mean, mean_square, reduce
 from dreamvid.motion.warp import follow, resize_flow
 
 # Stillness is judged over squares of this part of the image's height; flat squares follow the texture in larger ones.

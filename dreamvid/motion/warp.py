@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import enlarge_bilinear, is_plain
-from dreamvid.motion.planes import reduce
+from dreamvid.image.planes import is_plain
+from dreamvid.image.tensors import enlarge_bilinear
+from dreamvid.motion.averages import reduce
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:

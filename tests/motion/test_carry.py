@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from dreamvid.motion.averages import binomial
 from dreamvid.motion.carry import carry
-from dreamvid.motion.planes import binomial
 from dreamvid.motion.warp import follow, warp
 
 HEIGHT, WIDTH = 64, 160

@@ -3,8 +3,8 @@ import torch
 from motion_textures import texture
 
 from dreamvid.image.tensors import luma
+from dreamvid.motion.averages import local_mean, mean_square
 from dreamvid.motion.photometric import exposure, normalized_ssd, photometric_validity
-from dreamvid.motion.planes import local_mean, mean_square
 
 
 def test_a_change_of_light_is_no_difference():

@@ -3,19 +3,16 @@
 Both compute the same, but not bit for bit.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamvid.image.tensors import enlarge_bilinear, is_plain
-
-Plane = npt.NDArray[np.float32]
+from dreamvid.image.planes import Plane, each_plane, is_plain
+from dreamvid.image.tensors import enlarge_bilinear
 
 # Wide windows are averaged over this many cells a side: a mean that wide has no more detail.
 _CELLS = 8
@@ -39,7 +36,7 @@ def local_mean(x: Tensor, window: int) -> Tensor:
         cv2.boxFilter(plane, -1, (window, window), dst=result, normalize=False, borderType=cv2.BORDER_CONSTANT)
         np.multiply(result, counts, out=result)
 
-    return _each_plane(x, (x.shape[2], x.shape[3]), mean)
+    return each_plane(x, (x.shape[2], x.shape[3]), mean)
 
 
 def mean_square(x: Tensor, window: int) -> Tensor:
@@ -59,7 +56,7 @@ def binomial(x: Tensor) -> Tensor:
     def smooth(plane: Plane, result: Plane) -> None:
         cv2.sepFilter2D(plane, -1, weights, weights, dst=result, borderType=cv2.BORDER_REPLICATE)
 
-    return _each_plane(x, (x.shape[2], x.shape[3]), smooth)
+    return each_plane(x, (x.shape[2], x.shape[3]), smooth)
 
 
 def reduce(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -72,15 +69,7 @@ def reduce(x: Tensor, size: tuple[int, int]) -> Tensor:
     def resized(plane: Plane, result: Plane) -> None:
         cv2.resize(plane, size[::-1], dst=result, interpolation=cv2.INTER_AREA)
 
-    return _each_plane(x, size, resized)
-
-
-def _each_plane(x: Tensor, size: tuple[int, int], function: Callable[[Plane, Plane], None]) -> Tensor:
-    """Apply a function to each channel of each image; it fills a plane of `size`, its second argument."""
-    results = torch.empty(x.shape[0], x.shape[1], *size)
-    for plane, result in zip(x.contiguous().flatten(0, 1).numpy(), results.flatten(0, 1).numpy(), strict=True):
-        function(plane, result)
-    return results
+    return each_plane(x, size, resized)
 
 
 @lru_cache(maxsize=64)

@@ -27,10 +27,12 @@ def queue(tmp_path: Path, film: Path) -> RenderQueue:
     return RenderQueue(workspace)
 
 
-def until(true: Callable[[], object]) -> None:
+def until(true: Callable[[], object], queue: RenderQueue | None = None) -> None:
+    """Wait; queue: whose jobs are shown if nothing happens."""
     deadline = time.monotonic() + PATIENCE
     while not true():
-        assert time.monotonic() < deadline, "nothing happens"
+        jobs = [] if queue is None else [job.status for job in queue.jobs()]
+        assert time.monotonic() < deadline, f"nothing happens: {jobs}"
         time.sleep(0.05)
 
 
@@ -159,8 +161,8 @@ def test_a_render_outlives_its_studio_and_the_next_one_finds_it(queue: RenderQue
         assert queue.get(job.id).status.pid == before.pid
         assert states(queue)[other.id] == "waiting"  # one at a time on a device
         runner.pause(job.id)
-        until(lambda: queue.get(job.id).status.state == "paused")
-        until(lambda: queue.get(other.id).status.state == "done")
+        until(lambda: queue.get(job.id).status.state == "paused", queue)
+        until(lambda: queue.get(other.id).status.state == "done", queue)
     assert "Stopped after" in queue.get(job.id).status.message
 
 

@@ -28,7 +28,8 @@ def reduce(x: Tensor) -> Tensor:
     height, width = x.shape[2:]
 
     def halve(plane: Plane, result: Plane) -> None:
-        result[...] = _blur(plane, _KERNEL)[_samples(height), _samples(width)]
+        blurred = cv2.sepFilter2D(plane, -1, _KERNEL, _KERNEL, borderType=cv2.BORDER_CONSTANT)
+        result[...] = blurred[_samples(height), _samples(width)]
 
     return each_plane(x, (-(-height // 2), -(-width // 2)), halve)
 
@@ -37,21 +38,17 @@ def expand(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Double and blur, the transpose of `reduce` with unit gain: (N, C, h, w) → (N, C, H, W) for size (H, W)."""
     if not _by_opencv(x):
         return _double(_double(x, 2, size[0]), 3, size[1])
-    spread = np.zeros(size, np.float32)
+    spread, kernel = np.zeros(size, np.float32), _KERNEL + _KERNEL
 
     def double(plane: Plane, result: Plane) -> None:
         spread[_samples(size[0]), _samples(size[1])] = plane
-        result[...] = _blur(spread, _KERNEL + _KERNEL)
+        cv2.sepFilter2D(spread, -1, kernel, kernel, dst=result, borderType=cv2.BORDER_CONSTANT)
 
     return each_plane(x, size, double)
 
 
 def _by_opencv(x: Tensor) -> bool:
     return is_plain(x) and len(x) <= _FEW_IMAGES
-
-
-def _blur(plane: Plane, kernel: Plane) -> np.ndarray:
-    return np.asarray(cv2.sepFilter2D(plane, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT))
 
 
 def _samples(length: int) -> slice:

@@ -48,8 +48,8 @@ def warp(x: Tensor, flow: Tensor, *, mode: str = "bicubic") -> Tensor:
 def follow(x: Tensor, flow: Tensor, *, mode: str = "bilinear") -> Tensor:
     """Do as `warp` for what is not moved again and again; on a CPU by OpenCV, in a third of the time.
 
-    It takes places to 1/32 of a pixel, and leaves out what stands still around all motion. Elsewhere in an image the
-    result may differ from x by rounding where the flow is zero.
+    It takes places to 1/32 of a pixel. The rows and columns around all motion are not sampled and stay as they are;
+    between them the result may differ from x by rounding where the flow is zero.
     """
     if not is_plain(x) or not is_plain(flow):
         return warp(x, flow, mode=mode)

@@ -254,12 +254,15 @@ def _is_locked(path: Path) -> bool:
 
 
 def _interrupt(pid: int, process: subprocess.Popen[bytes] | None, alive: bool) -> None:
-    """Ask a render to stop, as Ctrl-C does. A process of another studio is signalled only while it holds its lock."""
+    """Ask a render to stop, as Ctrl-C does. A process of another studio is signalled only while it holds its lock.
+
+    By SIGTERM: a studio that a script has started in the background ignores SIGINT, and so do its renders.
+    """
     try:
         if process is not None:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
         elif alive and pid > 1:
-            os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         pass
 

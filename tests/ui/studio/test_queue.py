@@ -142,7 +142,8 @@ def test_a_render_outlives_its_studio_and_the_next_one_finds_it(queue: RenderQue
     job = queue.add("zoom", "noise", tiny(size="64x48", frames="0:2000", codec="ffv1"), suffix=".mkv")
     other = queue.add("zoom", "noise", tiny(size="64x48", frames="0:2"))
     script = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # as `dreamvid studio &` in a script, and so its renders
         "from dreamvid.ui.studio.queue import RenderQueue\n"
         "from dreamvid.ui.studio.runner import QueueRunner\n"
         "from dreamvid.ui.studio.workspace import Workspace\n"

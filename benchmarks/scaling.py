@@ -11,7 +11,6 @@ dreamed; one more row keeps it at its default, 480, as a video of that size is r
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from dreamvid.figures.charts import COLORS, Line, panel
 from dreamvid.image.io import write_image
 from dreamvid.render.engine import render_video
 from dreamvid.runtime.device import resolve_device
+from dreamvid.runtime.process import peak_memory
 from dreamvid.settings import load_settings
 
 STEPS, OCTAVES, LENGTHS = (1, 2, 4, 8), (1, 2, 4, 6), (8, 16, 32, 64)
@@ -69,7 +69,7 @@ def whole_video(frames: int, device: str) -> dict[str, float]:
 def _peak_mib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory() / 2**20
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:

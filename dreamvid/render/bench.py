@@ -5,7 +5,6 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +24,7 @@ from dreamvid.networks.network import load_network
 from dreamvid.render.engine import render_video
 from dreamvid.render.progress import Progress
 from dreamvid.runtime.device import configure_backend, resolve_device, synchronize
-from dreamvid.runtime.process import tune_process
+from dreamvid.runtime.process import peak_memory, tune_process
 from dreamvid.runtime.roofline import gradient_flop, measured_peak
 from dreamvid.settings import Settings, load_settings
 from dreamvid.settings.size import Size
@@ -214,7 +213,7 @@ def _render(case: RenderCase, source: Path, output: Path, settings: Settings) ->
         height=case.size.height,
         frames_per_second=(last - cold) / seconds,
         first_frame_seconds=moments[1] - began,
-        memory_mib=_peak_memory() / 2**20,
+        memory_mib=peak_memory() / 2**20,
         device_memory_mib=allocated,
     )
 
@@ -225,16 +224,6 @@ def _make_video(case: RenderCase, path: Path) -> None:
     command = [str(ffmpeg_path()), "-v", "error", "-y", "-f", "lavfi", "-i", f"{demo_graph()},{scale}"]
     command += ["-frames:v", str(case.frames), "-pix_fmt", "yuv420p", "-preset", "ultrafast", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-
-
-def _peak_memory() -> int:
-    """Return the largest amount of memory that this process has held, in bytes."""
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
 
 
 def machine_name(device: torch.device) -> str:

@@ -72,18 +72,17 @@ def test_what_counts_as_large() -> None:
 
 
 MEASURE = """
-import resource, sys
 import numpy as np
 from dreamvid import dream_image, load_settings
+from dreamvid.runtime.process import peak_memory
 settings = load_settings(None, dream_height=48, octaves=1, iterations=1)
 dream_image(np.zeros((64, 96, 3), np.uint8), settings)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 height, width = 4100, 4200
 image = np.broadcast_to(np.arange(256, dtype=np.uint8).repeat(17)[None, :width, None], (height, width, 3)).copy()
 result = dream_image(image, settings)
 assert result.shape == image.shape and (result != image).any()
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print((after - before) * 1024 / (height * width))
+print((peak_memory() - before) / (height * width))
 """
 
 

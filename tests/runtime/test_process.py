@@ -162,3 +162,23 @@ def test_a_first_run_takes_its_memory_from_the_system() -> None:
     """Blocks that find no place are mapped until malloc is tuned; then only within the context."""
     printed = subprocess.run([sys.executable, "-c", MAPPED], check=True, capture_output=True, text=True).stdout
     assert json.loads(printed.lower()) == [True, True, True, False, True, False]
+
+
+PEAK = """
+import subprocess, sys
+held = bytes(b"x" * (300 * 2**20))
+more = "held = b'x' * (100 * 2**20); " if sys.argv[1] == "more" else ""
+code = f"from dreamvid.runtime.process import peak_memory; {more}print(peak_memory())"
+print(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the peak of memory is not read there")
+def test_the_peak_of_memory_is_the_own_one_and_not_that_of_the_process_before() -> None:
+    """A program that a large one starts has held little, and then what it takes itself."""
+    little, more = (
+        int(subprocess.run([sys.executable, "-c", PEAK, words], check=True, capture_output=True, text=True).stdout)
+        for words in ("little", "more")
+    )
+    assert 2**20 < little < 100 * 2**20
+    assert 95 * 2**20 < more - little < 130 * 2**20

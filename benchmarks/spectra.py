@@ -13,7 +13,7 @@ from torch import Tensor
 from dreamvid.image.io import write_image
 from dreamvid.image.tensors import to_tensor
 from dreamvid.metrics.score import read_pairs
-from dreamvid.metrics.temporal import warping_error
+from dreamvid.metrics.temporal import judging_flow, warping_error
 from dreamvid.motion.occlusion import occlusion_mask
 
 Pixels = npt.NDArray[np.uint8]
@@ -48,10 +48,11 @@ def farneback_excess(source: Path, dream: Path, cuts: Collection[int]) -> float:
             if previous is not None and index not in cuts:
                 flow, reverse = _farneback(pair[0], previous[0]), _farneback(previous[0], pair[0])
                 mask = occlusion_mask(flow, reverse)
-                errors = [
-                    warping_error(to_tensor(this), to_tensor(before), flow, mask)
-                    for this, before in zip(pair, previous, strict=True)
-                ]
+                sources, dreams = (
+                    (to_tensor(this), to_tensor(before)) for this, before in zip(pair, previous, strict=True)
+                )
+                along = judging_flow(flow, sources, dreams)
+                errors = [warping_error(*images, along, mask) for images in (sources, dreams)]
                 found.append(errors[1] - errors[0])
             previous = pair
         start += _AT_ONCE

@@ -14,7 +14,7 @@ from dreamvid.settings.size import Size
 
 Curve = npt.NDArray[np.float64]
 
-SCORE_VERSION = 3
+SCORE_VERSION = 4
 """Version of what the score measures and of its JSON: it rises whenever a name or a definition changes."""
 
 # How many of the worst frames are named.
@@ -49,7 +49,8 @@ class Score:
         size: in pixels, at which everything but clipping and blocks was measured.
         times_seconds: when each frame is shown.
         dream_error, source_error: warping error × 1e4 of each video from the frame before to this one, over
-            the pixels where the source's flow can be trusted; NaN on the first frame and at cuts.
+            the pixels where the source's flow can be trusted; NaN on the first frame and at cuts. At rest where
+            the source does not tell rest from its flow, and rest suits the dream better.
         valid_fraction: share of these pixels, 0 to 1.
         strength: objective of the dream over that of the source; NaN where the source's is not above 0.
         brightness, contrast, saturation: mean luma, standard deviation of luma, mean of highest minus lowest

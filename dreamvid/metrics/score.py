@@ -5,7 +5,7 @@ Source and dream are brought to one working size by area averaging. There, for e
 - backward flow f of the *source* (DIS, medium preset), and the hard occlusion mask m of Ruder et al. 2016
   (forward and backward flow agree, inside the frame, off motion boundaries),
 - warping error of the dream and of the source × 1e4 over m (after Lai et al. 2018 and Ruder et al. 2016; the
-  formula is in `temporal.warping_error`); their difference is the excess,
+  formula is in `temporal.warping_error`), along f or at rest (`temporal.judging_flow`); their difference is the excess,
 - strength: objective(dream) / objective(source), for a timeline of objectives that of the frame's time,
 - brightness, contrast and saturation of both,
 - the strength of disoccluded regions by the time since they came into view (`temporal.RevealedPlaces`),
@@ -37,7 +37,7 @@ from dreamvid.errors import InputError, SettingsError
 from dreamvid.image.tensors import to_8_bits, to_image
 from dreamvid.metrics.report import Score
 from dreamvid.metrics.residual_blocks import ResidualBlocks
-from dreamvid.metrics.temporal import RevealedPlaces, Tone, warping_error
+from dreamvid.metrics.temporal import RevealedPlaces, Tone, judging_flow, warping_error
 from dreamvid.motion.estimator import load_estimator
 from dreamvid.motion.occlusion import occlusion_mask, was_visible
 from dreamvid.motion.warp import warp
@@ -194,12 +194,13 @@ class Scorer:
         mask = occlusion_mask(flow, reverse)
         # The flow at motion boundaries is too doubtful to measure an error, but these pixels are not disoccluded.
         self._revealed.advance(flow, was_visible(flow, reverse))
+        along = judging_flow(flow, (this[0], previous[0]), (this[1], previous[1]))
         residual, residual_before = this[1] - this[0], previous[1] - previous[0]
-        change = (residual - warp(residual_before, flow, mode="bilinear")).abs().mean(dim=1, keepdim=True)
+        change = (residual - warp(residual_before, along, mode="bilinear")).abs().mean(dim=1, keepdim=True)
         self._revealed.add(self._meter.density(this[0]), self._meter.density(this[1]), change, mask, flow)
         return {
-            "source_error": warping_error(this[0], previous[0], flow, mask),
-            "dream_error": warping_error(this[1], previous[1], flow, mask),
+            "source_error": warping_error(this[0], previous[0], along, mask),
+            "dream_error": warping_error(this[1], previous[1], along, mask),
             "valid_fraction": float(mask.mean()),
         }
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamvid.image.tensors import luma
+from dreamvid.motion.averages import local_mean
 from dreamvid.motion.warp import warp
 
 # Ages up to this many frames are counted apart; everything older is the rest.
@@ -22,6 +23,28 @@ _LEAST_REST = 0.05
 # old and of one such range than this, there is nothing to compare with.
 SPEEDS = (0.5, 2.0, 8.0)
 _LEAST_ALIKE = 0.002
+# Flow and rest are compared over squares of this part of the image's width. Rest explains the source as well as the
+# flow does if its squared error is at most this many times that of the flow, plus that of one level of 255.
+_SQUARE_PART, _AS_WELL, _A_LEVEL = 1 / 20, 1.25, (1 / 255) ** 2
+
+
+def judging_flow(flow: Tensor, source: tuple[Tensor, Tensor], dream: tuple[Tensor, Tensor]) -> Tensor:
+    """Choose the flow by which a dream is judged at each pixel: the source's, or rest where rest is as likely.
+
+    flow: of the source, backward (1, 2, H, W). source, dream: this frame and the one before, (1, 3, H, W) each.
+
+    In a sky without clouds an estimator finds the motion of noise. By that flow a dream that stands still perfectly
+    changes the more, the stronger it is. So where rest explains the source as well as its flow does, over squares of a
+    twentieth of the width, the source does not say which of the two is right, and the dream may do either: it is judged
+    by the one that suits it better over that square.
+    """
+    window = int(flow.shape[3] * _SQUARE_PART) | 1
+    by_flow, by_rest = (
+        [local_mean(_squared_change(*pair, used), window) for pair in (source, dream)]
+        for used in (flow, torch.zeros_like(flow))
+    )
+    rest_is_as_likely = by_rest[0] <= _AS_WELL * by_flow[0] + _A_LEVEL
+    return torch.where(rest_is_as_likely & (by_rest[1] < by_flow[1]), torch.zeros_like(flow), flow)
 
 
 def warping_error(this: Tensor, previous: Tensor, flow: Tensor, mask: Tensor) -> float:
@@ -33,8 +56,13 @@ def warping_error(this: Tensor, previous: Tensor, flow: Tensor, mask: Tensor) ->
     temporal consistency") per channel, with the masks of Ruder et al. 2016 ("Artistic style transfer for
     videos"), whose temporal loss it is.
     """
-    squares = (this - warp(previous, flow, mode="bilinear")).double().square().mean(dim=1, keepdim=True)
+    squares = _squared_change(this, previous, flow).double()
     return _ratio(ERROR_SCALE * float((mask * squares).sum()), float(mask.double().sum()))
+
+
+def _squared_change(this: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+    """Square the change of an image along a flow, mean of the channels: (1, 1, H, W)."""
+    return (this - warp(previous, flow, mode="bilinear")).square().mean(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -71,8 +99,8 @@ class RevealedPlaces:
     1 is no difference. The map is as fine as the layer's stride and the layer sees around each pixel, so a
     narrow strip is seen together with its surroundings.
 
-    With r = dream − source and c(p) the mean of |r_t(p) − r_{t−1}(p + f(p))| over the channels, at pixels of
-    the mask, and the pixels parted by their speed |f(p)| into ranges k (`SPEEDS`):
+    With r = dream − source and c(p) the mean of |r_t(p) − r_{t−1}(p + g(p))| over the channels, g by `judging_flow`,
+    at pixels of the mask, and the pixels parted by their speed |f(p)| in the source into ranges k (`SPEEDS`):
 
         change(a) = Σ_t Σ_k Σ_{A_k} c / Σ_t Σ_k (mean_{R_k} c) |A_k|
 

@@ -150,6 +150,46 @@ def test_the_error_counts_only_the_mask_and_follows_the_flow() -> None:
     assert math.isnan(warping_error(this, previous, flow, torch.zeros_like(mask)))
 
 
+def _sky(frames: int) -> list[Tensor]:
+    """A sky without clouds behind a camera that stands still: soft noise of half a level, new in each frame."""
+    light = torch.linspace(0.6, 0.8, 120)[:, None].expand(120, 160).expand(1, 3, 120, 160)
+    generator = torch.Generator().manual_seed(2)
+    noise = (torch.randn(1, 1, 30, 40, generator=generator) for _ in range(frames))
+    return [
+        light + 0.002 * F.interpolate(n, (120, 160), mode="bicubic", align_corners=False).expand(1, 3, 120, 160)
+        for n in noise
+    ]
+
+
+def test_a_dream_that_stands_still_before_a_noisy_sky_has_no_excess(meter: ObjectiveMeter) -> None:
+    """Its flow is that of noise, and the dream is not to follow it; a dream that changes is told as before."""
+    sky, dream = _sky(6), 0.2 * (_texture(120, 160, seed=4) - 0.5)
+    still = score_frames(sky, [frame + dream for frame in sky], meter, fps=25)
+    others = [0.2 * (_texture(120, 160, seed=4 + n) - 0.5) for n in range(6)]
+    changing = score_frames(sky, [frame + other for frame, other in zip(sky, others, strict=True)], meter, fps=25)
+    assert still.mean_excess < 0.02 * changing.mean_excess
+
+
+@pytest.mark.parametrize("speed", [0.5, PAN])
+def test_a_dream_that_stands_still_before_a_moving_texture_is_told(
+    canvas: Tensor, meter: ObjectiveMeter, speed: float
+) -> None:
+    """However slowly it moves, what is seen to move has to take its dream along."""
+    shift = [torch.tensor([[[1, 0, 2 * n * speed / canvas.shape[3]], [0, 1, 0]]]) for n in range(4)]
+    grids = [F.affine_grid(matrix, list(canvas.shape), align_corners=False) for matrix in shift]
+
+    def moving(image: Tensor) -> list[Tensor]:
+        return [F.grid_sample(image, grid, mode="bicubic", align_corners=False)[..., :WIDTH] for grid in grids]
+
+    pattern = 0.2 * (_texture(*canvas.shape[2:], seed=4) - 0.5)
+    source = moving(canvas)
+    stuck = score_frames(source, [frame + pattern[..., :WIDTH] for frame in source], meter, fps=25)
+    riding = score_frames(source, moving(canvas + pattern), meter, fps=25)
+    step = 1e4 * (moving(pattern)[1] - moving(pattern)[0]).square().mean()
+    assert stuck.mean_excess > 0.8 * float(step)
+    assert abs(riding.mean_excess) < 0.1 * stuck.mean_excess
+
+
 def test_tone_of_known_images() -> None:
     half = torch.zeros(1, 3, 4, 8)
     half[..., :4] = 1
@@ -300,7 +340,7 @@ def test_wrong_input_is_refused(meter: ObjectiveMeter) -> None:
 
 def test_json_and_plot(riding: Score, tmp_path: Path) -> None:
     read = json.loads(riding.to_json())
-    assert read["version"] == 3
+    assert read["version"] == 4
     assert read["valid_fraction"] == pytest.approx(np.nanmean(riding.valid_fraction))
     assert [read[name] for name in ("flashes", "flash_frames", "noise")] == [0, 0, 0]
     assert read["evenness"] == riding.mean_evenness

@@ -11,10 +11,11 @@ as `dreamvid score` does it, by the definitions in docs/coherence.md. Writes `fa
 
 Columns: flashes (per mille of blocks, and frames with more than 4 such blocks), noise (per mille), evenness (%), excess
 and strength divided by those of each frame alone; the excess by Farneback's flow at full size, of alone; the strength
-of regions that came into view four frames ago, divided by that of frames dreamed alone there, and their largest change
-within four frames, divided by that of the rest; how many frames were dreamed; CPU seconds per frame of the whole
-command, and divided by those of the baseline. A value that misses its bar is bold. A second table has the spectra of
-what the dream adds, by the wavelength, at some frames of each clip.
+of regions that came into view four frames ago, divided by that of frames dreamed alone there; their change, divided by
+that of older regions that move as fast, four frames after they came into view, and at most within these; how many
+frames were dreamed; CPU seconds per frame of the whole command, and divided by those of the baseline. A value that
+misses its bar is bold. A second table has the spectra of what the dream adds, by the wavelength, at some frames of each
+clip.
 """
 
 import argparse
@@ -73,7 +74,12 @@ def new_regions(ours: Score, alone: Score) -> float:
 
 
 def change(ours: Score, _: Score) -> float:
-    """Largest change of regions that came into view, divided by that of the rest."""
+    """Change of regions that came into view, divided by that of the rest."""
+    return float(ours.revealed_change[NEW_FRAMES])
+
+
+def most_change(ours: Score, _: Score) -> float:
+    """Largest change of regions since they came into view, divided by that of the rest."""
     changes = ours.revealed_change[1 : NEW_FRAMES + 1]
     return float(np.nanmax(changes)) if np.isfinite(changes).any() else np.nan
 
@@ -89,7 +95,8 @@ COLUMNS = (
         "strength of alone", "{:.0%}", lambda s, a: s.mean_strength / a.mean_strength, {}, {"fast": 1, "calm": 0.95}
     ),
     Column("new regions of alone", "{:.0%}", new_regions, {}, dict.fromkeys(BOTH, 0.95)),
-    Column("their change", "{:.1f}", change, dict.fromkeys(BOTH, 1.5), {}),
+    Column("their change", "{:.2f}", change, dict.fromkeys(BOTH, 1.5), {}),
+    Column("at most", "{:.2f}", most_change, {}, {}),
 )
 
 

@@ -68,10 +68,11 @@ def tree(*folders: Path) -> dict[str, tuple[int, int]]:
     """Every file and folder below, with its size and time."""
     found = {}
     for folder in folders:
-        for path in folder.rglob("*"):
-            with suppress(FileNotFoundError):  # a file that is renamed meanwhile is found by its other name
-                status = path.lstat()
-                found[str(path)] = (-1, 0) if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
+        for place, folders_there, files in os.walk(folder):  # passes over a folder that is removed meanwhile
+            for path in (Path(place, name) for name in (*folders_there, *files)):
+                with suppress(FileNotFoundError):  # a file that is renamed meanwhile is found by its other name
+                    status = path.lstat()
+                    found[str(path)] = (-1, 0) if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
     return found
 
 

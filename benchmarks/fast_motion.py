@@ -96,7 +96,7 @@ COLUMNS = (
     ),
     Column("new regions of alone", "{:.0%}", new_regions, {}, dict.fromkeys(BOTH, 0.95)),
     Column("their change", "{:.2f}", change, dict.fromkeys(BOTH, 1.5), {}),
-    Column("at most", "{:.2f}", most_change, {}, {}),
+    Column("at most", "{:.2f}", most_change, dict.fromkeys(BOTH, 1.5), {}),
 )
 
 

@@ -18,11 +18,13 @@ from dreamvid.dream.objectives.term import IMAGE
 from dreamvid.errors import OutOfMemoryError
 from dreamvid.image.tensors import image_mean
 from dreamvid.networks.program.openvino_gradient import OpenVinoGradient, Slopes, require_openvino
+from dreamvid.networks.program.program import Program
 from dreamvid.networks.truncate import Truncated
 from dreamvid.runtime.autograd import as_normal_tensor, outside_inference_mode
 from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.runtime.device import out_of_memory
 from dreamvid.runtime.process import mapped_memory
+from dreamvid.runtime.recording import RecordedCalls
 from dreamvid.runtime.threads import measured_threads
 
 SMALLEST_TILE = 64
@@ -64,7 +66,7 @@ class TiledGradient:
         self.halo = halo
         self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
         self.evaluated: Counter[tuple[int, ...]] = Counter()
-        self._replays: dict[tuple[int, ...], CudaGraphCache[Tensor]] = {}
+        self._replays: dict[tuple[int, ...], Callable[..., Tensor]] = {}
         if runtime == "openvino":
             require_openvino()
         self._runtime = runtime
@@ -228,8 +230,9 @@ class TiledGradient:
         memory = nullcontext() if self.evaluated[shape] else mapped_memory()
         self.evaluated[shape] += 1
         objectives = tuple(objective for objective, _ in self.objectives)
-        key = tuple(map(id, objectives))  # the replay keeps them alive
-        replay = self._replays.pop(key, None) or CudaGraphCache(functools.partial(self._gradient_of, objectives))
+        program = self._program_for(images)
+        key = program is not None, *map(id, objectives)  # the replay keeps them alive
+        replay = self._replays.pop(key, None) or self._recorded(objectives, program)
         self._replays[key] = replay  # the latest comes last
         if len(self._replays) > _MOST_REPLAYS:
             del self._replays[next(iter(self._replays))]
@@ -238,6 +241,27 @@ class TiledGradient:
             if len(objectives) == 1:
                 return replay(images)
             return replay(images, torch.stack([images.new_full((), weight) for _, weight in self.objectives]))
+
+    def _program_for(self, images: Tensor) -> Program | None:
+        """Return the program whose gradient of the one objective is to be recorded, for images on a CPU; or None."""
+        if len(self.objectives) > 1 or not isinstance(self.network, Truncated):
+            return None
+        if not _reads_layers([objective for objective, _ in self.objectives]):
+            return None
+        program = self.network.program_for(images.shape[2], images.shape[3])
+        return program if program is not None and program.is_fixed else None
+
+    def _recorded(self, objectives: Sequence[ResolvedObjective], program: Program | None) -> Callable[..., Tensor]:
+        """Make what computes the gradient of objectives, and later repeats what it did for images of that shape."""
+        if program is None:
+            return CudaGraphCache(functools.partial(self._gradient_of, objectives))
+        assert isinstance(self.network, Truncated)
+        (objective,), scale, shift = objectives, self.network.scale, self.network.shift
+
+        def gradient(images: Tensor) -> Tensor:
+            return program.gradient(images * scale + shift, objective) * scale
+
+        return RecordedCalls(gradient, lambda: [*program.tensors(), scale, shift])
 
     def _gradient_of(
         self, objectives: Sequence[ResolvedObjective], images: Tensor, weights: Tensor | None = None
@@ -285,14 +309,15 @@ def _mix(gradients: Iterable[Tensor], weights: Iterable[Tensor | float]) -> Tens
 
 def _adds_in_one_order(network: nn.Module, objectives: Sequence[ResolvedObjective]) -> bool:
     """Whether a gradient on the CPU has the same bits for any number of threads."""
-    return (
-        isinstance(network, Truncated)
-        and network.runs_as_program
-        and all(
-            isinstance(term, ResolvedChannels | ResolvedSelection)
-            for objective in objectives
-            for _, term in objective.terms
-        )
+    return isinstance(network, Truncated) and network.runs_as_program and _reads_layers(objectives)
+
+
+def _reads_layers(objectives: Sequence[ResolvedObjective]) -> bool:
+    """Whether objectives read activations of layers and nothing else."""
+    return all(
+        isinstance(term, ResolvedChannels | ResolvedSelection)
+        for objective in objectives
+        for _, term in objective.terms
     )
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from dreamvid.dream.objectives.parser import parse_objective
-from dreamvid.dream.tiles import TiledGradient
+from dreamvid.dream.tiles import TiledGradient, read_activations
 from dreamvid.errors import DeviceError
-from dreamvid.networks.network import Network
+from dreamvid.networks.network import Network, load_network
 
 
 def small_network() -> Network:
@@ -53,6 +53,47 @@ def test_a_batch_of_images_has_their_gradients_in_few_shapes(count, batches):
     assert sorted(shape[0] for shape in gradient.evaluated.elements()) == batches
     alone = torch.cat([make(tile=512)(image[None]) for image in images])
     torch.testing.assert_close(together, alone, atol=1e-6 * float(alone.abs().max()), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["blocks.4.1", "blocks.2.2:0-9,12", "0.5*blocks.3.2 - 0.2*blocks.4.1:3", "blocks.3.2:strongest(8)"],
+)
+def test_gradients_that_are_recorded_have_the_bits_of_the_first_call(text):
+    network = load_network(device="cpu")
+    objective = parse_objective(text).resolve(network.table)
+    module = network.truncate(objective.layers)
+    gradient = TiledGradient(module, objective, tile=512)
+    generator = torch.Generator().manual_seed(1)
+    before = torch.get_num_threads()
+    for size in ((1, 92, 164), (3, 80, 80)) * 5:
+        images = torch.rand(size[0], 3, *size[1:], generator=generator)
+        x = images.clone().requires_grad_()
+        (wanted,) = torch.autograd.grad(objective(read_activations(module, x)).sum(), x)
+        found = gradient(images) if len(images) == 1 else gradient.of_batch(images)
+        assert torch.equal(found, wanted)
+        torch.set_num_threads(3 - min(2, torch.get_num_threads()))  # 1 and 2 in turn
+    torch.set_num_threads(before)
+    (recorded,) = gradient._replays.values()
+    assert recorded._works is True  # 2 sizes, of which all but 2 calls each were replayed
+
+
+def test_a_recorded_gradient_follows_a_change_of_the_objective():
+    network = load_network(device="cpu")
+    first, second = (parse_objective(text).resolve(network.table) for text in ("blocks.4.1:3", "blocks.4.1:7"))
+    gradient = TiledGradient(network.truncate(["blocks.4.1"]), first, tile=512)
+    image = torch.rand(1, 3, 72, 96, generator=torch.Generator().manual_seed(1))
+    of_first = [gradient(image) for _ in range(4)][-1]
+    gradient.objectives = ((second, 1.0),)
+    of_second = [gradient(image) for _ in range(4)]
+    fresh = TiledGradient(network.truncate(["blocks.4.1"]), second, tile=512)(image)
+    assert all(torch.equal(found, fresh) for found in of_second)
+    assert not torch.equal(of_first, fresh)
+    gradient.objectives = ((first, 0.5), (second, 0.5))
+    mixed = gradient(image)
+    gradient.objectives = ((first, 1.0),)
+    assert torch.equal(gradient(image), of_first)
+    assert not torch.equal(mixed, of_first)
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (6, 10), (95, 127)])

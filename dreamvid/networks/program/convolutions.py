@@ -42,6 +42,10 @@ class Pointwise:
         self._packed = _pack_matrix(matrix)
         self._transposed = _pack_matrix(matrix.t())
 
+    def tensors(self) -> list[Tensor]:
+        """Return the weights in the forms that its operators read."""
+        return [self._packed, self._transposed, *([] if self.bias is None else [self.bias])]
+
     @staticmethod
     def takes(layer: FusedConvolution) -> bool:
         """Return True for a convolution that this is."""
@@ -90,6 +94,18 @@ class Spatial:
         self._is_wide = inputs_per_group > _FEW_INPUTS
         self._packed: dict[object, Tensor] = {}
         self._forms: dict[tuple[int, ...], _Form] = {}
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the kernels for images of one size stay when others go through."""
+        return not self._is_wide
+
+    def tensors(self) -> list[Tensor]:
+        """Return the weights in the forms that its operators have read so far."""
+        kernels = {
+            id(kernel): kernel for form in self._forms.values() for kernel in (form.kernel, form.forward, form.backward)
+        }
+        return [*kernels.values(), *([] if self.layer.bias is None else [self.layer.bias])]
 
     def forward(self, values: Sequence[Tensor]) -> Made:
         """Map (N, H, W, C) to y (N, h, w, C'); a second value is added to a result that is not clamped."""

@@ -72,18 +72,69 @@ class Program:
         found: tuple[Tensor, ...] = _Run.apply(image, self)
         return dict(zip(self.outputs, found, strict=True))
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether what operators keep for images of one size stays when others go through."""
+        return all(step.operator.is_fixed for step in self.steps if isinstance(step.operator, Spatial))
+
+    def tensors(self) -> list[Tensor]:
+        """Return the weights that its operators read, in every form that they have so far."""
+        found = (step.operator.tensors() for step in self.steps if isinstance(step.operator, Pointwise | Spatial))
+        return [tensor for tensors in found for tensor in tensors]
+
+    def gradient(self, image: Tensor, objective: Callable[[Mapping[str, Tensor]], Tensor]) -> Tensor:
+        """Compute the gradient of an objective with respect to a normalized image (N, 3, H, W), of the same shape.
+
+        image: as for a call. objective: maps the activations of all layers to (N,). The bits are those of autograd.
+        """
+        values = self._forward(image, keeps_all=True)
+        activations = {
+            layer: values[name][0].permute(0, 3, 1, 2).detach().requires_grad_() for layer, name in self.outputs.items()
+        }
+        with torch.enable_grad():
+            value = objective(activations).sum()
+        gradients = torch.autograd.grad(value, list(activations.values()), allow_unused=True)
+        found = self._backward(values, gradients)
+        assert found is not None, "the objective reads none of the layers"
+        return found
+
+    def _forward(self, image: Tensor, *, keeps_all: bool) -> dict[str, Made]:
+        """Compute what the steps make, by name; without keeps_all only that of the outputs."""
+        values: dict[str, Made] = {self.image: (image.permute(0, 2, 3, 1).contiguous(),)}
+        for step in self.steps:
+            values[step.target] = step.operator.forward([values[name][0] for name in step.sources])
+            if not keeps_all:
+                for name in step.last_uses:
+                    del values[name]
+        return values
+
+    def _backward(self, values: dict[str, Made], gradients: Sequence[Tensor | None]) -> Tensor | None:
+        """Map gradients of the outputs (N, C, h, w), in their order, to that of the image; `values` is used up."""
+        # By value, as far as they were reached. Masks are written in place, but not into the caller's gradients.
+        found = {
+            name: gradient.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
+            for name, gradient in zip(self.outputs.values(), gradients, strict=True)
+            if gradient is not None
+        }
+        for step in reversed(self.steps):
+            # What a step has computed is needed for its own gradient last. Then its memory is free for others.
+            gradient, made = found.pop(step.target, None), values.pop(step.target)
+            if gradient is None:
+                continue
+            read = [values[name][0] for name in step.sources]
+            parts = step.operator.backward(gradient, read, made, found.pop(step.sources[0], None))
+            for name, part in zip(step.sources, parts, strict=True):
+                found[name] = found[name] + part if name in found else part
+        image = found.get(self.image)
+        return None if image is None else image.permute(0, 3, 1, 2)
+
 
 class _Run(torch.autograd.Function):
     """A program as one node of autograd."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, program: Program) -> tuple[Tensor, ...]:
-        values: dict[str, Made] = {program.image: (image.permute(0, 2, 3, 1).contiguous(),)}
-        for step in program.steps:
-            values[step.target] = step.operator.forward([values[name][0] for name in step.sources])
-            if not ctx.needs_input_grad[0]:
-                for name in step.last_uses:
-                    del values[name]
+        values = program._forward(image, keeps_all=ctx.needs_input_grad[0])
         ctx.program, ctx.values = program, values
         ctx.set_materialize_grads(False)
         return tuple(values[name][0].permute(0, 3, 1, 2) for name in program.outputs.values())
@@ -93,23 +144,7 @@ class _Run(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None]:
         program: Program = ctx.program
         values: dict[str, Made] = dict(ctx.values) if _graph_is_kept() else ctx.values
-        # By value, as far as they were reached. Masks are written in place, but not into the caller's gradients.
-        found = {
-            name: gradient.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
-            for name, gradient in zip(program.outputs.values(), gradients, strict=True)
-            if gradient is not None
-        }
-        for step in reversed(program.steps):
-            # What a step has computed is needed for its own gradient last. Then its memory is free for others.
-            gradient, made = found.pop(step.target, None), values.pop(step.target)
-            if gradient is None:
-                continue
-            read = [values[name][0] for name in step.sources]
-            parts = step.operator.backward(gradient, read, made, found.pop(step.sources[0], None))
-            for name, part in zip(step.sources, parts, strict=True):
-                found[name] = found[name] + part if name in found else part
-        image = found.get(program.image)
-        return (None if image is None else image.permute(0, 3, 1, 2)), None
+        return program._backward(values, gradients), None
 
 
 # Whether the backward pass at work was called with `retain_graph=True`.

@@ -1,7 +1,7 @@
 """A network as a program computes what PyTorch does, forward and backward, with the same bits for any threads."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 import torch
@@ -128,6 +128,31 @@ def test_a_classifier_is_a_program_with_the_same_bits_for_any_number_of_threads(
     fresh = network.truncate([layer])
     _gradient(fresh, torch.rand(2, 3, 80, 200), (layer,))
     assert torch.equal(with_two, _gradient(fresh, x, (layer,)))
+
+
+@pytest.mark.parametrize(
+    ("made", "layers"),
+    [
+        (Bottlenecks, ("logits",)),
+        (Bottlenecks, ("act_1", "relu", "beside", "logits")),
+        (Branches, ("beside", "pool")),
+        (Branches, ("stem", "relu_1", "mean", "residual")),
+    ],
+)
+def test_a_gradient_without_autograd_has_the_same_bits(made: type[nn.Module], layers: tuple[str, ...]) -> None:
+    torch.manual_seed(1)
+    program = compile_program(Network(made.__name__, made()).truncate(layers).body)
+    assert program is not None
+
+    def objective(activations: Mapping[str, Tensor]) -> Tensor:
+        parts = (activations[layer].square().mean(dim=(1, 2, 3)) for layer in layers)
+        return sum(((index + 1) * part for index, part in enumerate(parts)), start=torch.zeros(()))
+
+    for size in ((32, 48), (64, 32), (32, 48)):
+        x = torch.rand(2, 3, *size).requires_grad_()
+        (wanted,) = torch.autograd.grad(objective(program(x)).sum(), x)
+        with torch.no_grad():
+            assert torch.equal(program.gradient(x.detach(), objective), wanted)
 
 
 def test_a_network_with_other_operators_runs_as_before() -> None:

@@ -348,7 +348,13 @@ def test_an_objective_changes_over_time(page: "Page") -> None:
     page.locator("#dv-objective-run .dv-error").filter(has_text="blocks.9.9").wait_for()
     open_tab(page, "Schedules")
     until(lambda: text.input_value() == "blocks.1.0 | blocks.9.9 @ 1.2s", "the wrong objective in the text")
-    text.fill("blocks.1.0 | blocks.2.1:3 @ 0.5s ease-in")
+    typed = "blocks.1.0 | blocks.2.1:3 @ 0.5s ease-in"
+    text.fill(typed)
+    open_tab(page, "Tune")
+    with page.expect_response("**/gradio_api/**"):
+        open_tab(page, "Schedules")
+    page.wait_for_timeout(500)  # the answer is shown by now
+    assert text.input_value() == typed  # it is not lost, although Enter was not pressed yet
     text.press("Enter")
     until(lambda: page.evaluate("document.querySelector('.dv-curve').dataset.points") == "2", "the curve of the text")
     open_tab(page, "Tune")

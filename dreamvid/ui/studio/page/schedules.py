@@ -61,10 +61,14 @@ class SchedulesTab:
         self.outputs = outputs
 
     def opened(self, kind: Kind, name: str, text: str, request: gr.Request) -> list[Any]:
-        """Show what is edited when the tab is opened. text: that of the field, which may be typed in meanwhile."""
+        """Show what is edited when the tab is opened. text: that of the field.
+
+        The page may ask after its user has begun to type. What is typed stays: it is none of what was shown.
+        """
         with self.pages.using(request.session_hash, _kind(kind)) as tuning:
+            is_typed = text not in ("", tuning.shown_schedule)
             edited, shown, *rest = self._show(tuning, name)
-            return [edited, gr.skip() if shown == text else shown, *rest]
+            return [edited, gr.skip() if is_typed or shown == text else shown, *rest]
 
     def _on_kind(self, kind: str, request: gr.Request) -> list[Any]:
         with self.pages.using(request.session_hash, _kind(kind)) as tuning:
@@ -124,7 +128,8 @@ class SchedulesTab:
         shown = schedule_text(tuning, name)
         told = f"<div class='dv-error'>{html.escape(problem)}</div>" if problem else ""
         curve = {**curve_of(tuning, name, shown), "taken": tuning.newest("points")}
-        return [name, shown if text is None else text, curve, told]
+        tuning.shown_schedule = shown if text is None else text
+        return [name, tuning.shown_schedule, curve, told]
 
 
 def _choices(kind: Kind) -> list[tuple[str, str]]:

@@ -32,7 +32,8 @@ class Tuning:
 
     overrides: settings that differ from the preset's, by name; schedules as their text. kept: the same for A and B.
     number: that of the newest request. error: what is wrong with the present values. revision: how many times the
-    program has set all values. answering: held while an event of the page is answered.
+    program has set all values. shown_schedule: the schedule's text that the page was given last. answering: held while
+    an event of the page is answered.
     """
 
     workspace: Workspace
@@ -45,6 +46,7 @@ class Tuning:
     number: int = 0
     error: str = ""
     revision: int = 0
+    shown_schedule: str = ""
     answering: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
     _newest: dict[str, int] = field(default_factory=dict)
 

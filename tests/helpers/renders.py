@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from dreamvid.cli.app import guarded
+from dreamvid.dream.tiles import TiledGradient
 from dreamvid.render.engine import render_video, render_zoom
 from dreamvid.render.progress import Progress
 from dreamvid.settings import Settings, load_settings
@@ -173,15 +173,16 @@ def _children() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def full_device(pixels: int) -> Iterator[None]:
-    """While this lasts every layer fails, as on a full device, for images of more than so many pixels."""
+    """While this lasts every gradient fails, as on a full device, for images of more than so many pixels."""
+    compute = TiledGradient._recorded_gradient
 
-    def fail(module: nn.Module, inputs: tuple[object, ...]) -> None:
-        x = inputs[0]
-        if isinstance(x, torch.Tensor) and x.ndim == 4 and x.shape[1] == 3 and x[:, 0].numel() > pixels:
+    def fail(gradient: TiledGradient, images: torch.Tensor) -> torch.Tensor:
+        if images[:, 0].numel() > pixels:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return compute(gradient, images)
 
-    hook = nn.modules.module.register_module_forward_pre_hook(fail)
+    TiledGradient._recorded_gradient = fail  # type: ignore[method-assign]
     try:
         yield
     finally:
-        hook.remove()
+        TiledGradient._recorded_gradient = compute  # type: ignore[method-assign]

@@ -53,10 +53,10 @@ class RecordedCalls:
                 self._remember(key, None)
                 return self._function(*arguments)
             replay = self._replays.pop(key)
-            result = self._record(key, arguments) if replay is None else replay(*arguments)
-            if replay is not None:
-                self._remember(key, replay)
-            return result
+            if replay is None:
+                return self._record(key, arguments)
+            self._remember(key, replay)
+            return replay(*arguments)
 
     def _remember(self, key: _Shapes, replay: Callable[..., Tensor] | None) -> None:
         self._replays[key] = replay  # the latest comes last
@@ -174,11 +174,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             (value,) = self._append("prim::ListConstruct", [self._input(each, None) for each in given])
             value.setType(kind)
             return value
-        return self._graph.insertConstant(_MEMORY_FORMATS.get(given, given) if _is_format(given) else given)
-
-
-def _is_format(given: object) -> bool:
-    return isinstance(given, torch.memory_format)
+        return self._graph.insertConstant(_MEMORY_FORMATS.get(given, given))
 
 
 # As operators of TorchScript number them (c10/core/MemoryFormat.h).

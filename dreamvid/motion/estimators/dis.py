@@ -18,6 +18,7 @@ from dreamvid.image.tensors import luma
 from dreamvid.motion.camera_shift import FAR, better_flow, camera_shift
 from dreamvid.motion.estimator import FlowEstimator, refuse_weights
 from dreamvid.motion.inverse_search import coarse_search, fine_search, inverse_search
+from dreamvid.motion.search_kernels import search_kernels
 from dreamvid.runtime.cuda import CudaGraphCache
 from dreamvid.settings.size import Size
 
@@ -36,7 +37,10 @@ _STRIDE, _STEPS, _REFINEMENTS = 4, 16, 3
 def dense_inverse_search(device: torch.device, weights: str | None) -> FlowEstimator:
     """Make the estimator for a device. Raises SettingsError if weights are given."""
     refuse_weights("dis", weights)
-    return TorchInverseSearch() if device.type == "cuda" else OpenCvInverseSearch()
+    if device.type != "cuda":
+        return OpenCvInverseSearch()
+    search_kernels(device)  # compiles them now, while a video is still being planned
+    return TorchInverseSearch()
 
 
 PLUGIN = dense_inverse_search

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from dreamvid.coherence.disocclusion import grow_disocclusions
-from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, blend
+from dreamvid.coherence.keyframes import Blend, Cadence, InbetweenFrame
 from dreamvid.coherence.large_frame import LargeFrame
 from dreamvid.coherence.residual import (
     decay_on_scene_change,
@@ -93,6 +93,7 @@ class FrameDreamer:
         coherence = settings.coherence
         estimator = load_estimator(coherence.flow, self.device, weights=coherence.flow_weights)
         self._motion = MotionEstimator(estimator)
+        self._blend = Blend()
         self._composition = Composition()  # that of the settings at the time of each frame
         self._palette = Palette.from_text(settings.dream.palette, self.device)
         self._residual: Tensor | None = None
@@ -288,9 +289,9 @@ class FrameDreamer:
         assert self._earlier is not None, "the keyframes before and after have to be dreamed first"
         assert self._residual is not None
         assert self._amount is not None
-        residual = blend(self._earlier[0], self._residual, between)
+        residual = self._blend(self._earlier[0], self._residual, between)
         if mask is not None:
-            amount = blend(self._earlier[1], self._amount, between)
+            amount = self._blend(self._earlier[1], self._amount, between)
             residual, _ = limit_to_mask(residual, amount, self._wanted(frame, mask))
             residual = mask_residual(residual, mask)
         self._composition = Composition.from_settings(self.settings.at(time_seconds, index, signals))

@@ -27,6 +27,7 @@ from dreamvid.image.tensors import cell_means, enlarge_bilinear
 from dreamvid.motion.carry import FlowWithValidity, carry, compose
 from dreamvid.motion.field import MotionField
 from dreamvid.motion.warp import follow
+from dreamvid.runtime.cuda import CudaGraphCache
 
 T = TypeVar("T")
 Image = TypeVar("Image")
@@ -155,22 +156,41 @@ def in_display_order(
             held = None
 
 
-def blend(before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
-    """Interpolate the residuals (1, C, h, w) of the keyframes before and after an in-between frame.
+class Blend:
+    """Interpolates the residuals of the keyframes before and after an in-between frame; on a GPU as a recording."""
 
-    Where the two differ, their mean is weaker than either, and the video would flicker at every other frame. So the
-    result is amplified to the strength of the two.
-    """
+    def __init__(self) -> None:
+        self._recorded = CudaGraphCache(_blend)
+
+    def __call__(self, before: Tensor, after: Tensor, frame: InbetweenFrame[T]) -> Tensor:
+        """Interpolate residuals (1, C, h, w).
+
+        Where the two differ, their mean is weaker than either, and the video would flicker at every other frame. So the
+        result is amplified to the strength of the two.
+        """
+        # Filled on the device: a copy from the CPU would wait for it.
+        shares = (frame.before.validity.new_full((), share) for share in (1 - frame.share, frame.share))
+        return self._recorded(before, after, *frame.before, *frame.after, *shares)
+
+
+def _blend(
+    before: Tensor,
+    after: Tensor,
+    flow: Tensor,
+    validity: Tensor,
+    coarse_flow: Tensor | None,
+    flow_after: Tensor,
+    validity_after: Tensor,
+    coarse_flow_after: Tensor | None,
+    share: Tensor,
+    share_after: Tensor,
+) -> Tensor:
+    """Do what `Blend` does. share, share_after: how much the keyframe before and the one after count, 0-dimensional."""
     size = before.shape[2], before.shape[3]
-    weight, weight_after = (
-        (1 - frame.share) * (frame.before.validity.square() + LEAST),
-        frame.share * (frame.after.validity.square() + LEAST),
-    )
+    weight, weight_after = share * (validity.square() + LEAST), share_after * (validity_after.square() + LEAST)
     portion = enlarge_bilinear(weight / (weight + weight_after), size)
-    before, after = (
-        carry(residual, way.flow, way.coarse_flow, move=follow)
-        for residual, way in ((before, frame.before), (after, frame.after))
-    )
+    before = carry(before, flow, coarse_flow, move=follow)
+    after = carry(after, flow_after, coarse_flow_after, move=follow)
     return mix(before, after, portion)
 
 

@@ -16,6 +16,8 @@ from dreamvid.settings.size import Size
 
 # A place's row and column.
 Place = tuple[int, int]
+# Those of an image; maps have one.
+_MOST_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,12 @@ class IndexedPatches:
         self._sources = sources.where(self._owned, 0)  # outside of the cores there is nothing to look up
         within = (torch.arange(length, device=device) for length in side)
         self._rows, self._columns = (firsts[:, :, axis, None] + offsets for axis, offsets in enumerate(within))
+        self._channels = torch.arange(_MOST_CHANNELS, device=device)
 
     def cut(self, x: Tensor, step: int) -> Tensor:
-        """Do as `SlicedPatches.cut`."""
-        return x[0, :, self._rows[step, :, :, None], self._columns[step, :, None]].transpose(0, 1)
+        """Do as `SlicedPatches.cut`; contiguous, so that a recorded step sees one layout for any number of patches."""
+        channels = self._channels[: x.shape[1], None, None]
+        return x[0, channels, self._rows[step, :, None, :, None], self._columns[step, :, None, None]]
 
     def paste(self, x: Tensor, patches: Tensor, step: int) -> Tensor:
         """Do as `SlicedPatches.paste`."""

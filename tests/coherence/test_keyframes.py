@@ -15,7 +15,7 @@ from renders import CUT, frames_of, segments_done, start_render, tiny
 
 from dreamvid import Dreamer, dream_frames
 from dreamvid.coherence.frame_dreamer import FrameDreamer
-from dreamvid.coherence.keyframes import Cadence, InbetweenFrame, Keyframe, blend, in_display_order
+from dreamvid.coherence.keyframes import Blend, Cadence, InbetweenFrame, Keyframe, in_display_order
 from dreamvid.coherence.pace import PACE_HEIGHT, Pace
 from dreamvid.coherence.working_frame import WorkingFrame
 from dreamvid.errors import InputError
@@ -164,7 +164,7 @@ def test_no_place_between_two_dreams_is_bare(valid: float, valid_after: float, s
     before, after = (0.1 * torch.randn(1, 3, 48, 64, generator=generator) for _ in range(2))
     flow, whole = torch.zeros(1, 2, 48, 64), torch.ones(1, 1, 48, 64)
     place = InbetweenFrame(0, *(FlowWithValidity(flow, part * whole) for part in (valid, valid_after)), share)
-    cells = F.avg_pool2d(blend(before, after, place).square().mean(1, keepdim=True), 8).sqrt()
+    cells = F.avg_pool2d(Blend()(before, after, place).square().mean(1, keepdim=True), 8).sqrt()
     assert cells.min() > 0.08
     assert cells.max() < 0.12
 
@@ -172,7 +172,7 @@ def test_no_place_between_two_dreams_is_bare(valid: float, valid_after: float, s
 def test_one_dream_before_and_after_is_that_dream_between() -> None:
     dream = 0.1 * torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     side = FlowWithValidity(torch.zeros(1, 2, 48, 64), torch.ones(1, 1, 48, 64))
-    torch.testing.assert_close(blend(dream, dream, InbetweenFrame(0, side, side, 0.3)), dream)
+    torch.testing.assert_close(Blend()(dream, dream, InbetweenFrame(0, side, side, 0.3)), dream)
 
 
 def test_a_mask_holds_between_too() -> None:

@@ -22,6 +22,8 @@ def test_indices_and_slices_cut_and_paste_the_same(size: Size) -> None:
         patches = sliced.cut(image, step)
         assert patches.shape == (len(corners), 3, *side)
         assert torch.equal(indexed.cut(image, step), patches)
+        assert indexed.cut(image, step).is_contiguous()
+        assert torch.equal(indexed.cut(image[:, :1], step), patches[:, :1])
         assert torch.equal(sliced.paste(image, patches, step), image), "cut and pasted unchanged"
         changed = patches + torch.arange(1.0, len(corners) + 1).view(-1, 1, 1, 1)
         pasted = sliced.paste(image, changed, step)

@@ -34,8 +34,9 @@ from dreamvid.video.probe import (
 from dreamvid.video.shots import detection_size, find_cuts
 from dreamvid.video.source import FfmpegSource, Source
 
-# At most this much video is dreamed again after a crash. Each segment costs one key frame and the start of an encoder;
-# encoders put a key frame at such distances by themselves (x264 at least every 250 frames).
+# At most this much video is dreamed again after a crash, and as much that an encoder had not finished yet. Each segment
+# costs one key frame and the start of an encoder; encoders put a key frame at such distances by themselves (x264 at
+# least every 250 frames).
 SEGMENT_SECONDS = 4
 
 

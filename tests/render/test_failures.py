@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from renders import FRAMES, children, frames_of, names, segments_done, tiny
+from renders import FRAMES, SEGMENTS, children, frames_of, names, segments_done, tiny
 
 from dreamvid.errors import DreamvidError, FfmpegError, OutputError, SourceError
 from dreamvid.render import video_producer as footage
 from dreamvid.render.engine import render_video
 from dreamvid.render.progress import Progress
+from dreamvid.video.encode import SegmentWriter
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 FFV1 = {"codec": "ffv1"}
@@ -26,7 +27,7 @@ FFV1 = {"codec": "ffv1"}
 def nothing_left_running() -> Iterator[None]:
     yield
     running = {thread.name for thread in threading.enumerate()}
-    assert running.isdisjoint({"motion", "encode", "decode", "ffmpeg-log"})
+    assert running.isdisjoint({"motion", "encode", "close_0", "decode", "ffmpeg-log"})
     assert "ffmpeg" not in " ".join(children())
 
 
@@ -56,6 +57,47 @@ def test_an_encoder_that_dies(film: Path, undisturbed: Path, tmp_path: Path) -> 
     assert render_video(film, output, tiny(**FFV1)).resumed_from > 0
     assert (frames_of(output) == frames_of(undisturbed)).all()
     assert names(tmp_path) == ["dream.mkv", "dream.mkv.toml"]
+
+
+def test_the_next_segment_begins_while_one_is_closed(
+    film: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, close, waited = threading.Event(), SegmentWriter.close, []
+
+    def slow_close(writer: SegmentWriter) -> None:
+        if not waited:
+            waited.append(go_on.wait(20))
+        close(writer)
+
+    def look(progress: Progress) -> None:
+        if progress.stage == "dream" and progress.done >= SEGMENTS[1][1] - 1:
+            go_on.set()
+
+    monkeypatch.setattr(SegmentWriter, "close", slow_close)
+    render_video(film, tmp_path / "dream.mkv", tiny(**FFV1), on_progress=look)
+    assert waited == [True], "more frames are dreamed than wait for an encoder"
+    assert (frames_of(tmp_path / "dream.mkv") == frames_of(undisturbed)).all()
+
+
+def test_an_encoder_that_dies_while_it_is_closed(
+    film: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, closed = SegmentWriter.close, []
+
+    def close_second(writer: SegmentWriter) -> None:
+        if writer.path not in closed:
+            closed.append(writer.path)
+            if len(closed) == 2:
+                writer._process.process.kill()
+                writer._process.process.wait()
+        close(writer)
+
+    monkeypatch.setattr(SegmentWriter, "close", close_second)
+    with pytest.raises(FfmpegError, match=rf"encoding 000001.*signal 9[\s\S]* {SEGMENTS[0][1]} of {FRAMES} frames"):
+        render_video(film, tmp_path / "dream.mkv", tiny(**FFV1))
+    monkeypatch.undo()
+    assert render_video(film, tmp_path / "dream.mkv", tiny(**FFV1)).resumed_from == SEGMENTS[0][1]
+    assert (frames_of(tmp_path / "dream.mkv") == frames_of(undisturbed)).all()
 
 
 @pytest.fixture(params=[1, 64], ids=["motion ahead", "motion in turn"])

@@ -2,12 +2,15 @@
 
     the producer's own threads ──► dreaming thread ──► encoding thread ──► a file for each segment
 
-Every arrow is a bounded queue. What goes wrong in a thread is raised in the caller's.
+Every arrow is a bounded queue. At the end of a segment its encoder still has to work off some sixty frames, which takes
+longer than a GPU dreams as many: the next segment's encoder begins meanwhile. What goes wrong in a thread is raised in
+the caller's.
 """
 
 import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -171,6 +174,7 @@ class SegmentRenderer:
 class _SegmentEncoder:
     """Encodes what the dreaming thread sends, in the encoding thread; keeps a preview fresh if that is asked for.
 
+    A finished segment is closed in one more thread, unless the preview or the early end of a render waits for it.
     `failure`: what `encode` ended with, for the dreaming thread to raise.
     """
 
@@ -188,12 +192,14 @@ class _SegmentEncoder:
         self._stopwatch, self._device, self._preview = stopwatch, device, preview
         self._segment: Segment | None = None
         self._writer: FrameWriter | None = None
+        self._closing: Future[None] | None = None
         self.chunks: list[PreviewChunk] = []
         self.warnings: list[str] = []
         self.failure: BaseException | None = None
 
     def encode(self, dreamed: BoundedQueue[_Message]) -> None:
         """Take messages until the queue ends. Raises nothing."""
+        closer = ThreadPoolExecutor(1, thread_name_prefix="close")
         try:
             for message in dreamed:
                 pixels = message.pixels.wait() if isinstance(message, _Image) else None
@@ -204,13 +210,15 @@ class _SegmentEncoder:
                         assert pixels is not None
                         self._write(message.index, pixels)
                     else:
-                        self._close(message)
+                        self._close(message, closer)
+            self._wait_for_closing()
         except BaseException as error:  # whatever it is, the dreaming thread has to see it
             self.failure = error
         finally:
             if self._writer is not None:
                 self._writer.abort()
                 self._writer = None
+            closer.shutdown()
             self._forget_preview()
             dreamed.close()
 
@@ -222,6 +230,8 @@ class _SegmentEncoder:
 
     def _write(self, index: int, pixels: Pixels) -> None:
         assert self._writer is not None
+        if self._closing is not None and self._closing.done():
+            self._wait_for_closing()
         self._writer.write(pixels, self._plan.pts[index - self._plan.start])
         self._stopwatch.add_bytes("encode", pixels.nbytes)
         if self._preview is None or (self._segment is not None and self._segment.overlap):
@@ -233,16 +243,31 @@ class _SegmentEncoder:
             self._preview = None
             self.warnings.append(f"the preview could not be written and is no longer refreshed: {error}")
 
-    def _close(self, end: _SegmentEnd | _EarlyEnd) -> None:
+    def _close(self, end: _SegmentEnd | _EarlyEnd, closer: ThreadPoolExecutor) -> None:
         assert self._segment is not None
         assert self._writer is not None
+        self._wait_for_closing()
         segment, writer, self._writer = self._segment, self._writer, None
-        writer.close()
         if isinstance(end, _SegmentEnd):
-            self._store.finish_segment(segment, end.state, device=self._device)
-        elif not segment.overlap:
-            self.chunks.append(PreviewChunk(writer.path, segment.start, segment.start + writer.count))
+            self._closing = closer.submit(self._finish, segment, writer, end.state)
+        else:
+            writer.close()
+            if not segment.overlap:
+                self.chunks.append(PreviewChunk(writer.path, segment.start, segment.start + writer.count))
+        if self._preview is not None:
+            self._wait_for_closing()  # from now on its frames are shown from its file
         self._forget_preview()
+
+    def _finish(self, segment: Segment, writer: FrameWriter, state: dict[str, Tensor] | None) -> None:
+        with disk_errors_as_output_errors(self._store.folder):
+            writer.close()
+            self._store.finish_segment(segment, state, device=self._device)
+
+    def _wait_for_closing(self) -> None:
+        """Wait until the segment before is on disk. Raises what went wrong with it."""
+        if self._closing is not None:
+            closing, self._closing = self._closing, None
+            closing.result()
 
     def _forget_preview(self) -> None:
         if self._preview is not None:

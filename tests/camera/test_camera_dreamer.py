@@ -26,7 +26,6 @@ from dreamvid.video.probe import probe
 from dreamvid.video.source import open_source
 
 SIZE = Size(height=48, width=64)
-DIE_AT = 36  # file operations: in the second of three segments
 FAST = {"dream_height": 48, "octaves": 1, "iterations": 2, "device": "cpu"}
 
 
@@ -232,7 +231,7 @@ class TestRender:
         settings = self.settings(zoom=0.9)
         whole = render_zoom("noise", tmp_path / "whole.mkv", settings)
         output = tmp_path / "killed.mkv"
-        assert finish_render_zoom("noise", output, settings, die_at=DIE_AT) == -9
+        assert finish_render_zoom("noise", output, settings, die_at=2, after_segments=1) == -9
         assert segments_done(output) > 0
         result = render_zoom("noise", output, settings)
         assert 0 < result.resumed_from < 24

@@ -80,25 +80,32 @@ def segments_done(output: Path) -> int:
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
-def start_render(source: Path, output: Path, settings: Settings, die_at: int | None = None) -> BaseProcess:
-    """Render in another process; with `die_at`, SIGKILL it before the file operation of that number."""
+def start_render(
+    source: Path, output: Path, settings: Settings, die_at: int | None = None, *, after_segments: int = 0
+) -> BaseProcess:
+    """Render in another process; with `die_at`, SIGKILL it before the file operation of that number.
+
+    after_segments: operations count once so many segments are recorded, as two threads write their files.
+    """
     _CONTEXT.set_forkserver_preload(["dreamvid.render.engine"])
-    process = _CONTEXT.Process(target=_render, args=(str(source), str(output), settings, die_at))
+    process = _CONTEXT.Process(target=_render, args=(str(source), str(output), settings, die_at, after_segments))
     process.start()
     return process
 
 
-def finish_render(source: Path, output: Path, settings: Settings, die_at: int | None = None) -> int:
+def finish_render(
+    source: Path, output: Path, settings: Settings, die_at: int | None = None, *, after_segments: int = 0
+) -> int:
     """The same, to its end; its exit status."""
-    process = start_render(source, output, settings, die_at)
+    process = start_render(source, output, settings, die_at, after_segments=after_segments)
     process.join(60)
     assert process.exitcode is not None, "it hangs"
     return process.exitcode
 
 
-def _render(source: str, output: str, settings: Settings, die_at: int | None) -> None:
+def _render(source: str, output: str, settings: Settings, die_at: int | None, after_segments: int) -> None:
     if die_at is not None:
-        _die_at(die_at, os.path.dirname(output))  # noqa: PTH120
+        _die_at(die_at, Path(output), after_segments)
     render_video(source, output, settings)
 
 
@@ -121,30 +128,32 @@ def _command(source: str, output: str, settings: Settings, slow_from: int) -> No
     sys.exit(guarded(lambda: render_video(source, output, settings, on_progress=look) and 0))
 
 
-def finish_render_zoom(start: str, output: Path, settings: Settings, die_at: int) -> int:
+def finish_render_zoom(start: str, output: Path, settings: Settings, die_at: int, *, after_segments: int) -> int:
     """Make an animation in another process that is ended before the file operation of that number; its exit status."""
     _CONTEXT.set_forkserver_preload(["dreamvid.render.engine"])
-    process = _CONTEXT.Process(target=_render_zoom, args=(start, str(output), settings, die_at))
+    process = _CONTEXT.Process(target=_render_zoom, args=(start, str(output), settings, die_at, after_segments))
     process.start()
     process.join(60)
     assert process.exitcode is not None, "it hangs"
     return process.exitcode
 
 
-def _render_zoom(start: str, output: str, settings: Settings, die_at: int) -> None:
-    _die_at(die_at, os.path.dirname(output))  # noqa: PTH120
+def _render_zoom(start: str, output: str, settings: Settings, die_at: int, after_segments: int) -> None:
+    _die_at(die_at, Path(output), after_segments)
     render_zoom(start, output, settings)
 
 
-def _die_at(number: int, folder: str) -> None:
-    """End this process before the file operation in `folder` of that number: as a power cut may."""
-    count = 0
+def _die_at(number: int, output: Path, after_segments: int) -> None:
+    """End this process before the file operation of that number beside `output`: as a power cut may."""
+    count, folder = 0, str(output.parent)
 
     def look(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal count
         if event in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "subprocess.Popen") and any(
             folder in str(argument) for argument in arguments
         ):
+            if after_segments and segments_done(output) < after_segments:
+                return
             if count == number:
                 os.kill(os.getpid(), signal.SIGKILL)
             count += 1

@@ -41,8 +41,8 @@ def test_the_same_render_twice_is_the_same(film: Path, undisturbed: Path, tmp_pa
 
 def test_killed_again_and_again_while_it_dreams(film: Path, undisturbed: Path, tmp_path: Path) -> None:
     output = tmp_path / "dream.mkv"
-    for die_at in (9, 26, 35):  # in the plan, at the first segment's end, in the second one
-        assert finish_render(film, output, tiny(**FFV1), die_at) == -9
+    for die_at, after_segments in ((9, 0), (26, 0), (2, 1)):  # in the plan, in the first segments, behind one of them
+        assert finish_render(film, output, tiny(**FFV1), die_at, after_segments=after_segments) == -9
         assert not output.exists()
     assert segments_done(output) > 0
     assert end(film, output, undisturbed) > 0

@@ -31,6 +31,8 @@ SMALLEST_TILE = 64
 _TINY = 1e-20
 # Two patches in a batch of four take less time than one after the other; eight take as long as twice four.
 _BATCH_ON_CPU = 4
+# The first calls of a size allocate what is kept: packed weights and code, a recording, and what is made to replay it.
+_PREPARING_CALLS = 3
 # Recorded sets of objectives: the two of a cross-fade together, and each alone.
 _MOST_REPLAYS = 4
 
@@ -227,7 +229,7 @@ class TiledGradient:
 
     def _recorded_gradient(self, images: Tensor) -> Tensor:
         shape = tuple(images.shape)
-        memory = nullcontext() if self.evaluated[shape] else mapped_memory()
+        memory = nullcontext() if self.evaluated[shape] >= _PREPARING_CALLS else mapped_memory()
         self.evaluated[shape] += 1
         objectives = tuple(objective for objective, _ in self.objectives)
         program = self._program_for(images)

@@ -69,7 +69,7 @@ def tune_malloc() -> None:
 def mapped_memory() -> Iterator[None]:
     """Map larger blocks for which there is no place within the context; do not extend what `tune_malloc` keeps by them.
 
-    For the first run of operators on images of a size, which also allocates what is kept for later runs. In one heap
+    For the first runs of operators on images of a size, which also allocate what is kept for later runs. In one heap
     with the images it would divide what they leave into pieces that fit no larger image. Nothing without `tune_malloc`.
     """
     if _mallopt is None:

@@ -2,7 +2,8 @@
 
 Each operator ends when its slowest thread does. If another process is busy on one of two cores, every operator waits
 for the thread that shares that core, and two threads are several times slower than one. So the time that a thread
-waits is measured; when it is long, fewer threads are tried, and now and then more of them again.
+waits is measured, and how much longer calls take than the same ones have taken (who spins while he waits does not seem
+to wait); when either is long, fewer threads are tried, and now and then more of them again.
 
 That may change no result, so it is only for work that adds in one order for any number of threads. Matrix products of
 MKL do not.
@@ -19,6 +20,8 @@ from dreamvid.runtime.process import process_is_tuned
 
 # Of the wall time, the share during which the calling thread did not run, from which on fewer threads are tried.
 _MUCH_WAITING = 0.2
+# How many times as long as at its quickest a call takes from which on fewer threads are tried, even soon after a trial.
+_SLOWED = 1.5
 # A trial has to take this part of the time before it, or less, for its number of threads to be kept.
 _FASTER = 0.92
 # Calls between two decisions, and in a trial.
@@ -40,8 +43,10 @@ class ThreadChoice:
         self._seconds: dict[tuple[Hashable, int], float] = {}  # of the latest calls, by the work and the threads
         self._tried: set[Hashable] = set()  # works that the present trial has measured
         self._before: int | None = None  # threads before the present trial
+        self._quickest: dict[tuple[Hashable, int], float] = {}
         self._calls = 0  # since the latest decision
-        self._wall = self._running = 0.0
+        self._wall = self._running = self._at_best = 0.0
+        self._insisted = False  # whether a trial was begun although the one before had failed shortly before
         self._pause, self._resting = _FIRST_PAUSE, 0
 
     def add(self, work: Hashable, wall_seconds: float, running_seconds: float) -> None:
@@ -50,6 +55,9 @@ class ThreadChoice:
         self._resting = max(0, self._resting - 1)
         self._wall += wall_seconds
         self._running += running_seconds
+        quickest = self._quickest.get((work, self.threads), wall_seconds)
+        self._quickest[work, self.threads] = min(quickest, wall_seconds)
+        self._at_best += quickest
         known = self._seconds.get((work, self.threads))
         if self._before is not None:  # the quickest of a trial counts: the first call with new threads is slower
             seconds = min(known, wall_seconds) if known is not None and work in self._tried else wall_seconds
@@ -70,11 +78,17 @@ class ThreadChoice:
         waiting = 1 - self._running / self._wall if self._wall > 0 else 0.0
         if self._before is not None:
             self._judge_trial(self._before)
-        elif not self._resting and self.threads > 1 and waiting > _MUCH_WAITING:
+        elif self.threads > 1 and self._resting and not self._insisted and self._wall > _SLOWED * self._at_best:
+            self._insisted = True
+            self._try(self.threads - 1)
+        elif (
+            self.threads > 1 and not self._resting and (waiting > _MUCH_WAITING or self._wall > _SLOWED * self._at_best)
+        ):
+            self._insisted = False
             self._try(self.threads - 1)
         elif not self._resting and self.threads < self.most:
             self._try(self.threads + 1)
-        self._calls, self._wall, self._running = 0, 0.0, 0.0
+        self._calls, self._wall, self._running, self._at_best = 0, 0.0, 0.0, 0.0
 
     def _try(self, threads: int) -> None:
         self._before = self.threads

@@ -55,6 +55,22 @@ def test_all_threads_come_back_when_the_other_process_ends() -> None:
     assert machine.choice.threads == 2
 
 
+def test_a_thread_that_spins_while_it_waits_is_noticed_by_what_calls_took_before() -> None:
+    """Spinning counts as running; and a trial that has just failed does not put the next one off."""
+    numbers: list[int] = []
+    choice = ThreadChoice(2, numbers.append)
+    for _ in range(60):
+        choice.add("work", 1.0, 1.0)
+    assert numbers == []
+    choice.add("work", 1.0, 0.1)  # something that passes
+    for _ in range(8):
+        choice.add("work", 1.0 if choice.threads == 2 else 1.4, 0.7)
+    assert numbers == [1, 2]
+    for _ in range(12):
+        choice.add("work", 5.0 if choice.threads == 2 else 1.4, 1.4)
+    assert numbers == [1, 2, 1]
+
+
 def test_waiting_alone_does_not_take_a_thread_away() -> None:
     """Another process that takes both cores: one thread is no better, so two stay."""
     numbers: list[int] = []

@@ -16,7 +16,7 @@ from dreamvid.settings.size import Size
 
 # A place's row and column.
 Place = tuple[int, int]
-# Those of an image; maps have one.
+# The most channels that are cut: an image has three, a map one.
 _MOST_CHANNELS = 3
 
 

@@ -24,7 +24,8 @@ Stage = Literal["decode", "motion", "dream", "encode", "join"]
 class BusySeconds:
     """How long each stage has worked (not waited), in seconds of wall-clock time.
 
-    decode: the time that was spent waiting for the decoder, which works in a process of its own.
+    decode: the time that was spent waiting for the decoder, which works in a process of its own. encode: without what
+    the encoder of a finished segment still does while the next one begins.
     """
 
     decode: float = 0.0

@@ -1,9 +1,9 @@
 """Choose the number of threads of PyTorch's operators on a CPU while they run.
 
 Each operator ends when its slowest thread does. If another process is busy on one of two cores, every operator waits
-for the thread that shares that core, and two threads are several times slower than one. So the time that a thread
-waits is measured, and how much longer calls take than the same ones have taken (who spins while he waits does not seem
-to wait); when either is long, fewer threads are tried, and now and then more of them again.
+for the thread that shares that core, and two threads are several times slower than one. So the time that a thread waits
+is measured, and how much longer calls take than the same ones have taken (a thread that spins while it waits seems to
+run); when either is long, fewer threads are tried, and now and then more of them again.
 
 That may change no result, so it is only for work that adds in one order for any number of threads. Matrix products of
 MKL do not.
@@ -43,9 +43,10 @@ class ThreadChoice:
         self._seconds: dict[tuple[Hashable, int], float] = {}  # of the latest calls, by the work and the threads
         self._tried: set[Hashable] = set()  # works that the present trial has measured
         self._before: int | None = None  # threads before the present trial
-        self._quickest: dict[tuple[Hashable, int], float] = {}
+        self._quickest: dict[tuple[Hashable, int], float] = {}  # seconds of the quickest call so far, likewise
         self._calls = 0  # since the latest decision
-        self._wall = self._running = self._at_best = 0.0
+        self._wall = self._running = 0.0
+        self._at_best = 0.0  # what these calls took at their quickest
         self._insisted = False  # whether a trial was begun although the one before had failed shortly before
         self._pause, self._resting = _FIRST_PAUSE, 0
 
@@ -76,15 +77,12 @@ class ThreadChoice:
 
     def _decide(self) -> None:
         waiting = 1 - self._running / self._wall if self._wall > 0 else 0.0
+        slowed = self._wall > _SLOWED * self._at_best
+        fewer = slowed and not self._insisted if self._resting else slowed or waiting > _MUCH_WAITING
         if self._before is not None:
             self._judge_trial(self._before)
-        elif self.threads > 1 and self._resting and not self._insisted and self._wall > _SLOWED * self._at_best:
-            self._insisted = True
-            self._try(self.threads - 1)
-        elif (
-            self.threads > 1 and not self._resting and (waiting > _MUCH_WAITING or self._wall > _SLOWED * self._at_best)
-        ):
-            self._insisted = False
+        elif self.threads > 1 and fewer:
+            self._insisted = self._resting > 0
             self._try(self.threads - 1)
         elif not self._resting and self.threads < self.most:
             self._try(self.threads + 1)
